@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: GPL-2.0 WITH Linux-syscall-note */
+/*
+ * io_uring IPC channels: message channels between processes.
+ *
+ * A process creates a channel with io_uring_register(2), others attach to it by
+ * id or key, and messages are sent and received with two io_uring opcodes.
+ * The header needs nothing from the kernel's own <linux/io_uring.h>.
+ *
+ * All fields are in host byte order.
+ */
+#ifndef _UAPI_LINUX_IO_URING_IPC_H
+#define _UAPI_LINUX_IO_URING_IPC_H
+
+#include <linux/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Opcodes for sqe->opcode.  A kernel that has them calls them
+ * IORING_OP_IPC_SEND and IORING_OP_IPC_RECV in <linux/io_uring.h>.
+ *
+ * SEND:
+ *	fd		id of a subscriber of this ring that may send, or id of a
+ *			channel to send without being attached to it
+ *	addr, len	the message; len may be 0
+ *	file_index	0, or id of the only subscriber that shall receive it
+ *	user_data	also handed to the receiver, as sender_data
+ *	cqe->res	len, or
+ *	  -EINVAL	a field or flag that must be zero is not
+ *	  -ENOENT	no such subscriber on this ring, no such channel in this
+ *			IPC namespace, or the target cannot receive from this
+ *			channel
+ *	  -EACCES	the subscriber did not attach with IOIPC_SUB_SEND, or,
+ *			not attached, write permission is missing or the channel
+ *			is private
+ *	  -EMSGSIZE	len is greater than max_msg_size of the channel
+ *	  -ENOBUFS	the ring is full
+ *	  -EPIPE	the channel was destroyed
+ *	  -EFAULT	the message cannot be read
+ *	  -ENOMEM	no memory for a copy of the message; only for buffers
+ *			that change while they are being read
+ *
+ * RECV:
+ *	fd		id of a subscriber of this ring that may receive
+ *	addr, len	the buffer; what does not fit of the message is lost
+ *	cqe->res	min(length of the message, len), or
+ *	  -EINVAL	a field or flag that must be zero is not
+ *	  -ENOENT	no such subscriber on this ring
+ *	  -EACCES	the subscriber did not attach with IOIPC_SUB_RECV
+ *	  -EAGAIN	there is no message
+ *	  -EPIPE	there is no message, and the channel was destroyed
+ *	  -EFAULT	the buffer cannot be written; the message stays
+ *
+ * All other fields of the SQE must be zero.  All of its flags work except
+ * IOSQE_FIXED_FILE (-EINVAL) and IOSQE_BUFFER_SELECT (-EOPNOTSUPP), and so do
+ * personalities.
+ */
+#define IOIPC_OP_SEND			65
+#define IOIPC_OP_RECV			66
+
+/*
+ * Commands for io_uring_register(2).  A kernel that has them calls them
+ * IORING_REGISTER_IPC_CHANNEL_CREATE, _ATTACH, _DETACH and _DESTROY.
+ *
+ * CREATE	arg = struct io_uring_ipc_channel_create, nr_args = 1
+ * ATTACH	arg = struct io_uring_ipc_channel_attach, nr_args = 1
+ * DETACH	arg = NULL, nr_args = id of a subscriber of this ring
+ * DESTROY	arg = NULL, nr_args = id of the channel
+ *
+ * They return 0, or -1 with errno:
+ *   EOPNOTSUPP	the module is not loaded
+ *   EINVAL	arg, nr_args or a field of the struct is not valid
+ *   EFAULT	the struct cannot be read or written; nothing was done
+ *   ENOMEM	no memory, or beyond the memory limits of the caller
+ *   EEXIST	CREATE: the key is taken in this IPC namespace
+ *   ENOENT	no such channel in this IPC namespace, no such subscriber on
+ *		this ring
+ *   EACCES	ATTACH: the mode of the channel does not permit this
+ *   EPERM	DESTROY: neither is this the ring that created the channel, nor
+ *		is the caller its owner, nor does it have CAP_IPC_OWNER
+ *   EMFILE	ATTACH: no file descriptor left
+ *
+ * When a ring is closed, its subscribers are detached and the channels that it
+ * created are destroyed.
+ *
+ * DESTROY takes the channel out of lookup and ends sending at once.  What is
+ * queued can still be received.
+ */
+#define IOIPC_REGISTER_CREATE		38
+#define IOIPC_REGISTER_ATTACH		39
+#define IOIPC_REGISTER_DETACH		40
+#define IOIPC_REGISTER_DESTROY		41
+
+/* Limits of a channel. */
+#define IOIPC_MAX_RING_ENTRIES		32768
+#define IOIPC_MAX_MSG_SIZE		(1U << 20)
+
+/*
+ * io_uring_ipc_channel_create.flags.  Without BROADCAST and MULTICAST, each
+ * message goes to exactly one receiver, in the order of sending.  The two
+ * exclude each other.
+ */
+/* Each receiver gets each message that was sent after it attached. */
+#define IOIPC_F_BROADCAST		(1U << 0)
+/* Each message goes to one receiver, waiting ones are served in turn. */
+#define IOIPC_F_MULTICAST		(1U << 1)
+/*
+ * Nobody can map the channel, nobody can send without being attached, and
+ * another ring finds it by id only with the owner's uid or CAP_IPC_OWNER.
+ */
+#define IOIPC_F_PRIVATE			(1U << 2)
+
+/* io_uring_ipc_channel_attach.flags, at least one of them. */
+/* May send; needs write permission. */
+#define IOIPC_SUB_SEND			(1U << 0)
+/* May receive; needs read permission. */
+#define IOIPC_SUB_RECV			(1U << 1)
+#define IOIPC_SUB_BOTH			(IOIPC_SUB_SEND | IOIPC_SUB_RECV)
+
+/**
+ * struct io_uring_ipc_channel_create - argument of CREATE
+ * @flags: in: IOIPC_F_*
+ * @ring_entries: in: how many messages the channel holds, a power of two up to
+ *	IOIPC_MAX_RING_ENTRIES
+ * @max_msg_size: in: size of the largest message in bytes, from 1 to
+ *	IOIPC_MAX_MSG_SIZE.  The region with all messages must not be larger
+ *	than INT_MAX bytes
+ * @mode: in: permission bits for user, group and others like those of a file,
+ *	read bits to receive, write bits to send; other bits are ignored.  The
+ *	owner is the file system uid and gid of the caller
+ * @key: in: 0, or a number by which others find the channel, unique in the IPC
+ *	namespace
+ * @channel_id_out: out: id of the channel.  Ids of channels and subscribers
+ *	come from the same sequence and are not used again soon
+ * @reserved: must be zero
+ */
+struct io_uring_ipc_channel_create {
+	__u32	flags;
+	__u32	ring_entries;
+	__u32	max_msg_size;
+	__u32	mode;
+	__u64	key;
+	__u32	channel_id_out;
+	__u32	reserved[3];
+};
+
+/**
+ * struct io_uring_ipc_channel_attach - argument of ATTACH
+ * @channel_id: in: id of the channel, ignored if @key is not 0
+ * @flags: in: IOIPC_SUB_*
+ * @key: in: key of the channel, or 0 to use @channel_id
+ * @channel_fd: out: file descriptor (close-on-exec) of the subscriber.  It is
+ *	there to be mapped and to show the subscriber in /proc/PID/fdinfo.  The
+ *	subscriber stays attached when it is closed, and the mapping stays when
+ *	the subscriber is detached
+ * @local_id_out: out: id of the subscriber, for sqe->fd and sqe->file_index
+ * @mmap_offset_out: out: offset for mmap(2)
+ * @region_size: out: how many bytes can be mapped, read-only, at that offset;
+ *	0 if this subscriber cannot map the channel, because it cannot receive
+ *	or because the channel is private
+ * @reserved: must be zero
+ */
+struct io_uring_ipc_channel_attach {
+	__u32	channel_id;
+	__u32	flags;
+	__u64	key;
+	__s32	channel_fd;
+	__u32	local_id_out;
+	__u64	mmap_offset_out;
+	__u32	region_size;
+	__u32	reserved[3];
+};
+
+/*
+ * io_uring_ipc_msg_desc.state, valid while seq is the position plus one.  Only
+ * IOIPC_MSG_READY has a message: the others stand for one that a receiver has
+ * in hand, and for one that is consumed or that was given up by its sender.
+ */
+#define IOIPC_MSG_READY			1
+#define IOIPC_MSG_CLAIMED		2
+#define IOIPC_MSG_FREE			3
+
+/**
+ * struct io_uring_ipc_msg_desc - one slot of the ring, as mapped
+ * @offset: of the message from the start of the region, in bytes
+ * @len: length of the message in bytes
+ * @msg_id: number of the message: its position in the channel plus one, so it
+ *	wraps after 2^32 messages
+ * @sender_data: user_data of the SQE that sent it
+ * @seq: position plus one, once the slot is published: load it with acquire
+ *	before and compare it again after reading anything else of the slot
+ * @state: IOIPC_MSG_*, written together with @seq
+ * @sender: id of the subscriber that sent the message, 0 if it was not attached
+ * @target: id of the only subscriber that may receive it, 0 for any
+ * @reserved: zero
+ */
+struct io_uring_ipc_msg_desc {
+	__u64	offset;
+	__u32	len;
+	__u32	msg_id;
+	__u64	sender_data;
+	__u32	seq;
+	__u32	state;
+	__u32	sender;
+	__u32	target;
+	__u64	reserved[3];
+};
+
+/* io_uring_ipc_ring.version */
+#define IOIPC_RING_VERSION		1
+
+/* io_uring_ipc_ring.producer.head of a channel that was destroyed */
+#define IOIPC_RING_CLOSED		1
+
+#ifdef __cplusplus
+/* C++ has no flexible array members, but compilers do. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpedantic"
+#endif
+
+/**
+ * struct io_uring_ipc_ring - start of the mapped region
+ *
+ * Positions count messages since the channel was created; they are u32 and
+ * wrap.  The slot of a position is at (position & ring_mask).  User space sees
+ * all of this read-only.
+ *
+ * @producer.head: 0, or IOIPC_RING_CLOSED once the channel is destroyed
+ * @producer.tail: position after the last slot that a sender has reserved
+ * @consumer.head: no slot before this position is in use any more
+ * @ring_mask: @ring_entries - 1
+ * @ring_entries: number of slots, a power of two
+ * @max_msg_size: of the channel, in bytes
+ * @version: IOIPC_RING_VERSION
+ * @desc_offset: of @msgs from the start of the region, in bytes
+ * @desc_stride: from one struct io_uring_ipc_msg_desc to the next, in bytes
+ * @data_offset: of the message of slot 0 from the start of the region, in bytes
+ * @data_stride: from the message of one slot to that of the next, in bytes:
+ *	@max_msg_size rounded up to 64
+ * @cursor_offset: 0; will be where a receiver maps its own read position
+ * @msgs: the slots
+ */
+struct io_uring_ipc_ring {
+	struct {
+		__u32	head __attribute__((aligned(64)));
+		__u32	tail;
+	} producer;
+	struct {
+		__u32	head __attribute__((aligned(64)));
+	} consumer;
+	__u32	ring_mask;
+	__u32	ring_entries;
+	__u32	max_msg_size;
+	__u32	version;
+	__u32	desc_offset;
+	__u32	desc_stride;
+	__u32	data_offset;
+	__u32	data_stride;
+	__u64	cursor_offset;
+	__u64	reserved[3];
+	struct io_uring_ipc_msg_desc msgs[];
+};
+
+#ifdef __cplusplus
+#pragma GCC diagnostic pop
+#endif
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* _UAPI_LINUX_IO_URING_IPC_H */

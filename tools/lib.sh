@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What the scripts under tools/ share: where results are cached, how a key is
+# made, how packages come from Debian.  Source it; it runs nothing by itself.
+
+# Everything that takes long to get or to build is kept here, outside the clone.
+cache=${IOIPC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/io_uring_ipc}
+
+say() {
+	printf '%s\n' "$*" >&2
+}
+
+die() {
+	say "${0##*/}: $*"
+	exit 1
+}
+
+# The first 16 digits of the SHA-256 of standard input.
+key_of() {
+	sha256sum | cut -c1-16
+}
+
+# Runs a command that may take minutes: its output goes to a log file, and every
+# 30 seconds a line tells how long the log is and what came last.
+with_progress() {
+	local what=$1 log=$2
+	shift 2
+	local start=$SECONDS pid status=0
+	say "$what ... (log: $log)"
+	"$@" >"$log" 2>&1 &
+	pid=$!
+	while kill -0 "$pid" 2>/dev/null; do
+		sleep 1
+		if (((SECONDS - start) % 30 == 29)); then
+			say "  $((SECONDS - start)) s, $(wc -l <"$log") lines: $(tail -n 1 "$log" | cut -c1-70)"
+		fi
+	done
+	wait "$pid" || status=$?
+	if ((status)); then
+		tail -n 30 "$log" >&2
+		say "$what: failed, the whole log is in $log"
+		return "$status"
+	fi
+	say "$what: done in $((SECONDS - start)) s"
+}
+
+# Downloads and extracts happen once at a time, whoever asks for them.
+with_lock() {
+	local name=$1
+	shift
+	mkdir -p "$cache"
+	(
+		flock 9
+		"$@"
+	) 9>"$cache/$name.lock"
+}
+
+debian_release() {
+	# shellcheck disable=SC1091
+	(. /etc/os-release 2>/dev/null && [[ ${ID:-} == debian ]] && echo "${VERSION_ID:-}")
+}
+
+# Installs the Debian packages that are missing, or names them all in one
+# message where that is not possible.
+need_packages() {
+	local missing=() package
+	for package in "$@"; do
+		[[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] ||
+			missing+=("$package")
+	done
+	((${#missing[@]})) || return 0
+	if ((EUID)) || [[ ! $(debian_release) =~ ^1[23]$ ]]; then
+		die "these packages are missing (Debian's names): ${missing[*]}"
+	fi
+	mkdir -p "$cache"
+	with_progress "apt-get update" "$cache/apt.log" apt-get update -q
+	with_progress "installing ${missing[*]}" "$cache/apt.log" \
+		env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
+}
+
+# Runs an apt command on a suite that this machine does not install from, with
+# lists of its own, from the mirror that this machine uses anyway.
+apt_from_suite() {
+	local suite=$1 command=$2 dir=$cache/apt/$1 mirror
+	shift 2
+	mkdir -p "$dir/lists/partial" "$dir/archives/partial"
+	touch "$dir/status"
+	mirror=$(apt-get indextargets --format "\$(REPO_URI)" 'Created-By: Packages' |
+		grep '/debian/$' | head -n 1 || true)
+	[[ $mirror ]] || die "apt on this machine knows no Debian mirror to take the suite $suite from"
+	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" \
+		>"$dir/sources.list"
+	"$command" -q -o APT::Sandbox::User=root -o Dir::Etc::SourceList="$dir/sources.list" \
+		-o Dir::Etc::SourceParts=/dev/null -o Dir::State::Lists="$dir/lists" \
+		-o Dir::Cache="$dir" -o Dir::State::status="$dir/status" "$@"
+}
+
+# Puts the newest version of a package of a suite into the downloads, unless
+# one that matches the pattern is there.  Prints the path.  apt checks what it
+# gets against the signed index; what lies in the cache is checked against the
+# sum that was written down then.
+cached_deb() {
+	local suite=$1 package=$2 dir=$cache/downloads deb
+	mkdir -p "$dir"
+	deb=$(find "$dir" -name "${package}_*.deb" | sort -V | tail -n 1)
+	if [[ ! $deb || ! -e $deb.sha256 ]]; then
+		say "downloading $package from $suite"
+		rm -f "$dir/${package}"_*.deb*
+		apt_from_suite "$suite" apt-get update >&2
+		(cd "$dir" && apt_from_suite "$suite" apt-get download "$package" >&2) ||
+			die "$package could not be downloaded from $suite"
+		deb=$(find "$dir" -name "${package}_*.deb" | sort -V | tail -n 1)
+		[[ $deb ]] || die "$package: the download left nothing in $dir"
+		(cd "$dir" && sha256sum "${deb##*/}" >"$deb.sha256")
+	fi
+	(cd "$dir" && sha256sum --quiet -c "$deb.sha256" >&2) ||
+		die "$deb is corrupt: remove it and its .sha256, and call again"
+	echo "$deb"
+}
