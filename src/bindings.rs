@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Raw bindings: the kernel crate's, and what bindgen makes of `bindings_helper.h`.
+//!
+//! The only file that names either of them. Types that both know are the kernel crate's.
+
+#[allow(
+    clippy::all,
+    dead_code,
+    improper_ctypes,
+    missing_docs,
+    non_camel_case_types,
+    non_snake_case,
+    non_upper_case_globals,
+    unreachable_pub,
+    unsafe_op_in_unsafe_fn
+)]
+mod generated {
+    use kernel::{bindings::*, ffi};
+
+    /// Only pointers to it are passed on.
+    #[repr(C)]
+    pub struct io_ring_ctx {
+        _opaque: [u8; 0],
+    }
+
+    /// Only read as a whole, see `uapi::Sqe`.
+    #[repr(C, align(8))]
+    pub struct io_uring_sqe {
+        _opaque: [u8; 0],
+    }
+
+    include!(env!("IOIPC_BINDINGS"));
+}
+
+pub(crate) use generated::*;
+pub(crate) use kernel::bindings::*;

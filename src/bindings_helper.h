@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What bindgen reads for src/bindings.rs: the hook, the UAPI, and what the
+ * kernel crate's own bindings do not have.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/io_uring/ipc.h>
+#include <linux/vmalloc.h>
+#include <linux/xarray.h>
+
+#include <uapi/linux/io_uring/ipc.h>
+
+#include "helpers.h"
+
+/* Macros with casts, which bindgen cannot read. */
+static const gfp_t IOIPC_XA_FLAGS_IDS = XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT;
+static const gfp_t IOIPC_XA_FLAGS_TABLE = XA_FLAGS_ACCOUNT;

@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A channel: a ring with its memory, who may use it and who does.
+//!
+//! Locking: none. Sending and receiving run inside RCU read-side critical sections and use only
+//! the atomics of the ring. Attaching and detaching are called with the `uring_lock` of the
+//! subscriber's io_uring instance held.
+
+use kernel::{
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{Atomic, Relaxed},
+        rcu,
+    },
+};
+
+use crate::{
+    cred::{IpcNamespace, Permissions},
+    rcu::RcuObject,
+    rcu_xarray::RcuXArray,
+    region::{Account, Description, Region},
+    ring::{Claim, Memory, NoMessage, NoRoom, Ring},
+    subscriber::Subscriber,
+    uapi,
+    user_buffer::{NotPresent, UserBuffer},
+};
+
+/// Who gets a message.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// One receiver.
+    Unicast,
+    /// One receiver, waiting ones in turn.
+    Multicast,
+    /// All receivers.
+    Broadcast,
+}
+
+impl Mode {
+    /// As people call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Unicast => "unicast",
+            Self::Multicast => "multicast",
+            Self::Broadcast => "broadcast",
+        }
+    }
+}
+
+/// The argument of CREATE, checked as far as it is not about memory.
+pub(crate) struct Parameters {
+    mode: Mode,
+    private: bool,
+    entries: u32,
+    max_msg_size: u32,
+    permissions: Permissions,
+    /// 0 for none.
+    key: u64,
+}
+
+impl Parameters {
+    /// # Errors
+    ///
+    /// `EINVAL`.
+    pub(crate) fn new(create: &crate::bindings::io_uring_ipc_channel_create) -> Result<Self> {
+        let known = uapi::IOIPC_F_BROADCAST | uapi::IOIPC_F_MULTICAST | uapi::IOIPC_F_PRIVATE;
+        if create.reserved != [0; 3] || create.flags & !known != 0 {
+            return Err(EINVAL);
+        }
+        let mode = match (
+            create.flags & uapi::IOIPC_F_BROADCAST != 0,
+            create.flags & uapi::IOIPC_F_MULTICAST != 0,
+        ) {
+            (false, false) => Mode::Unicast,
+            (false, true) => Mode::Multicast,
+            (true, false) => Mode::Broadcast,
+            (true, true) => return Err(EINVAL),
+        };
+        Ok(Self {
+            mode,
+            private: create.flags & uapi::IOIPC_F_PRIVATE != 0,
+            entries: create.ring_entries,
+            max_msg_size: create.max_msg_size,
+            permissions: Permissions::of_caller(create.mode),
+            key: create.key,
+        })
+    }
+}
+
+/// The bytes of a message that is to be sent.
+#[derive(Clone, Copy)]
+pub(crate) enum Payload<'a> {
+    /// In user memory.
+    User(UserBuffer),
+    /// A copy that was made because the user memory would not hold still.
+    Copy(&'a [u8]),
+}
+
+/// A message that is to be sent.
+pub(crate) struct Message<'a> {
+    pub(crate) payload: Payload<'a>,
+    pub(crate) len: u32,
+    pub(crate) sender_data: u64,
+    /// Id of the sending subscriber, or 0.
+    pub(crate) sender: u32,
+    /// Id of the only receiver, or 0.
+    pub(crate) target: u32,
+}
+
+/// Why nothing was sent or received.
+pub(crate) enum Failure {
+    /// The result of the request.
+    Error(Error),
+    /// User memory has to be faulted in first: these many bytes of it.
+    NotPresent(u32),
+    /// Another request of the subscriber is just receiving.
+    Busy,
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// A channel.
+#[pin_data]
+pub(crate) struct Channel {
+    id: u32,
+    key: u64,
+    creator: usize,
+    namespace: IpcNamespace,
+    permissions: Permissions,
+    mode: Mode,
+    private: bool,
+    ring: Ring<Region>,
+    /// Messages that were sent to a target that detached before it received them.
+    dropped: Atomic<u64>,
+    #[pin]
+    subscribers: RcuXArray<Subscriber>,
+}
+
+impl Channel {
+    /// Makes a channel that nobody can find yet. May sleep.
+    ///
+    /// `creator` identifies the io_uring instance that creates it.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`, `ENOMEM`.
+    pub(crate) fn new(
+        id: u32,
+        creator: usize,
+        parameters: Parameters,
+        account: &Account,
+    ) -> Result<ARef<RcuObject<Self>>> {
+        let region = Region::new(parameters.entries, parameters.max_msg_size, account)?;
+        RcuObject::new(try_pin_init!(Self {
+            id,
+            key: parameters.key,
+            creator,
+            namespace: IpcNamespace::current(),
+            permissions: parameters.permissions,
+            mode: parameters.mode,
+            private: parameters.private,
+            ring: Ring::new(region, 0),
+            dropped: Atomic::new(0),
+            subscribers <- RcuXArray::new(),
+        }? Error))
+    }
+
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Its key, if it has one, with the namespace that this is looked up in.
+    pub(crate) fn key(&self) -> Option<(IpcNamespace, u64)> {
+        (self.key != 0).then_some((self.namespace, self.key))
+    }
+
+    /// The io_uring instance that created it.
+    pub(crate) fn creator(&self) -> usize {
+        self.creator
+    }
+
+    /// Owner and permission bits.
+    pub(crate) fn permissions(&self) -> &Permissions {
+        &self.permissions
+    }
+
+    /// Who gets a message.
+    pub(crate) fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Whether it is private.
+    pub(crate) fn is_private(&self) -> bool {
+        self.private
+    }
+
+    /// Its memory.
+    pub(crate) fn region(&self) -> &Region {
+        self.ring.memory()
+    }
+
+    /// How many messages were dropped because their target detached.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.load(Relaxed)
+    }
+
+    /// Whether the caller, from the io_uring instance `instance`, finds it by its id.
+    pub(crate) fn is_visible_to_caller(&self, instance: usize) -> bool {
+        self.creator == instance
+            || (self.namespace == IpcNamespace::current()
+                && (!self.private || self.permissions.caller_is_owner()))
+    }
+
+    /// Ends sending. What is queued can still be received.
+    pub(crate) fn close(&self) {
+        self.ring.close();
+    }
+
+    /// Value for the cursor of a new subscriber.
+    pub(crate) fn new_cursor(&self) -> u64 {
+        self.ring.new_cursor()
+    }
+
+    /// Lets a subscriber take part. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn attach(&self, subscriber: &ARef<RcuObject<Subscriber>>) -> Result {
+        self.subscribers
+            .insert(subscriber.id(), subscriber.clone())?;
+        self.ring.broadcast_join(&subscriber.cursor);
+        Ok(())
+    }
+
+    /// Ends what [`Self::attach`] began. No request of the subscriber can start any more. May
+    /// sleep.
+    pub(crate) fn detach(&self, subscriber: &Subscriber) {
+        if self.ring.broadcast_leave(&subscriber.cursor) {
+            // A request in io-wq is reading the message at the cursor. It does not sleep there.
+            rcu::synchronize_rcu();
+        }
+        self.subscribers.remove(subscriber.id());
+        // Pairs with the barrier in `send`.
+        Region::full_barrier();
+        self.drop_targeted(subscriber);
+    }
+
+    /// Drops the messages for a subscriber that has detached.
+    fn drop_targeted(&self, subscriber: &Subscriber) {
+        if self.mode != Mode::Broadcast {
+            let count = self.ring.queue_drop_targeted(subscriber.id());
+            self.dropped.add(u64::from(count), Relaxed);
+        }
+    }
+
+    /// Moves the head of the ring if possible.
+    fn reclaim(&self, guard: &rcu::Guard) {
+        if self.mode == Mode::Broadcast {
+            self.ring.reclaim_broadcast(|each| {
+                self.subscribers.for_each(guard, |subscriber| {
+                    if subscriber.can_receive() {
+                        each(&subscriber.cursor);
+                    }
+                });
+            });
+        } else {
+            self.ring.queue_reclaim();
+        }
+    }
+
+    /// Sends a message. Does not sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EMSGSIZE`, `ENOENT` for a bad target, `ENOBUFS`, `EPIPE`; or [`Failure::NotPresent`].
+    /// Nothing is published then.
+    #[inline]
+    pub(crate) fn send(&self, message: &Message<'_>, guard: &rcu::Guard) -> Result<(), Failure> {
+        let region = self.region();
+        if message.len > region.max_msg_size() {
+            return Err(EMSGSIZE.into());
+        }
+        let target = match message.target {
+            0 => None,
+            id => Some(self.find_target(id, guard)?),
+        };
+        if let Payload::User(buffer) = message.payload {
+            // So that a slot is not given up for nothing.
+            buffer
+                .is_readable()
+                .map_err(|NotPresent| Failure::NotPresent(message.len))?;
+        }
+
+        let slot = self
+            .ring
+            .reserve(|_| self.reclaim(guard))
+            .map_err(|reason| match reason {
+                NoRoom::Full => ENOBUFS,
+                NoRoom::Closed => EPIPE,
+            })?;
+        match message.payload {
+            Payload::User(buffer) => region
+                .copy_in(&slot, buffer)
+                .map_err(|NotPresent| Failure::NotPresent(message.len))?,
+            Payload::Copy(bytes) => region.copy_in_kernel(&slot, bytes),
+        }
+        region.describe(
+            &slot,
+            &Description {
+                len: message.len,
+                sender_data: message.sender_data,
+                sender: message.sender,
+            },
+        );
+        slot.set_target(message.target);
+        slot.publish();
+
+        if let Some(target) = target {
+            // Pairs with the barrier in `detach`: either that sees the message, or this sees that
+            // the target is gone.
+            Region::full_barrier();
+            if self.ring.is_detached(&target.cursor) {
+                self.drop_targeted(target);
+            }
+        }
+        Ok(())
+    }
+
+    fn find_target<'a>(&self, id: u32, guard: &'a rcu::Guard) -> Result<&'a Subscriber> {
+        let target = self.subscribers.get(id, guard).ok_or(ENOENT)?;
+        if !target.can_receive() || self.ring.is_detached(&target.cursor) {
+            return Err(ENOENT);
+        }
+        Ok(target)
+    }
+
+    fn next(&self, subscriber: &Subscriber) -> Result<u32, NoMessage> {
+        if self.mode == Mode::Broadcast {
+            self.ring.broadcast_next(&subscriber.cursor, subscriber.id())
+        } else {
+            self.ring.queue_next(subscriber.id())
+        }
+    }
+
+    fn claim<'a>(&'a self, subscriber: &'a Subscriber, position: u32) -> Option<Claim<'a, Region>> {
+        if self.mode == Mode::Broadcast {
+            self.ring.broadcast_claim(&subscriber.cursor, position)
+        } else {
+            self.ring.queue_claim(position)
+        }
+    }
+
+    /// Receives a message into `buffer`, and returns how many bytes that were. Does not sleep.
+    ///
+    /// The subscriber must be protected by an RCU read-side critical section that began before it
+    /// was looked up.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN`, `EPIPE`; or [`Failure::NotPresent`], [`Failure::Busy`]. The message stays then.
+    #[inline]
+    pub(crate) fn receive(
+        &self,
+        subscriber: &Subscriber,
+        buffer: UserBuffer,
+        _guard: &rcu::Guard,
+    ) -> Result<u32, Failure> {
+        let region = self.region();
+        loop {
+            let position = self.next(subscriber).map_err(|reason| match reason {
+                NoMessage::Empty => EAGAIN.into(),
+                NoMessage::Closed => EPIPE.into(),
+                NoMessage::Busy => Failure::Busy,
+                NoMessage::Detached => ENOENT.into(),
+            })?;
+            // So that a claim is not undone for nothing: meanwhile others may claim later messages,
+            // and get this one after them.
+            let wanted = buffer.up_to(region.message_len(position));
+            wanted
+                .is_writable()
+                .map_err(|NotPresent| Failure::NotPresent(wanted.len()))?;
+            let Some(claim) = self.claim(subscriber, position) else {
+                continue;
+            };
+            let len = region
+                .copy_out(&claim, buffer)
+                .map_err(|NotPresent| Failure::NotPresent(region.message_len(claim.index())))?;
+            claim.consume();
+            return Ok(len);
+        }
+    }
+}

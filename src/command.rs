@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The four commands of io_uring_register(2). All of them may sleep and run with the `uring_lock`
+//! of the instance held.
+
+use kernel::{
+    fs::file::{flags::O_CLOEXEC, FileDescriptorReservation},
+    prelude::*,
+    sync::aref::ARef,
+    uaccess::UserPtr,
+};
+
+use crate::{
+    channel::{Channel, Parameters},
+    cred::IpcNamespace,
+    file,
+    instance::Instance,
+    rcu::RcuObject,
+    subscriber::Subscriber,
+    uapi::{self, UserArgument},
+};
+
+/// Runs the command `opcode` with the arguments of io_uring_register(2).
+pub(crate) fn run(instance: &Instance, opcode: u32, argument: UserPtr, count: u32) -> Result {
+    match opcode {
+        uapi::IOIPC_REGISTER_CREATE => create(instance, &UserArgument::new(argument, count)?),
+        uapi::IOIPC_REGISTER_ATTACH => attach(instance, &UserArgument::new(argument, count)?),
+        uapi::IOIPC_REGISTER_DETACH => instance.detach(id_argument(argument, count)?),
+        uapi::IOIPC_REGISTER_DESTROY => destroy(instance, id_argument(argument, count)?),
+        _ => Err(EINVAL),
+    }
+}
+
+/// The id that DETACH and DESTROY get in `nr_args`.
+fn id_argument(argument: UserPtr, count: u32) -> Result<u32> {
+    if !argument.as_const_ptr().is_null() || count == 0 {
+        return Err(EINVAL);
+    }
+    Ok(count)
+}
+
+fn create(instance: &Instance, argument: &UserArgument) -> Result {
+    let mut create = argument.read_create()?;
+    let parameters = Parameters::new(&create)?;
+
+    let id = instance.registry().reserve_id()?;
+    let channel = Channel::new(id.get(), instance.identity(), parameters, instance.account())?;
+    create.channel_id_out = id.get();
+    argument.write_create(create)?;
+    // The last step: nobody has seen the channel if anything before has failed.
+    instance.registry().insert(id, &channel)
+}
+
+/// The channel that ATTACH asks for, if the caller may know of it.
+fn find(instance: &Instance, id: u32, key: u64) -> Result<ARef<RcuObject<Channel>>> {
+    if key != 0 {
+        return instance
+            .registry()
+            .find_key(IpcNamespace::current(), key)
+            .ok_or(ENOENT);
+    }
+    instance
+        .registry()
+        .find(id)
+        .filter(|channel| channel.is_visible_to_caller(instance.identity()))
+        .ok_or(ENOENT)
+}
+
+fn attach(instance: &Instance, argument: &UserArgument) -> Result {
+    let mut attach = argument.read_attach()?;
+    if attach.reserved != [0; 3] || attach.flags == 0 || attach.flags & !uapi::IOIPC_SUB_BOTH != 0 {
+        return Err(EINVAL);
+    }
+    let channel = find(instance, attach.channel_id, attach.key)?;
+    channel.permissions().check(attach.flags)?;
+
+    let fd = FileDescriptorReservation::get_unused_fd_flags(O_CLOEXEC)?;
+    let id = instance.registry().reserve_id()?;
+    let subscriber = Subscriber::new(id.get(), attach.flags, channel);
+    let subscriber = RcuObject::new(Ok::<_, Error>(subscriber))?;
+    let file = file::open(subscriber.clone())?;
+
+    // CAST: File descriptors are not negative.
+    attach.channel_fd = fd.reserved_fd() as i32;
+    attach.local_id_out = id.get();
+    attach.mmap_offset_out = 0;
+    attach.region_size = subscriber.mappable_size();
+    argument.write_attach(attach)?;
+
+    // From here on user space may see something of it, so nothing else may fail.
+    instance.attach(&subscriber)?;
+    id.keep();
+    fd.fd_install(file);
+    Ok(())
+}
+
+fn destroy(instance: &Instance, id: u32) -> Result {
+    let channel = instance.registry().find(id).ok_or(ENOENT)?;
+    if channel.creator() != instance.identity() {
+        if !channel.is_visible_to_caller(instance.identity()) {
+            return Err(ENOENT);
+        }
+        if !channel.permissions().caller_is_owner() {
+            return Err(EPERM);
+        }
+    }
+    instance.registry().destroy(&channel)
+}

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Who may do what: the caller's file system ids, groups, capability and IPC namespace.
+//!
+//! All of this is about the current task with the credentials of the request, which io_uring puts
+//! in force while a request runs. Nothing sleeps or locks.
+
+use kernel::prelude::*;
+
+use crate::{bindings, uapi};
+
+/// The IPC namespace of a task, by the number that the kernel gave it and never gives again.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct IpcNamespace(u64);
+
+impl IpcNamespace {
+    /// The namespace of the current task.
+    pub(crate) fn current() -> Self {
+        // SAFETY: There are no requirements.
+        Self(unsafe { bindings::ioipc_current_ipc_ns_id() })
+    }
+}
+
+/// Whether the caller has `CAP_IPC_OWNER` in the user namespace that owns its IPC namespace.
+fn caller_is_ipc_owner() -> bool {
+    // SAFETY: There are no requirements.
+    unsafe { bindings::ioipc_current_is_ipc_owner() }
+}
+
+/// Owner and permission bits, like those of a file.
+pub(crate) struct Permissions {
+    uid: bindings::kuid_t,
+    gid: bindings::kgid_t,
+    mode: u32,
+}
+
+impl Permissions {
+    /// The caller as owner, with the bits of `mode` that matter.
+    pub(crate) fn of_caller(mode: u32) -> Self {
+        Self {
+            // SAFETY: There are no requirements.
+            uid: unsafe { bindings::ioipc_current_fsuid() },
+            // SAFETY: There are no requirements.
+            gid: unsafe { bindings::ioipc_current_fsgid() },
+            mode: mode & 0o666,
+        }
+    }
+
+    fn caller_has_uid(&self) -> bool {
+        // SAFETY: There are no requirements.
+        let caller = unsafe { bindings::ioipc_current_fsuid() };
+        caller.val == self.uid.val
+    }
+
+    /// Whether the caller counts as the owner.
+    pub(crate) fn caller_is_owner(&self) -> bool {
+        self.caller_has_uid() || caller_is_ipc_owner()
+    }
+
+    /// Checks that the caller may send and receive as `flags`, of `IOIPC_SUB_*`, asks for.
+    ///
+    /// # Errors
+    ///
+    /// `EACCES`.
+    pub(crate) fn check(&self, flags: u32) -> Result {
+        let mut wanted = 0;
+        if flags & uapi::IOIPC_SUB_RECV != 0 {
+            wanted |= 0o4;
+        }
+        if flags & uapi::IOIPC_SUB_SEND != 0 {
+            wanted |= 0o2;
+        }
+        let granted = if self.caller_has_uid() {
+            self.mode >> 6
+        // SAFETY: There are no requirements.
+        } else if unsafe { bindings::in_group_p(self.gid) } != 0 {
+            self.mode >> 3
+        } else {
+            self.mode
+        };
+        if granted & wanted == wanted || caller_is_ipc_owner() {
+            Ok(())
+        } else {
+            Err(EACCES)
+        }
+    }
+}

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The file of a subscriber: to map the channel, and to show the subscriber in `/proc/PID/fdinfo`.
+//!
+//! Locking: `mmap` is called with the mmap lock held and takes none. The file has a reference to
+//! the subscriber, and that to the channel, so the memory stays as long as there is a mapping.
+
+use core::ptr::NonNull;
+
+use kernel::{
+    error::from_err_ptr,
+    ffi::{c_int, c_void},
+    fs::{file::flags::O_CLOEXEC, file::flags::O_RDWR, File},
+    mm::virt::VmaNew,
+    module::this_module,
+    page::PAGE_SIZE,
+    prelude::*,
+    seq_file::SeqFile,
+    sync::aref::ARef,
+};
+
+use crate::{bindings, rcu::RcuObject, subscriber::Subscriber, LocalModule};
+
+struct Operations(bindings::file_operations);
+
+// SAFETY: It is never written.
+unsafe impl Sync for Operations {}
+
+static OPERATIONS: Operations = Operations(bindings::file_operations {
+    owner: this_module::<LocalModule>().as_ptr(),
+    mmap: Some(mmap),
+    release: Some(release),
+    show_fdinfo: Some(show_fdinfo),
+    llseek: Some(bindings::noop_llseek),
+    ..pin_init::zeroed()
+});
+
+/// Opens a file for a subscriber. May sleep.
+///
+/// # Errors
+///
+/// `ENOMEM`, `ENFILE`.
+pub(crate) fn open(subscriber: ARef<RcuObject<Subscriber>>) -> Result<ARef<File>> {
+    let subscriber = ARef::into_raw(subscriber);
+    // SAFETY: The name is a string, the operations are static, and `private_data` is what they
+    // expect: a reference to a subscriber that the file owns.
+    let file = from_err_ptr(unsafe {
+        bindings::anon_inode_getfile(
+            c"[io_uring_ipc]".as_ptr().cast(),
+            &OPERATIONS.0,
+            subscriber.as_ptr().cast(),
+            // CAST: They are few low bits.
+            (O_RDWR | O_CLOEXEC) as c_int,
+        )
+    });
+    match file {
+        Ok(file) => {
+            // SAFETY: It is not NULL, and nobody else has seen this file, so there is no
+            // `fdget_pos` either.
+            let file = unsafe { NonNull::new_unchecked(file.cast::<File>()) };
+            // SAFETY: This passes on the reference that `anon_inode_getfile()` returned.
+            Ok(unsafe { ARef::from_raw(file) })
+        }
+        Err(error) => {
+            // SAFETY: The file did not take the reference.
+            drop(unsafe { ARef::from_raw(subscriber) });
+            Err(error)
+        }
+    }
+}
+
+/// The subscriber of a file.
+///
+/// # Safety
+///
+/// The file was opened by [`open`] and is not released as long as the result is used.
+unsafe fn subscriber<'a>(file: *mut bindings::file) -> &'a Subscriber {
+    // SAFETY: The file is valid by the requirements of this function.
+    let private: *mut c_void = unsafe { (*file).private_data };
+    // SAFETY: It owns a reference to the subscriber that this points to.
+    unsafe { &*private.cast::<RcuObject<Subscriber>>() }
+}
+
+/// # Safety
+///
+/// As the `release` operation: the last use of a file that was opened by [`open`].
+unsafe extern "C" fn release(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+    // SAFETY: The file is valid by the requirements of this function.
+    let private: *mut c_void = unsafe { (*file).private_data };
+    if let Some(subscriber) = NonNull::new(private.cast::<RcuObject<Subscriber>>()) {
+        // SAFETY: The file owned a reference, and does not use it any more.
+        drop(unsafe { ARef::from_raw(subscriber) });
+    }
+    0
+}
+
+/// # Safety
+///
+/// As the `show_fdinfo` operation of a file that was opened by [`open`].
+unsafe extern "C" fn show_fdinfo(out: *mut bindings::seq_file, file: *mut bindings::file) {
+    // SAFETY: By the requirements of this function.
+    let subscriber = unsafe { subscriber(file) };
+    // SAFETY: By the requirements of this function.
+    let out = unsafe { SeqFile::from_raw(out) };
+    subscriber.show(out);
+}
+
+/// # Safety
+///
+/// As the `mmap` operation of a file that was opened by [`open`].
+unsafe extern "C" fn mmap(file: *mut bindings::file, area: *mut bindings::vm_area_struct) -> c_int {
+    // SAFETY: By the requirements of this function.
+    let subscriber = unsafe { subscriber(file) };
+    // SAFETY: The area is valid and nobody else changes it now.
+    let page_offset = unsafe { (*area).vm_pgoff };
+    // SAFETY: It is being set up.
+    let area = unsafe { VmaNew::from_raw(area) };
+    match map(subscriber, area, page_offset) {
+        Ok(()) => 0,
+        Err(error) => error.to_errno(),
+    }
+}
+
+fn map(subscriber: &Subscriber, area: &VmaNew, page_offset: usize) -> Result {
+    let size = subscriber.mappable_size() as usize;
+    if size == 0 || area.writable() {
+        return Err(EACCES);
+    }
+    if page_offset != 0 || area.end() - area.start() > size.next_multiple_of(PAGE_SIZE) {
+        return Err(EINVAL);
+    }
+    area.try_clear_maywrite()?;
+    area.set_dontexpand();
+    area.set_dontdump();
+    subscriber.channel().region().map(area.set_mixedmap())
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <linux/build_bug.h>
+#include <linux/capability.h>
+#include <linux/cred.h>
+#include <linux/ipc_namespace.h>
+#include <linux/nsproxy.h>
+#include <linux/sched.h>
+#include <linux/uaccess.h>
+#include <linux/vmalloc.h>
+
+#include <uapi/linux/io_uring.h>
+#include <uapi/linux/io_uring/ipc.h>
+
+#include "helpers.h"
+
+/* The UAPI header has the numbers under names of its own. */
+static_assert(IOIPC_OP_SEND == IORING_OP_IPC_SEND);
+static_assert(IOIPC_OP_RECV == IORING_OP_IPC_RECV);
+static_assert(IOIPC_REGISTER_CREATE == IORING_REGISTER_IPC_CHANNEL_CREATE);
+static_assert(IOIPC_REGISTER_ATTACH == IORING_REGISTER_IPC_CHANNEL_ATTACH);
+static_assert(IOIPC_REGISTER_DETACH == IORING_REGISTER_IPC_CHANNEL_DETACH);
+static_assert(IOIPC_REGISTER_DESTROY == IORING_REGISTER_IPC_CHANNEL_DESTROY);
+
+int ioipc_xa_insert(struct xarray *xa, unsigned long index, void *entry)
+{
+	return xa_insert(xa, index, entry, GFP_KERNEL_ACCOUNT);
+}
+
+int ioipc_xa_reserve_cyclic(struct xarray *xa, u32 *index, u32 *next)
+{
+	return xa_alloc_cyclic(xa, index, NULL, XA_LIMIT(1, INT_MAX), next,
+			       GFP_KERNEL_ACCOUNT);
+}
+
+void *ioipc_vmap(struct page **pages, unsigned int nr_pages)
+{
+	return vmap(pages, nr_pages, VM_MAP, PAGE_KERNEL);
+}
+
+void ioipc_pagefault_disable(void)
+{
+	pagefault_disable();
+}
+
+void ioipc_pagefault_enable(void)
+{
+	pagefault_enable();
+}
+
+kuid_t ioipc_current_fsuid(void)
+{
+	return current_fsuid();
+}
+
+kgid_t ioipc_current_fsgid(void)
+{
+	return current_fsgid();
+}
+
+/*
+ * The namespace of a task is NULL late in its exit.  No namespace has the
+ * number 0.
+ */
+u64 ioipc_current_ipc_ns_id(void)
+{
+	return current->nsproxy ? current->nsproxy->ipc_ns->ns.ns_id : 0;
+}
+
+bool ioipc_current_is_ipc_owner(void)
+{
+	return current->nsproxy &&
+	       ns_capable(current->nsproxy->ipc_ns->user_ns, CAP_IPC_OWNER);
+}
+
+struct workqueue_struct *ioipc_alloc_workqueue(void)
+{
+	return alloc_workqueue("io_uring_ipc", WQ_UNBOUND, 0);
+}
+
+void ioipc_queue_rcu_work(struct workqueue_struct *queue, struct rcu_work *work,
+			  work_func_t function)
+{
+	INIT_RCU_WORK(work, function);
+	queue_rcu_work(queue, work);
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * C that Rust cannot call directly: macros and inline functions that the
+ * kernel crate has no wrapper for.  Each helper is just the one thing that its
+ * name says, after the prefix.
+ */
+#ifndef _IOIPC_HELPERS_H
+#define _IOIPC_HELPERS_H
+
+#include <linux/uidgid.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+
+int ioipc_xa_insert(struct xarray *xa, unsigned long index, void *entry);
+int ioipc_xa_reserve_cyclic(struct xarray *xa, u32 *index, u32 *next);
+
+void *ioipc_vmap(struct page **pages, unsigned int nr_pages);
+
+void ioipc_pagefault_disable(void);
+void ioipc_pagefault_enable(void);
+
+kuid_t ioipc_current_fsuid(void);
+kgid_t ioipc_current_fsgid(void);
+u64 ioipc_current_ipc_ns_id(void);
+bool ioipc_current_is_ipc_owner(void);
+
+struct workqueue_struct *ioipc_alloc_workqueue(void);
+void ioipc_queue_rcu_work(struct workqueue_struct *queue, struct rcu_work *work,
+			  work_func_t function);
+
+#endif

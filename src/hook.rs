@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where io_uring calls the module. No logic: each function converts what C passes and calls the
+//! one that does it.
+//!
+//! io_uring vouches for the pointers, see `include/linux/io_uring/ipc.h` of the patched kernel. It
+//! calls nothing before [`Registration::new`], and holds the module as long as there is an
+//! [`Instance`].
+
+use core::ptr::{self, NonNull};
+
+use kernel::{
+    error::{from_result, to_result},
+    ffi::{c_int, c_uint, c_void},
+    module::this_module,
+    prelude::*,
+    sync::atomic::{Acquire, Atomic, Relaxed, Release},
+    uaccess::UserPtr,
+};
+
+use crate::{
+    bindings, command, instance::Instance, recv::Recv, registry::Registry, send::Send, uapi::Sqe,
+    LocalModule,
+};
+
+/// The registry that instances use: not null as long as there is a [`Registration`].
+static REGISTRY: Atomic<*const Registry> = Atomic::new(ptr::null());
+
+struct Operations(bindings::io_uring_ipc_ops);
+
+// SAFETY: It is never written.
+unsafe impl Sync for Operations {}
+
+static OPERATIONS: Operations = Operations(bindings::io_uring_ipc_ops {
+    owner: this_module::<LocalModule>().as_ptr(),
+    ring_init: Some(ring_init),
+    ring_exit: Some(ring_exit),
+    command: Some(run_command),
+    send_prep: Some(send_prep),
+    send: Some(send),
+    recv_prep: Some(recv_prep),
+    recv: Some(recv),
+});
+
+/// As long as this exists, the module provides IPC channels.
+///
+/// # Invariants
+///
+/// `OPERATIONS` are registered, and `REGISTRY` is valid.
+pub(crate) struct Registration(());
+
+impl Registration {
+    /// Starts to provide channels. May sleep.
+    ///
+    /// # Safety
+    ///
+    /// `registry` stays valid and in place until the result is dropped, and the result is dropped
+    /// only when the module is unloaded.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if there is another provider.
+    pub(crate) unsafe fn new(registry: *const Registry) -> Result<Self> {
+        // Pairs with `ring_init`.
+        REGISTRY.store(registry, Release);
+        // SAFETY: The operations are static.
+        to_result(unsafe { bindings::io_uring_ipc_register(&OPERATIONS.0) })?;
+        // INVARIANT: They were just registered.
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        // SAFETY: They are registered by the type invariants.
+        unsafe { bindings::io_uring_ipc_unregister(&OPERATIONS.0) };
+        REGISTRY.store(ptr::null(), Relaxed);
+    }
+}
+
+/// # Safety
+///
+/// As `io_uring_ipc_ops.ring_init`.
+unsafe extern "C" fn ring_init(ring: *mut bindings::io_ring_ctx) -> *mut bindings::io_uring_ipc_ctx {
+    let init = || {
+        let ring = NonNull::new(ring).ok_or(EINVAL)?;
+        // Pairs with `Registration::new`.
+        let registry = REGISTRY.load(Acquire);
+        // SAFETY: It is valid as long as the `Registration` exists, and as that is dropped only
+        // when the module is unloaded, as long as any instance does.
+        let registry: &'static Registry = unsafe { registry.as_ref() }.ok_or(EOPNOTSUPP)?;
+        // SAFETY: io_uring calls `ring_exit` before the instance becomes invalid.
+        unsafe { Instance::new(ring, registry) }
+    };
+    match init() {
+        // SAFETY: It is not moved out of this pointer, `ring_exit` drops it in place.
+        Ok(instance) => KBox::into_raw(unsafe { Pin::into_inner_unchecked(instance) }).cast(),
+        Err(error) => error.to_ptr(),
+    }
+}
+
+/// # Safety
+///
+/// As `io_uring_ipc_ops.ring_exit`.
+unsafe extern "C" fn ring_exit(hook: *mut bindings::io_uring_ipc_ctx) {
+    // SAFETY: `ring_init` returned it, as the first field of an instance in a box.
+    let instance = unsafe { KBox::from_raw(hook.cast::<Instance>()) };
+    instance.exit();
+}
+
+/// The instance that `ring_init` returned.
+///
+/// # Safety
+///
+/// `hook` is what `ring_init` returned, and `ring_exit` is not called as long as the result is
+/// used.
+#[inline(always)]
+unsafe fn instance<'a>(hook: *mut bindings::io_uring_ipc_ctx) -> &'a Instance {
+    // SAFETY: It is the first field of an instance.
+    unsafe { &*hook.cast::<Instance>() }
+}
+
+/// # Safety
+///
+/// As `io_uring_ipc_ops.command`.
+unsafe extern "C" fn run_command(
+    hook: *mut bindings::io_uring_ipc_ctx,
+    opcode: c_uint,
+    argument: *mut c_void,
+    count: c_uint,
+) -> c_int {
+    // SAFETY: io_uring passes a valid instance.
+    let instance = unsafe { instance(hook) };
+    from_result(|| command::run(instance, opcode, UserPtr::from_ptr(argument), count).map(|()| 0))
+}
+
+/// Where a request keeps a `T`.
+#[inline(always)]
+fn request<T>(data: *mut bindings::io_cmd_data) -> *mut T {
+    const {
+        assert!(size_of::<T>() <= size_of::<bindings::io_cmd_data>() - size_of::<usize>());
+        assert!(align_of::<T>() <= align_of::<bindings::io_cmd_data>());
+    }
+    // The first word is the file of the request.
+    data.wrapping_byte_add(size_of::<usize>()).cast()
+}
+
+/// Prepares a request.
+///
+/// # Safety
+///
+/// `data` belongs to a request of the opcode that `T` is for, `sqe` is valid for reading.
+unsafe fn prepare<T>(
+    data: *mut bindings::io_cmd_data,
+    sqe: *const bindings::io_uring_sqe,
+    prepare: fn(&Sqe) -> Result<T>,
+) -> c_int {
+    // SAFETY: It is valid and has the same layout. User space may be changing it, and any bytes are
+    // fine: this is the only time that they are read.
+    let sqe = unsafe { sqe.cast::<Sqe>().read_volatile() };
+    from_result(|| {
+        let prepared = prepare(&sqe)?;
+        // SAFETY: A request has room for it, and nobody else uses that now.
+        unsafe { request::<T>(data).write(prepared) };
+        Ok(0)
+    })
+}
+
+/// Turns the result of a request into that of its CQE.
+#[inline(always)]
+fn result(result: Result<u32>) -> c_int {
+    match result {
+        // CAST: No message is that long.
+        Ok(len) => len as c_int,
+        Err(error) => error.to_errno(),
+    }
+}
+
+/// # Safety
+///
+/// As `io_uring_ipc_ops.send_prep`.
+unsafe extern "C" fn send_prep(
+    data: *mut bindings::io_cmd_data,
+    sqe: *const bindings::io_uring_sqe,
+) -> c_int {
+    // SAFETY: io_uring passes a request and an SQE.
+    unsafe { prepare(data, sqe, Send::prepare) }
+}
+
+/// # Safety
+///
+/// As `io_uring_ipc_ops.send`.
+unsafe extern "C" fn send(
+    hook: *mut bindings::io_uring_ipc_ctx,
+    data: *mut bindings::io_cmd_data,
+    _issue_flags: c_uint,
+) -> c_int {
+    // SAFETY: io_uring passes a valid instance.
+    let instance = unsafe { instance(hook) };
+    // SAFETY: `send_prep` has written it.
+    let request = unsafe { &*request::<Send>(data) };
+    result(request.issue(instance))
+}
+
+/// # Safety
+///
+/// As `io_uring_ipc_ops.recv_prep`.
+unsafe extern "C" fn recv_prep(
+    data: *mut bindings::io_cmd_data,
+    sqe: *const bindings::io_uring_sqe,
+) -> c_int {
+    // SAFETY: io_uring passes a request and an SQE.
+    unsafe { prepare(data, sqe, Recv::prepare) }
+}
+
+/// # Safety
+///
+/// As `io_uring_ipc_ops.recv`.
+unsafe extern "C" fn recv(
+    hook: *mut bindings::io_uring_ipc_ctx,
+    data: *mut bindings::io_cmd_data,
+    _issue_flags: c_uint,
+) -> c_int {
+    // SAFETY: io_uring passes a valid instance.
+    let instance = unsafe { instance(hook) };
+    // SAFETY: `recv_prep` has written it.
+    let request = unsafe { &*request::<Recv>(data) };
+    result(request.issue(instance))
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the module knows of an io_uring instance: its subscribers.
+//!
+//! Locking: all of this is called with the `uring_lock` of the instance held, except
+//! [`Instance::subscriber`], which is for RCU read-side critical sections.
+
+use core::ptr::NonNull;
+
+use kernel::{
+    prelude::*,
+    sync::{aref::ARef, rcu},
+    types::Opaque,
+};
+
+use crate::{
+    bindings, rcu::RcuObject, rcu_xarray::RcuXArray, region::Account, registry::Registry,
+    subscriber::Subscriber,
+};
+
+/// An io_uring instance that uses IPC.
+#[pin_data]
+#[repr(C)]
+pub(crate) struct Instance {
+    /// What io_uring itself keeps here. It has to be the first field, see `hook.rs`.
+    hook: Opaque<bindings::io_uring_ipc_ctx>,
+    account: Account,
+    registry: &'static Registry,
+    #[pin]
+    subscribers: RcuXArray<Subscriber>,
+}
+
+// SAFETY: Nothing here uses `hook`, and the rest is `Send`.
+unsafe impl Send for Instance {}
+
+// SAFETY: Nothing here uses `hook`, and the rest is `Sync`.
+unsafe impl Sync for Instance {}
+
+impl Instance {
+    /// The state of an instance that has no subscribers yet. May sleep.
+    ///
+    /// # Safety
+    ///
+    /// The instance is valid as long as the result exists.
+    pub(crate) unsafe fn new(
+        ring: NonNull<bindings::io_ring_ctx>,
+        registry: &'static Registry,
+    ) -> Result<Pin<KBox<Self>>> {
+        // SAFETY: By the requirements of this function.
+        let account = unsafe { Account::new(ring) };
+        KBox::pin_init(
+            pin_init!(Self {
+                hook: Opaque::uninit(),
+                account,
+                registry,
+                subscribers <- RcuXArray::new(),
+            }),
+            GFP_KERNEL_ACCOUNT,
+        )
+    }
+
+    /// Identifies the instance among those that exist.
+    pub(crate) fn identity(&self) -> usize {
+        core::ptr::from_ref(self).addr()
+    }
+
+    /// Whom its memory is charged to.
+    pub(crate) fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// All channels.
+    pub(crate) fn registry(&self) -> &'static Registry {
+        self.registry
+    }
+
+    /// Finds a subscriber of this instance. It stays valid as long as the read-side critical
+    /// section.
+    #[inline]
+    pub(crate) fn subscriber<'a>(
+        &self,
+        id: u32,
+        guard: &'a rcu::Guard,
+    ) -> Option<&'a RcuObject<Subscriber>> {
+        self.subscribers.get(id, guard)
+    }
+
+    /// Attaches a subscriber to its channel and makes it one of this instance. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn attach(&self, subscriber: &ARef<RcuObject<Subscriber>>) -> Result {
+        subscriber.channel().attach(subscriber)?;
+        self.subscribers
+            .insert(subscriber.id(), subscriber.clone())
+            .inspect_err(|_| subscriber.channel().detach(subscriber))
+    }
+
+    /// Detaches a subscriber of this instance and frees its id. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT`.
+    pub(crate) fn detach(&self, id: u32) -> Result {
+        let subscriber = self.subscribers.remove(id).ok_or(ENOENT)?;
+        subscriber.channel().detach(&subscriber);
+        self.registry.release_id(id);
+        Ok(())
+    }
+
+    /// Detaches all subscribers and destroys the channels that the instance has created. May sleep.
+    pub(crate) fn exit(&self) {
+        while let Some(id) = self.subscribers.any_index() {
+            // It is there, because nobody else removes any.
+            let _ = self.detach(id);
+        }
+        self.registry.destroy_created_by(self.identity());
+    }
+}

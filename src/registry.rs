@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! All channels, by id, by key and by the io_uring instance that created them; and the ids of
+//! channels and subscribers.
+//!
+//! Locking: `uring_lock` of an io_uring instance -> [`Registry::index`] -> `xa_lock` of
+//! [`Registry::ids`]. The index is changed and `ids` follows it with the mutex held, so that a
+//! channel is in all of them or in none. `ids` is read under RCU. Nodes of the index are allocated
+//! before the mutex is taken.
+
+use kernel::{
+    new_mutex,
+    prelude::*,
+    rbtree::{RBTree, RBTreeNodeReservation},
+    sync::{aref::ARef, rcu, Mutex},
+};
+
+use crate::{channel::Channel, cred::IpcNamespace, rcu::RcuObject, rcu_xarray::RcuXArray};
+
+type ChannelRef = ARef<RcuObject<Channel>>;
+
+struct Index {
+    by_key: RBTree<(IpcNamespace, u64), ChannelRef>,
+    by_creator: RBTree<(usize, u32), ChannelRef>,
+}
+
+/// The channels that can be found.
+#[pin_data]
+pub(crate) struct Registry {
+    #[pin]
+    ids: RcuXArray<Channel>,
+    #[pin]
+    index: Mutex<Index>,
+}
+
+/// An id that is not in use, given back when this is dropped.
+pub(crate) struct ReservedId<'a> {
+    registry: &'a Registry,
+    id: u32,
+}
+
+impl ReservedId<'_> {
+    /// The number.
+    pub(crate) fn get(&self) -> u32 {
+        self.id
+    }
+
+    /// Keeps the id until [`Registry::release_id`] or [`Registry::remove`].
+    pub(crate) fn keep(self) -> u32 {
+        let id = self.id;
+        core::mem::forget(self);
+        id
+    }
+}
+
+impl Drop for ReservedId<'_> {
+    fn drop(&mut self) {
+        self.registry.release_id(self.id);
+    }
+}
+
+impl Registry {
+    /// An empty registry.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            ids <- RcuXArray::new_with_ids(),
+            index <- new_mutex!(Index {
+                by_key: RBTree::new(),
+                by_creator: RBTree::new(),
+            }),
+        })
+    }
+
+    /// Picks an id for a channel or a subscriber. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, `EBUSY` if there is none left.
+    pub(crate) fn reserve_id(&self) -> Result<ReservedId<'_>> {
+        Ok(ReservedId {
+            registry: self,
+            id: self.ids.reserve()?,
+        })
+    }
+
+    /// Gives an id back that no channel has.
+    pub(crate) fn release_id(&self, id: u32) {
+        self.ids.remove(id);
+    }
+
+    /// Finds a channel by its id. It stays valid as long as the read-side critical section.
+    #[inline]
+    pub(crate) fn get<'a>(&self, id: u32, guard: &'a rcu::Guard) -> Option<&'a RcuObject<Channel>> {
+        self.ids.get(id, guard)
+    }
+
+    /// Finds a channel by its id, for longer.
+    pub(crate) fn find(&self, id: u32) -> Option<ChannelRef> {
+        // A channel that is in the array has a reference, and the array's own cannot be the last
+        // one: see `remove`.
+        let _index = self.index.lock();
+        self.ids.get(id, &rcu::read_lock()).map(ARef::from)
+    }
+
+    /// Finds a channel of a namespace by its key. May sleep.
+    pub(crate) fn find_key(&self, namespace: IpcNamespace, key: u64) -> Option<ChannelRef> {
+        self.index.lock().by_key.get(&(namespace, key)).cloned()
+    }
+
+    /// Makes a channel known under `id`, which is its own. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if its key is taken, `ENOMEM`.
+    pub(crate) fn insert(&self, id: ReservedId<'_>, channel: &ChannelRef) -> Result {
+        let key_node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+        let creator_node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+
+        let mut index = self.index.lock();
+        if let Some(key) = channel.key() {
+            if index.by_key.get(&key).is_some() {
+                return Err(EEXIST);
+            }
+        }
+        self.ids.fill(id.get(), channel.clone())?;
+        if let Some(key) = channel.key() {
+            index
+                .by_key
+                .insert(key_node.into_node(key, channel.clone()));
+        }
+        let creator = (channel.creator(), id.keep());
+        index
+            .by_creator
+            .insert(creator_node.into_node(creator, channel.clone()));
+        Ok(())
+    }
+
+    /// Makes a channel unknown and ends sending to it, unless somebody else was faster. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT`.
+    pub(crate) fn destroy(&self, channel: &Channel) -> Result {
+        let removed = {
+            let mut index = self.index.lock();
+            let removed = index
+                .by_creator
+                .remove(&(channel.creator(), channel.id()))
+                .ok_or(ENOENT)?;
+            if let Some(key) = channel.key() {
+                index.by_key.remove(&key);
+            }
+            self.ids.remove(channel.id());
+            removed
+        };
+        removed.close();
+        Ok(())
+    }
+
+    /// Destroys all channels that an io_uring instance has created. May sleep.
+    pub(crate) fn destroy_created_by(&self, creator: usize) {
+        while let Some(channel) = self.created_by(creator) {
+            // Whoever else does it at the same time does it as well.
+            let _ = self.destroy(&channel);
+        }
+    }
+
+    fn created_by(&self, creator: usize) -> Option<ChannelRef> {
+        let index = self.index.lock();
+        let cursor = index.by_creator.cursor_lower_bound(&(creator, 0))?;
+        let ((owner, _), channel) = cursor.current();
+        (*owner == creator).then(|| channel.clone())
+    }
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Receiving in a broadcast: each receiver gets each message.
+//!
+//! A receiver has a cursor: its position, and in the same word whether it is reading the message
+//! there and whether it has left. No slot from a cursor on is used again, so a receiver reads in
+//! peace, and one that has left while a request of it was reading still holds on to that slot.
+
+use super::{distance, slot_word, Atomic, Claim, Memory, NoMessage, Pair, Ring, State};
+
+/// A request of the receiver is reading the message at the cursor.
+const BUSY: u32 = 1;
+/// The receiver has left.
+const DETACHED: u32 = 2;
+
+const fn cursor_word(position: u32, flags: u32) -> u64 {
+    Pair::new(position, flags).pack()
+}
+
+/// Ends the reading of a message, with the cursor at `position`.
+pub(super) fn release<M: Memory>(cursor: &M::U64, position: u32) {
+    let mut old = cursor.load_relaxed();
+    loop {
+        let flags = Pair::unpack(old).second & !BUSY;
+        // Pairs with `reclaim_broadcast` (B). Fails if the receiver leaves right now.
+        match cursor.swap_if_release(old, cursor_word(position, flags)) {
+            Ok(()) => return,
+            Err(current) => old = current,
+        }
+    }
+}
+
+impl<M: Memory> Ring<M> {
+    /// Word for a cursor that is not in use yet.
+    pub fn new_cursor(&self) -> u64 {
+        cursor_word(self.tail_position(), 0)
+    }
+
+    /// Lets a receiver begin with the next message that is sent.
+    ///
+    /// Its cursor has to be among those that [`Self::reclaim_broadcast`] looks at by now, and the
+    /// receiver must not receive before this returns.
+    pub fn broadcast_join(&self, cursor: &M::U64) {
+        // Pairs with `reclaim_broadcast` (C).
+        M::full_barrier();
+        cursor.store_relaxed(cursor_word(self.tail_position(), 0));
+    }
+
+    /// Lets a receiver leave, and returns whether a request of it is still reading a message.
+    ///
+    /// Its cursor has to stay among those that [`Self::reclaim_broadcast`] looks at until that
+    /// request is done. Otherwise it holds no slot any more.
+    pub fn broadcast_leave(&self, cursor: &M::U64) -> bool {
+        let mut old = cursor.load_relaxed();
+        loop {
+            let Pair {
+                first: position,
+                second: flags,
+            } = Pair::unpack(old);
+            match cursor.swap_if_release(old, cursor_word(position, flags | DETACHED)) {
+                Ok(()) => return flags & BUSY != 0,
+                Err(current) => old = current,
+            }
+        }
+    }
+
+    /// Whether the receiver with this cursor has left.
+    pub fn is_detached(&self, cursor: &M::U64) -> bool {
+        Pair::unpack(cursor.load_relaxed()).second & DETACHED != 0
+    }
+
+    /// Finds the next message for `receiver`, moves its cursor there and returns the position.
+    pub fn broadcast_next(&self, cursor: &M::U64, receiver: u32) -> Result<u32, NoMessage> {
+        loop {
+            let old = cursor.load_acquire();
+            let Pair {
+                first: position,
+                second: flags,
+            } = Pair::unpack(old);
+            if flags & DETACHED != 0 {
+                return Err(NoMessage::Detached);
+            }
+            if flags & BUSY != 0 {
+                return Err(NoMessage::Busy);
+            }
+            // Pairs with `Reservation::store` (A).
+            let word = self.slot(position).load_acquire();
+            if word == slot_word(position, State::Ready) {
+                let target = self.target(position);
+                if target == 0 || target == receiver {
+                    return Ok(position);
+                }
+            } else if word != slot_word(position, State::Free) {
+                if cursor.load_relaxed() != old {
+                    // Another request of this receiver has moved on, and the slot is in use again.
+                    continue;
+                }
+                let (tail, closed) = self.tail();
+                return Err(if closed && tail == position {
+                    NoMessage::Closed
+                } else {
+                    NoMessage::Empty
+                });
+            }
+            // Not for this receiver. If it fails, another request of it was faster.
+            let _ = cursor.swap_if_release(old, cursor_word(position.wrapping_add(1), 0));
+        }
+    }
+
+    /// Claims the message at a position that [`Self::broadcast_next`] returned, unless another
+    /// request of the same receiver was faster. A claim must not be held while sleeping.
+    #[inline]
+    pub fn broadcast_claim<'a>(
+        &'a self,
+        cursor: &'a M::U64,
+        position: u32,
+    ) -> Option<Claim<'a, M>> {
+        // Acquire because of the other requests of this receiver, which release it. The message
+        // itself was acquired in `broadcast_next` by this very request.
+        cursor
+            .swap_if_acquire(cursor_word(position, 0), cursor_word(position, BUSY))
+            .ok()?;
+        Some(Claim {
+            ring: self,
+            position,
+            cursor: Some(cursor),
+        })
+    }
+
+    /// Moves `head` to the cursor that is farthest behind, or to `tail` if there is none.
+    ///
+    /// `for_each` calls its argument with the cursor of each receiver.
+    pub fn reclaim_broadcast(&self, for_each: impl FnOnce(&mut dyn FnMut(&M::U64))) {
+        let mut last = self.tail_position();
+        // Pairs with `broadcast_join` (C).
+        M::full_barrier();
+        for_each(&mut |cursor| {
+            // Pairs with `release` (B).
+            let Pair {
+                first: position,
+                second: flags,
+            } = Pair::unpack(cursor.load_acquire());
+            if flags != DETACHED && distance(last, position) < 0 {
+                last = position;
+            }
+        });
+        let mut head = self.memory.consumer().load_acquire();
+        // Only forward: another one may have seen more.
+        while distance(head, last) > 0 {
+            match self.move_head(head, last) {
+                Ok(()) => break,
+                Err(current) => head = current,
+            }
+        }
+    }
+}

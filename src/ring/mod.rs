@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The ring of message slots: many senders, many receivers, no lock.
+//!
+//! This module decides who may touch which slot when, and nothing else. It knows neither io_uring
+//! nor user memory nor what a message is, and it runs wherever there are atomics: the kernel, the
+//! unit tests and the loom models all compile this very file, each with its own [`Memory`].
+//!
+//! # Positions
+//!
+//! A position counts messages since the ring was made. It is a `u32` that wraps, so positions are
+//! only ever compared by their wrapping difference, which is at most the number of slots. The slot
+//! of a position is its lower bits.
+//!
+//! # Life of a slot
+//!
+//! 1. A sender *reserves* the position `tail` with a compare-and-swap that adds one to it. It can
+//!    if `tail - head` is less than the number of slots.
+//! 2. It writes the message and *publishes* the slot: it stores the position plus one and
+//!    [`State::Ready`] in the slot word. A sender that cannot finish publishes [`State::Free`],
+//!    which everybody skips.
+//! 3. Receivers take the message. In a *queue* exactly one of them does: it *claims* the slot by
+//!    swapping [`State::Ready`] for [`State::Claimed`] and either consumes it ([`State::Free`]) or
+//!    puts it back. In a *broadcast* each of them does: it has a cursor, and moves it past the slot.
+//! 4. `head` moves over the slot, and then a sender can reserve it again: in a queue when it and
+//!    all slots before it are free, in a broadcast when all cursors are past it.
+//!
+//! The publication by slot sequence number is that of Dmitry Vyukov's bounded MPMC queue
+//! (<https://www.1024cores.net/home/lock-free-algorithms/queues/bounded-mpmc-queue>). Unlike there
+//! receivers claim slots out of order, because a message can be for one of them only.
+//!
+//! # Who pairs with whom
+//!
+//! - A: the slot word is stored with release when it is published, consumed or put back, and loaded
+//!   or swapped with acquire before the message is read: the message is complete when it is read.
+//! - B: `head` moves with release after an acquire load of the slot word (queue) or the cursor
+//!   (broadcast) that was stored with release by the receiver, and a sender loads `head` with
+//!   acquire before it reserves: all reads of the old message come before the first write of the
+//!   new one.
+//! - C: a receiver that joins a broadcast puts its cursor where [`Ring::reclaim_broadcast`] finds
+//!   it, then a full barrier, then it loads `tail`. Reclaiming loads `tail`, then a full barrier,
+//!   then it looks at the cursors. So whoever reclaims either sees the new cursor or has a `tail`
+//!   that is not after the position where the receiver starts.
+
+mod broadcast;
+mod queue;
+
+/// The atomic operations on a word of type `T` that the ring is made of.
+pub trait Atomic<T: Copy> {
+    /// Loads without ordering.
+    fn load_relaxed(&self) -> T;
+    /// Loads; nothing that comes later in the program happens before.
+    fn load_acquire(&self) -> T;
+    /// Stores without ordering.
+    fn store_relaxed(&self, value: T);
+    /// Stores; everything that comes earlier in the program has happened before.
+    fn store_release(&self, value: T);
+    /// Stores `new` if the word is `old`, with acquire ordering if it is; or returns what it is.
+    fn swap_if_acquire(&self, old: T, new: T) -> Result<(), T>;
+    /// Stores `new` if the word is `old`, with release ordering if it is; or returns what it is.
+    fn swap_if_release(&self, old: T, new: T) -> Result<(), T>;
+}
+
+/// Where the words of a ring are.
+pub trait Memory {
+    /// A 32-bit atomic.
+    type U32: Atomic<u32>;
+    /// A 64-bit atomic.
+    type U64: Atomic<u64>;
+
+    /// The number of slots: a power of two, and always the same.
+    fn entries(&self) -> u32;
+    /// `tail` and whether the ring is closed, in one word.
+    fn producer(&self) -> &Self::U64;
+    /// `head`.
+    fn consumer(&self) -> &Self::U32;
+    /// Sequence number and [`State`] of slot `index`, in one word. `index` is less than
+    /// [`Self::entries`].
+    fn slot(&self, index: u32) -> &Self::U64;
+    /// The only receiver that may have the message in slot `index`, or 0.
+    fn target(&self, index: u32) -> &Self::U32;
+    /// A full memory barrier.
+    fn full_barrier();
+}
+
+/// Two 32-bit fields in one atomic word, in the order in which they lie in memory, so that each of
+/// them can be read on its own in a mapping.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Pair {
+    first: u32,
+    second: u32,
+}
+
+impl Pair {
+    const fn new(first: u32, second: u32) -> Self {
+        Self { first, second }
+    }
+
+    const fn pack(self) -> u64 {
+        if cfg!(target_endian = "little") {
+            (self.second as u64) << 32 | self.first as u64
+        } else {
+            (self.first as u64) << 32 | self.second as u64
+        }
+    }
+
+    const fn unpack(word: u64) -> Self {
+        let (low, high) = (word as u32, (word >> 32) as u32);
+        if cfg!(target_endian = "little") {
+            Self::new(low, high)
+        } else {
+            Self::new(high, low)
+        }
+    }
+}
+
+/// What a slot holds, once it is published for a position.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// A message.
+    Ready = 1,
+    /// A message that a receiver of a queue has in hand.
+    Claimed = 2,
+    /// Nothing: consumed, or given up by its sender.
+    Free = 3,
+}
+
+/// The slot word of a position.
+const fn slot_word(position: u32, state: State) -> u64 {
+    Pair::new(position.wrapping_add(1), state as u32).pack()
+}
+
+/// How far `position` is behind `other`: negative if it is ahead.
+const fn distance(position: u32, other: u32) -> i32 {
+    other.wrapping_sub(position) as i32
+}
+
+/// Why there is no slot to send in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoRoom {
+    /// All slots are in use.
+    Full,
+    /// The ring was closed.
+    Closed,
+}
+
+/// Why there is no message to receive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoMessage {
+    /// There is none now.
+    Empty,
+    /// There is none, and none will come.
+    Closed,
+    /// Another request of the same receiver has the next message in hand.
+    Busy,
+    /// The receiver has left the broadcast.
+    Detached,
+}
+
+/// The ring.
+pub struct Ring<M: Memory> {
+    memory: M,
+}
+
+impl<M: Memory> Ring<M> {
+    /// Value of the first field of [`Memory::producer`] once the ring is closed.
+    pub const CLOSED: u32 = 1;
+
+    /// Makes an empty ring whose first position is `start`.
+    pub fn new(memory: M, start: u32) -> Self {
+        let ring = Self { memory };
+        for offset in 0..ring.memory.entries() {
+            // As if the previous message in this slot had been consumed: never equal to the
+            // sequence number of its next one.
+            let previous = start
+                .wrapping_add(offset)
+                .wrapping_sub(ring.memory.entries());
+            ring.slot(previous)
+                .store_relaxed(slot_word(previous, State::Free));
+        }
+        ring.memory.consumer().store_relaxed(start);
+        ring.memory
+            .producer()
+            .store_release(Pair::new(0, start).pack());
+        ring
+    }
+
+    /// The memory that the ring was made of.
+    pub fn memory(&self) -> &M {
+        &self.memory
+    }
+
+    fn index(&self, position: u32) -> u32 {
+        position & (self.memory.entries() - 1)
+    }
+
+    fn slot(&self, position: u32) -> &M::U64 {
+        self.memory.slot(self.index(position))
+    }
+
+    fn target(&self, position: u32) -> u32 {
+        self.memory.target(self.index(position)).load_relaxed()
+    }
+
+    /// `tail`, and whether the ring is closed.
+    fn tail(&self) -> (u32, bool) {
+        let producer = Pair::unpack(self.memory.producer().load_acquire());
+        (producer.second, producer.first == Self::CLOSED)
+    }
+
+    /// Position after the last slot that is reserved.
+    pub fn tail_position(&self) -> u32 {
+        self.tail().0
+    }
+
+    /// Ends sending. What is reserved can still be published, and what is published be received.
+    ///
+    /// Returns whether the ring was open.
+    pub fn close(&self) -> bool {
+        let producer = self.memory.producer();
+        let mut old = producer.load_relaxed();
+        loop {
+            let Pair { first, second } = Pair::unpack(old);
+            if first == Self::CLOSED {
+                return false;
+            }
+            match producer.swap_if_release(old, Pair::new(Self::CLOSED, second).pack()) {
+                Ok(()) => return true,
+                Err(current) => old = current,
+            }
+        }
+    }
+
+    /// Reserves the next slot for a sender.
+    ///
+    /// When the ring looks full, `reclaim` is called, which shall move `head` if it can. Between
+    /// the reservation and its publication the sender must not sleep, because receivers wait for
+    /// the slot.
+    #[inline]
+    pub fn reserve(&self, mut reclaim: impl FnMut(&Self)) -> Result<Reservation<'_, M>, NoRoom> {
+        let producer = self.memory.producer();
+        let mut reclaimed = false;
+        loop {
+            // Pairs with `move_head` (B). `head` is loaded before `tail`, so that it can't be
+            // ahead of it.
+            let head = self.memory.consumer().load_acquire();
+            let old = producer.load_relaxed();
+            let Pair { first, second } = Pair::unpack(old);
+            if first == Self::CLOSED {
+                return Err(NoRoom::Closed);
+            }
+            if second.wrapping_sub(head) >= self.memory.entries() {
+                if reclaimed {
+                    return Err(NoRoom::Full);
+                }
+                reclaim(self);
+                reclaimed = true;
+                continue;
+            }
+            let new = Pair::new(first, second.wrapping_add(1)).pack();
+            if producer.swap_if_acquire(old, new).is_ok() {
+                return Ok(Reservation {
+                    ring: self,
+                    position: second,
+                });
+            }
+            // Somebody else got on, so reclaiming once more may help.
+            reclaimed = false;
+        }
+    }
+
+    /// Moves `head` from `from` to `to`, unless somebody else has moved it.
+    fn move_head(&self, from: u32, to: u32) -> Result<(), u32> {
+        // Pairs with `reserve` (B).
+        self.memory.consumer().swap_if_release(from, to)
+    }
+}
+
+/// A slot that a sender has to itself.
+///
+/// If it is dropped, the slot is given up: everybody skips it.
+#[must_use]
+pub struct Reservation<'a, M: Memory> {
+    ring: &'a Ring<M>,
+    position: u32,
+}
+
+impl<M: Memory> Reservation<'_, M> {
+    /// The position of the message.
+    pub fn position(&self) -> u32 {
+        self.position
+    }
+
+    /// Number of the slot.
+    pub fn index(&self) -> u32 {
+        self.ring.index(self.position)
+    }
+
+    /// Says which receiver the message is for, 0 for any.
+    pub fn set_target(&self, target: u32) {
+        self.ring.memory.target(self.index()).store_relaxed(target);
+    }
+
+    /// Hands the message to the receivers.
+    #[inline]
+    pub fn publish(self) {
+        self.store(State::Ready);
+        core::mem::forget(self);
+    }
+
+    fn store(&self, state: State) {
+        // Pairs with the loads of the slot word in `queue` and `broadcast` (A).
+        self.ring
+            .slot(self.position)
+            .store_release(slot_word(self.position, state));
+    }
+}
+
+impl<M: Memory> Drop for Reservation<'_, M> {
+    fn drop(&mut self) {
+        self.store(State::Free);
+    }
+}
+
+/// A message that a receiver has in hand.
+///
+/// As long as it exists the slot is not used again. If it is dropped, the message stays in the
+/// ring.
+#[must_use]
+pub struct Claim<'a, M: Memory> {
+    ring: &'a Ring<M>,
+    position: u32,
+    /// The cursor of the receiver, in a broadcast.
+    cursor: Option<&'a M::U64>,
+}
+
+impl<M: Memory> Claim<'_, M> {
+    /// The position of the message.
+    pub fn position(&self) -> u32 {
+        self.position
+    }
+
+    /// Number of the slot.
+    pub fn index(&self) -> u32 {
+        self.ring.index(self.position)
+    }
+
+    /// Is done with the message.
+    #[inline]
+    pub fn consume(self) {
+        match self.cursor {
+            None => self.ring.queue_consume(self.position),
+            Some(cursor) => broadcast::release::<M>(cursor, self.position.wrapping_add(1)),
+        }
+        core::mem::forget(self);
+    }
+}
+
+impl<M: Memory> Drop for Claim<'_, M> {
+    fn drop(&mut self) {
+        match self.cursor {
+            None => self.ring.queue_put_back(self.position),
+            Some(cursor) => broadcast::release::<M>(cursor, self.position),
+        }
+    }
+}

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What user space and kernel exchange: the structs of `include/uapi/linux/io_uring/ipc.h` and the
+//! SQE, with their layouts asserted.
+
+use core::mem::{offset_of, size_of};
+
+use kernel::{
+    prelude::*,
+    transmute::{AsBytes, FromBytes},
+    uaccess::{UserPtr, UserSlice},
+};
+
+use crate::bindings;
+
+pub(crate) use crate::bindings::{
+    io_uring_ipc_msg_desc as MessageDescriptor, io_uring_ipc_ring as RingHeader,
+    IOIPC_F_BROADCAST, IOIPC_F_MULTICAST, IOIPC_F_PRIVATE, IOIPC_MAX_MSG_SIZE,
+    IOIPC_MAX_RING_ENTRIES, IOIPC_MSG_CLAIMED, IOIPC_MSG_FREE, IOIPC_MSG_READY,
+    IOIPC_REGISTER_ATTACH, IOIPC_REGISTER_CREATE, IOIPC_REGISTER_DESTROY, IOIPC_REGISTER_DETACH,
+    IOIPC_RING_CLOSED, IOIPC_RING_VERSION, IOIPC_SUB_BOTH, IOIPC_SUB_RECV, IOIPC_SUB_SEND,
+};
+
+/// Asserts size and field offsets of a struct.
+macro_rules! assert_layout {
+    ($type:ty, $size:literal, $($($field:ident).+ @ $offset:literal),+ $(,)?) => {
+        const _: () = assert!(size_of::<$type>() == $size);
+        $(const _: () = assert!(offset_of!($type, $($field).+) == $offset);)+
+    };
+}
+
+assert_layout!(bindings::io_uring_ipc_channel_create, 40,
+    flags @ 0, ring_entries @ 4, max_msg_size @ 8, mode @ 12, key @ 16, channel_id_out @ 24,
+    reserved @ 28);
+
+assert_layout!(bindings::io_uring_ipc_channel_attach, 48,
+    channel_id @ 0, flags @ 4, key @ 8, channel_fd @ 16, local_id_out @ 20, mmap_offset_out @ 24,
+    region_size @ 32, reserved @ 36);
+
+assert_layout!(MessageDescriptor, 64,
+    offset @ 0, len @ 8, msg_id @ 12, sender_data @ 16, seq @ 24, state @ 28, sender @ 32,
+    target @ 36, reserved @ 40);
+
+assert_layout!(RingHeader, 192,
+    producer.head @ 0, producer.tail @ 4, consumer.head @ 64, ring_mask @ 128, ring_entries @ 132,
+    max_msg_size @ 136, version @ 140, desc_offset @ 144, desc_stride @ 148, data_offset @ 152,
+    data_stride @ 156, cursor_offset @ 160, reserved @ 168, msgs @ 192);
+
+/// A struct that io_uring_register(2) passes by pointer.
+///
+/// # Safety
+///
+/// All bit patterns are valid, and there is no padding.
+unsafe trait Argument: Copy {}
+
+// SAFETY: It consists of integers and has no padding, see the layout above.
+unsafe impl Argument for bindings::io_uring_ipc_channel_create {}
+
+// SAFETY: It consists of integers and has no padding, see the layout above.
+unsafe impl Argument for bindings::io_uring_ipc_channel_attach {}
+
+#[repr(transparent)]
+struct Plain<T: Argument>(T);
+
+// SAFETY: By the requirements of `Argument`.
+unsafe impl<T: Argument> FromBytes for Plain<T> {}
+
+// SAFETY: By the requirements of `Argument`, and none of them has interior mutability.
+unsafe impl<T: Argument> AsBytes for Plain<T> {}
+
+/// Where such a struct is in user space.
+pub(crate) struct UserArgument(UserPtr);
+
+impl UserArgument {
+    /// From the arguments of io_uring_register(2).
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` unless it is one struct.
+    pub(crate) fn new(pointer: UserPtr, count: u32) -> Result<Self> {
+        if pointer.as_const_ptr().is_null() || count != 1 {
+            return Err(EINVAL);
+        }
+        Ok(Self(pointer))
+    }
+
+    fn slice<T>(&self) -> UserSlice {
+        UserSlice::new(self.0, size_of::<T>())
+    }
+
+    fn read<T: Argument>(&self) -> Result<T> {
+        Ok(self.slice::<T>().reader().read::<Plain<T>>()?.0)
+    }
+
+    fn write<T: Argument>(&self, value: T) -> Result {
+        self.slice::<T>().writer().write(&Plain(value))
+    }
+
+    /// Reads the argument of CREATE. May sleep.
+    pub(crate) fn read_create(&self) -> Result<bindings::io_uring_ipc_channel_create> {
+        self.read()
+    }
+
+    /// Writes the argument of CREATE back. May sleep.
+    pub(crate) fn write_create(&self, value: bindings::io_uring_ipc_channel_create) -> Result {
+        self.write(value)
+    }
+
+    /// Reads the argument of ATTACH. May sleep.
+    pub(crate) fn read_attach(&self) -> Result<bindings::io_uring_ipc_channel_attach> {
+        self.read()
+    }
+
+    /// Writes the argument of ATTACH back. May sleep.
+    pub(crate) fn write_attach(&self, value: bindings::io_uring_ipc_channel_attach) -> Result {
+        self.write(value)
+    }
+}
+
+/// An SQE as IPC_SEND and IPC_RECV see it. Same layout as the kernel's union of all uses.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub(crate) struct Sqe {
+    opcode: u8,
+    flags: u8,
+    ioprio: u16,
+    pub(crate) fd: i32,
+    pub(crate) off: u64,
+    pub(crate) addr: u64,
+    pub(crate) len: u32,
+    pub(crate) rw_flags: u32,
+    pub(crate) user_data: u64,
+    pub(crate) buf_index: u16,
+    personality: u16,
+    pub(crate) file_index: u32,
+    pub(crate) addr3: u64,
+    pub(crate) pad2: u64,
+}
+
+assert_layout!(Sqe, 64,
+    opcode @ 0, flags @ 1, ioprio @ 2, fd @ 4, off @ 8, addr @ 16, len @ 24, rw_flags @ 28,
+    user_data @ 32, buf_index @ 40, personality @ 42, file_index @ 44, addr3 @ 48, pad2 @ 56);
+
+impl Sqe {
+    /// Checks that the fields are zero which neither opcode uses.
+    ///
+    /// io_uring itself has taken care of `opcode`, `flags`, `ioprio` and `personality`.
+    pub(crate) fn check_unused(&self) -> Result {
+        if self.off != 0
+            || self.rw_flags != 0
+            || self.buf_index != 0
+            || self.addr3 != 0
+            || self.pad2 != 0
+        {
+            return Err(EINVAL);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Buffers in user memory that are copied while nothing may sleep.
+//!
+//! Between claiming a slot and letting go of it a page fault must not happen: it could block for as
+//! long as the owner of the buffer likes. So the copies here fail on a page that is not present.
+//! The pattern is that of `generic_perform_write()`: look whether the pages are there, copy without
+//! faults, and if that fails let go of everything, fault the pages in and start again.
+
+use kernel::{
+    prelude::*,
+    uaccess::{UserPtr, UserSlice},
+};
+
+use crate::bindings;
+
+/// A page of the buffer is not present, or not valid at all.
+pub(crate) struct NotPresent;
+
+/// A range of user memory, not trusted in any way.
+#[derive(Clone, Copy)]
+pub(crate) struct UserBuffer {
+    address: UserPtr,
+    len: u32,
+}
+
+impl UserBuffer {
+    /// The `len` bytes from `address` on, as an SQE gives them.
+    pub(crate) fn new(address: u64, len: u32) -> Self {
+        // CAST: The kernel that this is for is 64-bit, see `main.rs`.
+        Self {
+            address: UserPtr::from_addr(address as usize),
+            len,
+        }
+    }
+
+    /// Size in bytes.
+    pub(crate) fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// The same buffer, but at most `len` bytes of it.
+    pub(crate) fn up_to(self, len: u32) -> Self {
+        Self {
+            len: self.len.min(len),
+            ..self
+        }
+    }
+
+    /// Calls `access`, which accesses user memory, with page faults disabled.
+    fn without_faults(access: impl FnOnce() -> usize) -> Result<(), NotPresent> {
+        // SAFETY: There are no requirements, and it is enabled again below.
+        unsafe { bindings::ioipc_pagefault_disable() };
+        let missing = access();
+        // SAFETY: It was disabled above.
+        unsafe { bindings::ioipc_pagefault_enable() };
+        if missing == 0 {
+            Ok(())
+        } else {
+            Err(NotPresent)
+        }
+    }
+
+    fn touch_for_reading(&self) -> usize {
+        // SAFETY: It takes any address, and checks that it belongs to user space.
+        unsafe { bindings::fault_in_readable(self.address.as_const_ptr().cast(), self.len as usize) }
+    }
+
+    fn touch_for_writing(&self) -> usize {
+        // SAFETY: It takes any address, and checks that it belongs to user space.
+        unsafe { bindings::fault_in_writeable(self.address.as_mut_ptr().cast(), self.len as usize) }
+    }
+
+    /// Whether it looks as if [`Self::copy_to`] would work now. Does not sleep.
+    pub(crate) fn is_readable(&self) -> Result<(), NotPresent> {
+        Self::without_faults(|| self.touch_for_reading())
+    }
+
+    /// Whether it looks as if [`Self::copy_from`] would work now. Does not sleep. May set a byte in
+    /// each page to zero.
+    pub(crate) fn is_writable(&self) -> Result<(), NotPresent> {
+        Self::without_faults(|| self.touch_for_writing())
+    }
+
+    /// Brings the pages in. May sleep for as long as their owner likes.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if they cannot be read.
+    pub(crate) fn fault_in_readable(&self) -> Result {
+        if self.touch_for_reading() == 0 {
+            Ok(())
+        } else {
+            Err(EFAULT)
+        }
+    }
+
+    /// Brings the pages in. May sleep for as long as their owner likes, and may set a byte in each
+    /// page to zero.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if they cannot be written.
+    pub(crate) fn fault_in_writable(&self) -> Result {
+        if self.touch_for_writing() == 0 {
+            Ok(())
+        } else {
+            Err(EFAULT)
+        }
+    }
+
+    /// Copies the whole buffer to kernel memory. Does not sleep.
+    ///
+    /// # Safety
+    ///
+    /// `to` is valid for writing as many bytes.
+    pub(crate) unsafe fn copy_to(&self, to: *mut u8) -> Result<(), NotPresent> {
+        let from = self.address.as_const_ptr();
+        // SAFETY: The caller vouches for `to`. It takes any user address, and checks it.
+        match unsafe { bindings::copy_from_user_nofault(to.cast(), from, self.len as usize) } {
+            0 => Ok(()),
+            _ => Err(NotPresent),
+        }
+    }
+
+    /// Fills the whole buffer from kernel memory. Does not sleep.
+    ///
+    /// # Safety
+    ///
+    /// `from` is valid for reading as many bytes.
+    pub(crate) unsafe fn copy_from(&self, from: *const u8) -> Result<(), NotPresent> {
+        let to = self.address.as_mut_ptr();
+        // SAFETY: The caller vouches for `from`. It takes any user address, and checks it.
+        match unsafe { bindings::copy_to_user_nofault(to, from.cast(), self.len as usize) } {
+            0 => Ok(()),
+            _ => Err(NotPresent),
+        }
+    }
+
+    /// Copies the whole buffer to memory that is allocated for it. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT`, `ENOMEM`.
+    pub(crate) fn to_vec(self) -> Result<KVVec<u8>> {
+        let mut copy = KVVec::new();
+        UserSlice::new(self.address, self.len as usize).read_all(&mut copy, GFP_KERNEL_ACCOUNT)?;
+        Ok(copy)
+    }
+}
