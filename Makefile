@@ -4,6 +4,8 @@
 KDIR ?= /lib/modules/$(shell uname -r)/build
 # Where the module is built.
 MO ?= $(CURDIR)/build/module
+# Where `make install` puts the headers.
+PREFIX ?= /usr/local
 
 # How the kernel was built, if tools/kernel/build did it.
 modvars := $(shell cat $(KDIR)/modvars 2>/dev/null)
@@ -14,3 +16,46 @@ kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(MO) $(modvars)
 module:
 	@mkdir -p $(MO)
 	+$(kbuild) modules
+
+.PHONY: kernels
+kernels:
+	tools/kernel/build prod
+	tools/kernel/build debug
+
+.PHONY: demo
+demo:
+	tools/harness/demo $(FILE)
+
+.PHONY: test
+test:
+	tests/run
+
+.PHONY: check
+check:
+	tests/check
+
+.PHONY: rust-analyzer
+rust-analyzer: module
+	+$(kbuild) rust-analyzer
+	ln -sf $(MO)/rust-project.json rust-project.json
+
+.PHONY: install
+install: module
+	+$(kbuild) modules_install
+	install -D -m 644 include/uapi/linux/io_uring/ipc.h $(DESTDIR)$(PREFIX)/include/linux/io_uring/ipc.h
+	install -D -m 644 tools/harness/liburing_ipc.h $(DESTDIR)$(PREFIX)/include/liburing_ipc.h
+
+.PHONY: clean
+clean:
+	rm -rf build target rust-project.json
+
+.PHONY: help
+help:
+	@echo 'make [KDIR=DIR]       build io_uring_ipc.ko for the kernel built in DIR, in build/module'
+	@echo 'make demo [FILE=F]    boot a kernel in QEMU and stream a file through channels'
+	@echo 'make test             all tests: on the host, and in QEMU on both kernels'
+	@echo 'make check            formatting, lints, warnings, unsafe blocks'
+	@echo 'make kernels          build the two kernels that the tests boot'
+	@echo 'make install          install the module and the headers (KDIR=, PREFIX=, DESTDIR=)'
+	@echo 'make rust-analyzer    write rust-project.json (KDIR=)'
+	@echo 'make clean            remove what was built here; kernels and tools stay in the cache'

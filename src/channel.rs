@@ -343,7 +343,8 @@ impl Channel {
 
     fn next(&self, subscriber: &Subscriber) -> Result<u32, NoMessage> {
         if self.mode == Mode::Broadcast {
-            self.ring.broadcast_next(&subscriber.cursor, subscriber.id())
+            self.ring
+                .broadcast_next(&subscriber.cursor, subscriber.id())
         } else {
             self.ring.queue_next(subscriber.id())
         }

@@ -44,7 +44,12 @@ fn create(instance: &Instance, argument: &UserArgument) -> Result {
     let parameters = Parameters::new(&create)?;
 
     let id = instance.registry().reserve_id()?;
-    let channel = Channel::new(id.get(), instance.identity(), parameters, instance.account())?;
+    let channel = Channel::new(
+        id.get(),
+        instance.identity(),
+        parameters,
+        instance.account(),
+    )?;
     create.channel_id_out = id.get();
     argument.write_create(create)?;
     // The last step: nobody has seen the channel if anything before has failed.

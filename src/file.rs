@@ -46,7 +46,7 @@ pub(crate) fn open(subscriber: ARef<RcuObject<Subscriber>>) -> Result<ARef<File>
     // expect: a reference to a subscriber that the file owns.
     let file = from_err_ptr(unsafe {
         bindings::anon_inode_getfile(
-            c"[io_uring_ipc]".as_ptr().cast(),
+            c"[io_uring_ipc]".as_char_ptr(),
             &OPERATIONS.0,
             subscriber.as_ptr().cast(),
             // CAST: They are few low bits.

@@ -81,7 +81,9 @@ impl Drop for Registration {
 /// # Safety
 ///
 /// As `io_uring_ipc_ops.ring_init`.
-unsafe extern "C" fn ring_init(ring: *mut bindings::io_ring_ctx) -> *mut bindings::io_uring_ipc_ctx {
+unsafe extern "C" fn ring_init(
+    ring: *mut bindings::io_ring_ctx,
+) -> *mut bindings::io_uring_ipc_ctx {
     let init = || {
         let ring = NonNull::new(ring).ok_or(EINVAL)?;
         // Pairs with `Registration::new`.

@@ -4,12 +4,7 @@
 
 use kernel::{prelude::*, processor::cpu_relax, sync::rcu};
 
-use crate::{
-    channel::Failure,
-    instance::Instance,
-    uapi::Sqe,
-    user_buffer::UserBuffer,
-};
+use crate::{channel::Failure, instance::Instance, uapi::Sqe, user_buffer::UserBuffer};
 
 /// How often pages that keep going away are faulted in before the request fails.
 const MAX_FAULTS: u32 = 8;

@@ -210,15 +210,39 @@ impl Region {
     fn fill_header(&self) {
         let layout = &self.layout;
         let fields = [
-            (core::mem::offset_of!(RingHeader, ring_mask), layout.entries - 1),
-            (core::mem::offset_of!(RingHeader, ring_entries), layout.entries),
-            (core::mem::offset_of!(RingHeader, max_msg_size), layout.max_msg_size),
-            (core::mem::offset_of!(RingHeader, version), uapi::IOIPC_RING_VERSION),
-            (core::mem::offset_of!(RingHeader, desc_offset), layout.desc_offset),
+            (
+                core::mem::offset_of!(RingHeader, ring_mask),
+                layout.entries - 1,
+            ),
+            (
+                core::mem::offset_of!(RingHeader, ring_entries),
+                layout.entries,
+            ),
+            (
+                core::mem::offset_of!(RingHeader, max_msg_size),
+                layout.max_msg_size,
+            ),
+            (
+                core::mem::offset_of!(RingHeader, version),
+                uapi::IOIPC_RING_VERSION,
+            ),
+            (
+                core::mem::offset_of!(RingHeader, desc_offset),
+                layout.desc_offset,
+            ),
             // CAST: It is 64.
-            (core::mem::offset_of!(RingHeader, desc_stride), size_of::<MessageDescriptor>() as u32),
-            (core::mem::offset_of!(RingHeader, data_offset), layout.data_offset),
-            (core::mem::offset_of!(RingHeader, data_stride), layout.data_stride),
+            (
+                core::mem::offset_of!(RingHeader, desc_stride),
+                size_of::<MessageDescriptor>() as u32,
+            ),
+            (
+                core::mem::offset_of!(RingHeader, data_offset),
+                layout.data_offset,
+            ),
+            (
+                core::mem::offset_of!(RingHeader, data_stride),
+                layout.data_stride,
+            ),
         ];
         for (offset, value) in fields {
             // SAFETY: It is the offset of a `u32` of the header.

@@ -2,11 +2,9 @@
 
 //! Who is attached to a channel.
 
-use kernel::{
-    sync::{
-        aref::ARef,
-        atomic::{Atomic, Relaxed},
-    },
+use kernel::sync::{
+    aref::ARef,
+    atomic::{Atomic, Relaxed},
 };
 
 use crate::{channel::Channel, rcu::RcuObject, uapi};

@@ -63,7 +63,9 @@ impl UserBuffer {
 
     fn touch_for_reading(&self) -> usize {
         // SAFETY: It takes any address, and checks that it belongs to user space.
-        unsafe { bindings::fault_in_readable(self.address.as_const_ptr().cast(), self.len as usize) }
+        unsafe {
+            bindings::fault_in_readable(self.address.as_const_ptr().cast(), self.len as usize)
+        }
     }
 
     fn touch_for_writing(&self) -> usize {

@@ -449,7 +449,7 @@ int main(int argc, char **argv)
 	printf("%s: %zu bytes, SHA-256 ", file.path, file.size);
 	for (i = 0; i < SHA256_DIGEST_LENGTH; i++)
 		printf("%02x", file.digest[i]);
-	printf("\nns/message: time from the start of the stream over messages, hashing included\n\n");
+	printf("\nns/message: time since the start of the stream over messages, with hashing\n\n");
 	printf("%-12s %8s %10s  %-9s %10s\n",
 	       "who", "messages", "bytes", "digest ok", "ns/message");
 	ok = print_file_stream(&sender, file_start_ns);
