@@ -130,11 +130,12 @@ pub(crate) struct Channel {
     id: u32,
     key: u64,
     creator: usize,
-    namespace: IpcNamespace,
     permissions: Permissions,
     mode: Mode,
     private: bool,
     ring: Ring<Region>,
+    /// How many subscribers there are.
+    attached: Atomic<u32>,
     /// Messages that were sent to a target that detached before it received them.
     dropped: Atomic<u64>,
     #[pin]
@@ -160,11 +161,11 @@ impl Channel {
             id,
             key: parameters.key,
             creator,
-            namespace: IpcNamespace::current(),
             permissions: parameters.permissions,
             mode: parameters.mode,
             private: parameters.private,
             ring: Ring::new(region, 0),
+            attached: Atomic::new(0),
             dropped: Atomic::new(0),
             subscribers <- RcuXArray::new(),
         }? Error))
@@ -177,7 +178,7 @@ impl Channel {
 
     /// Its key, if it has one, with the namespace that this is looked up in.
     pub(crate) fn key(&self) -> Option<(IpcNamespace, u64)> {
-        (self.key != 0).then_some((self.namespace, self.key))
+        (self.key != 0).then_some((self.permissions.namespace(), self.key))
     }
 
     /// The io_uring instance that created it.
@@ -212,9 +213,8 @@ impl Channel {
 
     /// Whether the caller, from the io_uring instance `instance`, finds it by its id.
     pub(crate) fn is_visible_to_caller(&self, instance: usize) -> bool {
-        self.creator == instance
-            || (self.namespace == IpcNamespace::current()
-                && (!self.private || self.permissions.caller_is_owner()))
+        self.permissions.caller_is_inside()
+            && (!self.private || self.creator == instance || self.permissions.caller_is_owner())
     }
 
     /// Ends sending. What is queued can still be received.
@@ -222,19 +222,23 @@ impl Channel {
         self.ring.close();
     }
 
-    /// Value for the cursor of a new subscriber.
-    pub(crate) fn new_cursor(&self) -> u64 {
-        self.ring.new_cursor()
-    }
-
     /// Lets a subscriber take part. May sleep.
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `EUSERS` if there are too many, `ENOMEM`.
     pub(crate) fn attach(&self, subscriber: &ARef<RcuObject<Subscriber>>) -> Result {
+        if self.attached.fetch_add(1, Relaxed) >= uapi::IOIPC_MAX_SUBSCRIBERS {
+            self.attached.fetch_sub(1, Relaxed);
+            return Err(EUSERS);
+        }
+        // As recent as can be: until it has joined, it holds the slots from there on.
+        subscriber.cursor.store(self.ring.new_cursor(), Relaxed);
         self.subscribers
-            .insert(subscriber.id(), subscriber.clone())?;
+            .insert(subscriber.id(), subscriber.clone())
+            .inspect_err(|_| {
+                self.attached.fetch_sub(1, Relaxed);
+            })?;
         self.ring.broadcast_join(&subscriber.cursor);
         Ok(())
     }
@@ -247,17 +251,32 @@ impl Channel {
             rcu::synchronize_rcu();
         }
         self.subscribers.remove(subscriber.id());
-        // Pairs with the barrier in `send`.
-        Region::full_barrier();
-        self.drop_targeted(subscriber);
+        self.attached.fetch_sub(1, Relaxed);
+        self.drop_targeted_if_detached(subscriber);
     }
 
-    /// Drops the messages for a subscriber that has detached.
-    fn drop_targeted(&self, subscriber: &Subscriber) {
-        if self.mode != Mode::Broadcast {
-            let count = self.ring.queue_drop_targeted(subscriber.id());
-            self.dropped.add(u64::from(count), Relaxed);
+    /// Whether a subscriber of this channel is detached.
+    pub(crate) fn is_detached(&self, subscriber: &Subscriber) -> bool {
+        self.ring.is_detached(&subscriber.cursor)
+    }
+
+    /// Drops the messages that only `subscriber` could receive, if it has detached.
+    ///
+    /// Called by [`Self::detach`] after it has marked the subscriber, and by whoever may have put a
+    /// message for it into the ring meanwhile: the barriers pair with each other, so one of them
+    /// sees both.
+    fn drop_targeted_if_detached(&self, subscriber: &Subscriber) {
+        Region::full_barrier();
+        if !subscriber.can_receive() || !self.is_detached(subscriber) {
+            return;
         }
+        let id = subscriber.id();
+        let count = if self.mode == Mode::Broadcast {
+            self.ring.broadcast_drop_targeted(&subscriber.cursor, id)
+        } else {
+            self.ring.queue_drop_targeted(id)
+        };
+        self.dropped.add(u64::from(count), Relaxed);
     }
 
     /// Moves the head of the ring if possible.
@@ -266,7 +285,7 @@ impl Channel {
             self.ring.reclaim_broadcast(|each| {
                 self.subscribers.for_each(guard, |subscriber| {
                     if subscriber.can_receive() {
-                        each(&subscriber.cursor);
+                        each(&subscriber.cursor, subscriber.id());
                     }
                 });
             });
@@ -323,19 +342,14 @@ impl Channel {
         slot.publish();
 
         if let Some(target) = target {
-            // Pairs with the barrier in `detach`: either that sees the message, or this sees that
-            // the target is gone.
-            Region::full_barrier();
-            if self.ring.is_detached(&target.cursor) {
-                self.drop_targeted(target);
-            }
+            self.drop_targeted_if_detached(target);
         }
         Ok(())
     }
 
     fn find_target<'a>(&self, id: u32, guard: &'a rcu::Guard) -> Result<&'a Subscriber> {
         let target = self.subscribers.get(id, guard).ok_or(ENOENT)?;
-        if !target.can_receive() || self.ring.is_detached(&target.cursor) {
+        if !target.can_receive() || self.is_detached(target) {
             return Err(ENOENT);
         }
         Ok(target)
@@ -390,11 +404,19 @@ impl Channel {
             let Some(claim) = self.claim(subscriber, position) else {
                 continue;
             };
-            let len = region
-                .copy_out(&claim, buffer)
-                .map_err(|NotPresent| Failure::NotPresent(region.message_len(claim.index())))?;
-            claim.consume();
-            return Ok(len);
+            match region.copy_out(&claim, buffer) {
+                Ok(len) => {
+                    claim.consume();
+                    return Ok(len);
+                }
+                Err(NotPresent) => {
+                    let len = region.message_len(claim.index());
+                    // It is back in the ring, possibly after `detach` has looked.
+                    drop(claim);
+                    self.drop_targeted_if_detached(subscriber);
+                    return Err(Failure::NotPresent(len));
+                }
+            }
         }
     }
 }

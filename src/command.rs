@@ -42,6 +42,16 @@ fn id_argument(argument: UserPtr, count: u32) -> Result<u32> {
 fn create(instance: &Instance, argument: &UserArgument) -> Result {
     let mut create = argument.read_create()?;
     let parameters = Parameters::new(&create)?;
+    let namespace = IpcNamespace::current();
+    // Early, because memory that is not used after all is given back a grace period later.
+    if create.key != 0
+        && instance
+            .registry()
+            .find_key(namespace, create.key)
+            .is_some()
+    {
+        return Err(EEXIST);
+    }
 
     let id = instance.registry().reserve_id()?;
     let channel = Channel::new(

@@ -21,14 +21,9 @@ impl IpcNamespace {
     }
 }
 
-/// Whether the caller has `CAP_IPC_OWNER` in the user namespace that owns its IPC namespace.
-fn caller_is_ipc_owner() -> bool {
-    // SAFETY: There are no requirements.
-    unsafe { bindings::ioipc_current_is_ipc_owner() }
-}
-
-/// Owner and permission bits, like those of a file.
+/// Owner and permission bits, like those of a file, and the namespace that both belong to.
 pub(crate) struct Permissions {
+    namespace: IpcNamespace,
     uid: bindings::kuid_t,
     gid: bindings::kgid_t,
     mode: u32,
@@ -38,6 +33,7 @@ impl Permissions {
     /// The caller as owner, with the bits of `mode` that matter.
     pub(crate) fn of_caller(mode: u32) -> Self {
         Self {
+            namespace: IpcNamespace::current(),
             // SAFETY: There are no requirements.
             uid: unsafe { bindings::ioipc_current_fsuid() },
             // SAFETY: There are no requirements.
@@ -52,9 +48,26 @@ impl Permissions {
         caller.val == self.uid.val
     }
 
+    /// The namespace.
+    pub(crate) fn namespace(&self) -> IpcNamespace {
+        self.namespace
+    }
+
+    /// Whether the caller is in the namespace.
+    pub(crate) fn caller_is_inside(&self) -> bool {
+        self.namespace == IpcNamespace::current()
+    }
+
+    /// Whether the caller is in the namespace and has `CAP_IPC_OWNER` in the user namespace that
+    /// owns it.
+    fn caller_is_ipc_owner(&self) -> bool {
+        // SAFETY: There are no requirements.
+        self.caller_is_inside() && unsafe { bindings::ioipc_current_is_ipc_owner() }
+    }
+
     /// Whether the caller counts as the owner.
     pub(crate) fn caller_is_owner(&self) -> bool {
-        self.caller_has_uid() || caller_is_ipc_owner()
+        self.caller_has_uid() || self.caller_is_ipc_owner()
     }
 
     /// Checks that the caller may send and receive as `flags`, of `IOIPC_SUB_*`, asks for.
@@ -78,7 +91,7 @@ impl Permissions {
         } else {
             self.mode
         };
-        if granted & wanted == wanted || caller_is_ipc_owner() {
+        if granted & wanted == wanted || self.caller_is_ipc_owner() {
             Ok(())
         } else {
             Err(EACCES)

@@ -123,7 +123,7 @@ unsafe extern "C" fn mmap(file: *mut bindings::file, area: *mut bindings::vm_are
 
 fn map(subscriber: &Subscriber, area: &VmaNew, page_offset: usize) -> Result {
     let size = subscriber.mappable_size() as usize;
-    if size == 0 || area.writable() {
+    if size == 0 || area.writable() || subscriber.channel().is_detached(subscriber) {
         return Err(EACCES);
     }
     if page_offset != 0 || area.end() - area.start() > size.next_multiple_of(PAGE_SIZE) {

@@ -2,11 +2,15 @@
 #include <linux/build_bug.h>
 #include <linux/capability.h>
 #include <linux/cred.h>
+#include <linux/futex.h>
 #include <linux/ipc_namespace.h>
 #include <linux/nsproxy.h>
-#include <linux/sched.h>
+#include <linux/pagemap.h>
+#include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
+
+#include <asm/futex.h>
 
 #include <uapi/linux/io_uring.h>
 #include <uapi/linux/io_uring/ipc.h>
@@ -37,14 +41,81 @@ void *ioipc_vmap(struct page **pages, unsigned int nr_pages)
 	return vmap(pages, nr_pages, VM_MAP, PAGE_KERNEL);
 }
 
-void ioipc_pagefault_disable(void)
+unsigned long ioipc_probe_readable(const void __user *from, unsigned long size)
 {
+	unsigned long missing;
+
 	pagefault_disable();
+	missing = fault_in_readable(from, size);
+	pagefault_enable();
+	return missing;
 }
 
-void ioipc_pagefault_enable(void)
+/*
+ * Writes a word of each page with the value that it has.  fault_in_writeable()
+ * would write zeroes, and a receive that finds no message after all must not
+ * change its buffer.
+ */
+unsigned long ioipc_probe_writable(void __user *to, unsigned long size)
 {
+	unsigned long address = (unsigned long)to;
+	unsigned long end = address + size;
+	unsigned long missing = 0;
+
+	if (!size)
+		return 0;
+	if (!access_ok(to, size))
+		return size;
+
+	pagefault_disable();
+	while (address < end) {
+		u32 __user *word = (u32 __user *)ALIGN_DOWN(address, sizeof(u32));
+		u32 old, current_value;
+
+		if (__get_user(old, word) ||
+		    futex_atomic_cmpxchg_inatomic(&current_value, word, old, old)) {
+			missing = end - address;
+			break;
+		}
+		address = ALIGN_DOWN(address, PAGE_SIZE) + PAGE_SIZE;
+	}
 	pagefault_enable();
+	return missing;
+}
+
+unsigned long ioipc_copy_in(void *to, const void __user *from,
+			    unsigned long size)
+{
+	unsigned long missing;
+
+	if (!size)
+		return 0;
+	if (!access_ok(from, size))
+		return size;
+	pagefault_disable();
+	missing = __copy_from_user_inatomic(to, from, size);
+	pagefault_enable();
+	return missing;
+}
+
+unsigned long ioipc_copy_out(void __user *to, const void *from,
+			     unsigned long size)
+{
+	unsigned long missing;
+
+	if (!size)
+		return 0;
+	if (!access_ok(to, size))
+		return size;
+	pagefault_disable();
+	missing = __copy_to_user_inatomic(to, from, size);
+	pagefault_enable();
+	return missing;
+}
+
+bool ioipc_fatal_signal_pending(void)
+{
+	return fatal_signal_pending(current);
 }
 
 kuid_t ioipc_current_fsuid(void)

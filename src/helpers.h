@@ -16,8 +16,18 @@ int ioipc_xa_reserve_cyclic(struct xarray *xa, u32 *index, u32 *next);
 
 void *ioipc_vmap(struct page **pages, unsigned int nr_pages);
 
-void ioipc_pagefault_disable(void);
-void ioipc_pagefault_enable(void);
+/*
+ * Access to user memory that fails on a page that is not present.  Each returns
+ * 0, or how many bytes are missing at least.
+ */
+unsigned long ioipc_probe_readable(const void __user *from, unsigned long size);
+unsigned long ioipc_probe_writable(void __user *to, unsigned long size);
+unsigned long ioipc_copy_in(void *to, const void __user *from,
+			    unsigned long size);
+unsigned long ioipc_copy_out(void __user *to, const void *from,
+			     unsigned long size);
+
+bool ioipc_fatal_signal_pending(void);
 
 kuid_t ioipc_current_fsuid(void);
 kgid_t ioipc_current_fsgid(void);

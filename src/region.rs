@@ -174,6 +174,10 @@ impl Region {
         let mut pages = KVVec::with_capacity(layout.pages(), GFP_KERNEL_ACCOUNT)?;
         let mut pointers = KVVec::with_capacity(layout.pages(), GFP_KERNEL)?;
         for _ in 0..layout.pages() {
+            // SAFETY: There are no requirements.
+            if unsafe { bindings::ioipc_fatal_signal_pending() } {
+                return Err(EINTR);
+            }
             let page = Page::alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN)?;
             pointers.push(page.as_ptr(), GFP_KERNEL)?;
             pages.push(page, GFP_KERNEL)?;

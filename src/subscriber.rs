@@ -37,12 +37,11 @@ pub(crate) struct Subscriber {
 impl Subscriber {
     /// A subscriber that is not attached yet. `flags` are `IOIPC_SUB_*`.
     pub(crate) fn new(id: u32, flags: u32, channel: ARef<RcuObject<Channel>>) -> Self {
-        let cursor = channel.new_cursor();
         Self {
             id,
             flags,
             channel,
-            cursor: CacheAligned(Atomic::new(cursor)),
+            cursor: CacheAligned(Atomic::new(0)),
             received: CacheAligned(Atomic::new(0)),
             sent: CacheAligned(Atomic::new(0)),
         }

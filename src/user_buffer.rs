@@ -47,13 +47,7 @@ impl UserBuffer {
         }
     }
 
-    /// Calls `access`, which accesses user memory, with page faults disabled.
-    fn without_faults(access: impl FnOnce() -> usize) -> Result<(), NotPresent> {
-        // SAFETY: There are no requirements, and it is enabled again below.
-        unsafe { bindings::ioipc_pagefault_disable() };
-        let missing = access();
-        // SAFETY: It was disabled above.
-        unsafe { bindings::ioipc_pagefault_enable() };
+    fn outcome(missing: usize) -> Result<(), NotPresent> {
         if missing == 0 {
             Ok(())
         } else {
@@ -61,27 +55,21 @@ impl UserBuffer {
         }
     }
 
-    fn touch_for_reading(&self) -> usize {
-        // SAFETY: It takes any address, and checks that it belongs to user space.
-        unsafe {
-            bindings::fault_in_readable(self.address.as_const_ptr().cast(), self.len as usize)
-        }
-    }
-
-    fn touch_for_writing(&self) -> usize {
-        // SAFETY: It takes any address, and checks that it belongs to user space.
-        unsafe { bindings::fault_in_writeable(self.address.as_mut_ptr().cast(), self.len as usize) }
-    }
-
     /// Whether it looks as if [`Self::copy_to`] would work now. Does not sleep.
     pub(crate) fn is_readable(&self) -> Result<(), NotPresent> {
-        Self::without_faults(|| self.touch_for_reading())
+        // SAFETY: It takes any address, and checks that it belongs to user space.
+        Self::outcome(unsafe {
+            bindings::ioipc_probe_readable(self.address.as_const_ptr(), self.len as usize)
+        })
     }
 
-    /// Whether it looks as if [`Self::copy_from`] would work now. Does not sleep. May set a byte in
-    /// each page to zero.
+    /// Whether it looks as if [`Self::copy_from`] would work now. Does not sleep and changes
+    /// nothing.
     pub(crate) fn is_writable(&self) -> Result<(), NotPresent> {
-        Self::without_faults(|| self.touch_for_writing())
+        // SAFETY: It takes any address, and checks that it belongs to user space.
+        Self::outcome(unsafe {
+            bindings::ioipc_probe_writable(self.address.as_mut_ptr(), self.len as usize)
+        })
     }
 
     /// Brings the pages in. May sleep for as long as their owner likes.
@@ -90,25 +78,24 @@ impl UserBuffer {
     ///
     /// `EFAULT` if they cannot be read.
     pub(crate) fn fault_in_readable(&self) -> Result {
-        if self.touch_for_reading() == 0 {
-            Ok(())
-        } else {
-            Err(EFAULT)
-        }
+        // SAFETY: It takes any address, and checks that it belongs to user space.
+        let missing = unsafe {
+            bindings::fault_in_readable(self.address.as_const_ptr().cast(), self.len as usize)
+        };
+        Self::outcome(missing).map_err(|NotPresent| EFAULT)
     }
 
-    /// Brings the pages in. May sleep for as long as their owner likes, and may set a byte in each
-    /// page to zero.
+    /// Brings the pages in and changes nothing. May sleep for as long as their owner likes.
     ///
     /// # Errors
     ///
     /// `EFAULT` if they cannot be written.
     pub(crate) fn fault_in_writable(&self) -> Result {
-        if self.touch_for_writing() == 0 {
-            Ok(())
-        } else {
-            Err(EFAULT)
-        }
+        // SAFETY: It takes any address, and checks that it belongs to user space.
+        let missing = unsafe {
+            bindings::fault_in_safe_writeable(self.address.as_mut_ptr().cast(), self.len as usize)
+        };
+        Self::outcome(missing).map_err(|NotPresent| EFAULT)
     }
 
     /// Copies the whole buffer to kernel memory. Does not sleep.
@@ -119,10 +106,7 @@ impl UserBuffer {
     pub(crate) unsafe fn copy_to(&self, to: *mut u8) -> Result<(), NotPresent> {
         let from = self.address.as_const_ptr();
         // SAFETY: The caller vouches for `to`. It takes any user address, and checks it.
-        match unsafe { bindings::copy_from_user_nofault(to.cast(), from, self.len as usize) } {
-            0 => Ok(()),
-            _ => Err(NotPresent),
-        }
+        Self::outcome(unsafe { bindings::ioipc_copy_in(to.cast(), from, self.len as usize) })
     }
 
     /// Fills the whole buffer from kernel memory. Does not sleep.
@@ -133,10 +117,7 @@ impl UserBuffer {
     pub(crate) unsafe fn copy_from(&self, from: *const u8) -> Result<(), NotPresent> {
         let to = self.address.as_mut_ptr();
         // SAFETY: The caller vouches for `from`. It takes any user address, and checks it.
-        match unsafe { bindings::copy_to_user_nofault(to, from.cast(), self.len as usize) } {
-            0 => Ok(()),
-            _ => Err(NotPresent),
-        }
+        Self::outcome(unsafe { bindings::ioipc_copy_out(to, from.cast(), self.len as usize) })
     }
 
     /// Copies the whole buffer to memory that is allocated for it. May sleep.

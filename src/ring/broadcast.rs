@@ -69,10 +69,36 @@ impl<M: Memory> Ring<M> {
         Pair::unpack(cursor.load_relaxed()).second & DETACHED != 0
     }
 
+    /// Moves a cursor over slots that `receiver` has no use for: given up, or for somebody else.
+    /// Returns the cursor, and what is in the slot where it stands.
+    fn skip(&self, cursor: &M::U64, receiver: u32) -> (u64, u64) {
+        loop {
+            // Pairs with `release` and `broadcast_leave`.
+            let old = cursor.load_acquire();
+            let Pair {
+                first: position,
+                second: flags,
+            } = Pair::unpack(old);
+            // Pairs with `Reservation::store` (A).
+            let slot = self.slot(position).load_acquire();
+            let useless = if slot == slot_word(position, State::Ready) {
+                let target = self.target(position);
+                target != 0 && target != receiver
+            } else {
+                slot == slot_word(position, State::Free)
+            };
+            if flags != 0 || !useless {
+                return (old, slot);
+            }
+            // If it fails somebody else has moved it.
+            let _ = cursor.swap_if_release(old, cursor_word(position.wrapping_add(1), 0));
+        }
+    }
+
     /// Finds the next message for `receiver`, moves its cursor there and returns the position.
     pub fn broadcast_next(&self, cursor: &M::U64, receiver: u32) -> Result<u32, NoMessage> {
         loop {
-            let old = cursor.load_acquire();
+            let (old, slot) = self.skip(cursor, receiver);
             let Pair {
                 first: position,
                 second: flags,
@@ -83,27 +109,19 @@ impl<M: Memory> Ring<M> {
             if flags & BUSY != 0 {
                 return Err(NoMessage::Busy);
             }
-            // Pairs with `Reservation::store` (A).
-            let word = self.slot(position).load_acquire();
-            if word == slot_word(position, State::Ready) {
-                let target = self.target(position);
-                if target == 0 || target == receiver {
-                    return Ok(position);
-                }
-            } else if word != slot_word(position, State::Free) {
-                if cursor.load_relaxed() != old {
-                    // Another request of this receiver has moved on, and the slot is in use again.
-                    continue;
-                }
-                let (tail, closed) = self.tail();
-                return Err(if closed && tail == position {
-                    NoMessage::Closed
-                } else {
-                    NoMessage::Empty
-                });
+            if slot == slot_word(position, State::Ready) {
+                return Ok(position);
             }
-            // Not for this receiver. If it fails, another request of it was faster.
-            let _ = cursor.swap_if_release(old, cursor_word(position.wrapping_add(1), 0));
+            if cursor.load_relaxed() != old {
+                // It has been moved on, and the slot is in use again.
+                continue;
+            }
+            let (tail, closed) = self.tail();
+            return Err(if closed && tail == position {
+                NoMessage::Closed
+            } else {
+                NoMessage::Empty
+            });
         }
     }
 
@@ -127,19 +145,23 @@ impl<M: Memory> Ring<M> {
         })
     }
 
-    /// Moves `head` to the cursor that is farthest behind, or to `tail` if there is none.
+    /// Moves `head` to the cursor that is farthest behind, or to `tail` if there is none; but not
+    /// past a slot that is reserved and not published, because its sender is still writing there.
     ///
-    /// `for_each` calls its argument with the cursor of each receiver.
-    pub fn reclaim_broadcast(&self, for_each: impl FnOnce(&mut dyn FnMut(&M::U64))) {
+    /// `for_each` calls its argument with the cursor and the number of each receiver. Cursors are
+    /// moved over what their receivers have no use for, so that a receiver holds nothing up but
+    /// with messages that it could receive.
+    pub fn reclaim_broadcast(&self, for_each: impl FnOnce(&mut dyn FnMut(&M::U64, u32))) {
         let mut last = self.tail_position();
         // Pairs with `broadcast_join` (C).
         M::full_barrier();
-        for_each(&mut |cursor| {
-            // Pairs with `release` (B).
+        for_each(&mut |cursor, receiver| {
+            // Its load pairs with `release` (B).
+            let (word, _) = self.skip(cursor, receiver);
             let Pair {
                 first: position,
                 second: flags,
-            } = Pair::unpack(cursor.load_acquire());
+            } = Pair::unpack(word);
             if flags != DETACHED && distance(last, position) < 0 {
                 last = position;
             }
@@ -147,10 +169,29 @@ impl<M: Memory> Ring<M> {
         let mut head = self.memory.consumer().load_acquire();
         // Only forward: another one may have seen more.
         while distance(head, last) > 0 {
-            match self.move_head(head, last) {
+            let mut to = head;
+            // Pairs with `Reservation::store` (B).
+            while to != last && self.is_published(to) {
+                to = to.wrapping_add(1);
+            }
+            match self.move_head(head, to) {
                 Ok(()) => break,
                 Err(current) => head = current,
             }
         }
+    }
+
+    /// Drops all messages that only `target` could have received and has not, and returns how many.
+    ///
+    /// For a receiver that has left: call it after the last message for it was published.
+    pub fn broadcast_drop_targeted(&self, cursor: &M::U64, target: u32) -> u32 {
+        let position = Pair::unpack(cursor.load_acquire()).first;
+        let head = self.memory.consumer().load_acquire();
+        let first = if distance(position, head) > 0 {
+            head
+        } else {
+            position
+        };
+        self.drop_targeted(first, target)
     }
 }

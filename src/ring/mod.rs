@@ -23,7 +23,8 @@
 //!    swapping [`State::Ready`] for [`State::Claimed`] and either consumes it ([`State::Free`]) or
 //!    puts it back. In a *broadcast* each of them does: it has a cursor, and moves it past the slot.
 //! 4. `head` moves over the slot, and then a sender can reserve it again: in a queue when it and
-//!    all slots before it are free, in a broadcast when all cursors are past it.
+//!    all slots before it are free, in a broadcast when they are published and all cursors are past
+//!    it.
 //!
 //! The publication by slot sequence number is that of Dmitry Vyukov's bounded MPMC queue
 //! (<https://www.1024cores.net/home/lock-free-algorithms/queues/bounded-mpmc-queue>). Unlike there
@@ -33,10 +34,10 @@
 //!
 //! - A: the slot word is stored with release when it is published, consumed or put back, and loaded
 //!   or swapped with acquire before the message is read: the message is complete when it is read.
-//! - B: `head` moves with release after an acquire load of the slot word (queue) or the cursor
-//!   (broadcast) that was stored with release by the receiver, and a sender loads `head` with
-//!   acquire before it reserves: all reads of the old message come before the first write of the
-//!   new one.
+//! - B: `head` moves with release after an acquire load of the slot word that was stored with
+//!   release by the sender or the receiver, and in a broadcast of the cursors as well; and a sender
+//!   loads `head` with acquire before it reserves. So the old message is written and read before
+//!   the first write of the new one.
 //! - C: a receiver that joins a broadcast puts its cursor where [`Ring::reclaim_broadcast`] finds
 //!   it, then a full barrier, then it loads `tail`. Reclaiming loads `tail`, then a full barrier,
 //!   then it looks at the cursors. So whoever reclaims either sees the new cursor or has a `tail`
@@ -203,6 +204,31 @@ impl<M: Memory> Ring<M> {
         self.memory.target(self.index(position)).load_relaxed()
     }
 
+    /// Whether the slot of a position that is reserved is published.
+    fn is_published(&self, position: u32) -> bool {
+        Pair::unpack(self.slot(position).load_acquire()).first == position.wrapping_add(1)
+    }
+
+    /// Drops the messages from a position on that only `target` can receive.
+    fn drop_targeted(&self, mut position: u32, target: u32) -> u32 {
+        let mut dropped = 0;
+        while distance(position, self.tail_position()) > 0 {
+            let ready = slot_word(position, State::Ready);
+            let slot = self.slot(position);
+            if slot.load_acquire() == ready
+                && self.target(position) == target
+                // Pairs with whoever moves `head` (B).
+                && slot
+                    .swap_if_release(ready, slot_word(position, State::Free))
+                    .is_ok()
+            {
+                dropped += 1;
+            }
+            position = position.wrapping_add(1);
+        }
+        dropped
+    }
+
     /// `tail`, and whether the ring is closed.
     fn tail(&self) -> (u32, bool) {
         let producer = Pair::unpack(self.memory.producer().load_acquire());
@@ -251,6 +277,10 @@ impl<M: Memory> Ring<M> {
                 return Err(NoRoom::Closed);
             }
             if second.wrapping_sub(head) >= self.memory.entries() {
+                if self.memory.consumer().load_relaxed() != head {
+                    // `tail` has moved on since `head` was loaded.
+                    continue;
+                }
                 if reclaimed {
                     return Err(NoRoom::Full);
                 }

@@ -93,22 +93,7 @@ impl<M: Memory> Ring<M> {
     ///
     /// For a receiver that has left: call it after the last message for it was published.
     pub fn queue_drop_targeted(&self, target: u32) -> u32 {
-        let mut position = self.memory.consumer().load_acquire();
-        let mut dropped = 0;
-        while distance(position, self.tail_position()) > 0 {
-            let ready = slot_word(position, State::Ready);
-            if self.slot(position).load_acquire() == ready
-                && self.target(position) == target
-                && self
-                    .slot(position)
-                    // Pairs with `queue_reclaim` (B).
-                    .swap_if_release(ready, slot_word(position, State::Free))
-                    .is_ok()
-            {
-                dropped += 1;
-            }
-            position = position.wrapping_add(1);
-        }
+        let dropped = self.drop_targeted(self.memory.consumer().load_acquire(), target);
         self.queue_reclaim();
         dropped
     }

@@ -49,9 +49,11 @@ extern "C" {
  *	  -EINVAL	a field or flag that must be zero is not
  *	  -ENOENT	no such subscriber on this ring
  *	  -EACCES	the subscriber did not attach with IOIPC_SUB_RECV
- *	  -EAGAIN	there is no message
+ *	  -EAGAIN	there is no message, or another request of this subscriber
+ *			is just receiving the next one of a broadcast
  *	  -EPIPE	there is no message, and the channel was destroyed
- *	  -EFAULT	the buffer cannot be written; the message stays
+ *	  -EFAULT	the buffer cannot be written; the message stays, and
+ *			a part of it may have been written
  *
  * All other fields of the SQE must be zero.  All of its flags work except
  * IOSQE_FIXED_FILE (-EINVAL) and IOSQE_BUFFER_SELECT (-EOPNOTSUPP), and so do
@@ -80,7 +82,11 @@ extern "C" {
  *   EACCES	ATTACH: the mode of the channel does not permit this
  *   EPERM	DESTROY: neither is this the ring that created the channel, nor
  *		is the caller its owner, nor does it have CAP_IPC_OWNER
- *   EMFILE	ATTACH: no file descriptor left
+ *   EMFILE	ATTACH: no file descriptor left; ENFILE: no file left
+ *   EUSERS	ATTACH: the channel has IOIPC_MAX_SUBSCRIBERS subscribers
+ *   EBUSY	CREATE, ATTACH: no id left
+ *
+ * After an error the out fields of the struct are undefined.
  *
  * When a ring is closed, its subscribers are detached and the channels that it
  * created are destroyed.
@@ -96,6 +102,7 @@ extern "C" {
 /* Limits of a channel. */
 #define IOIPC_MAX_RING_ENTRIES		32768
 #define IOIPC_MAX_MSG_SIZE		(1U << 20)
+#define IOIPC_MAX_SUBSCRIBERS		4096
 
 /*
  * io_uring_ipc_channel_create.flags.  Without BROADCAST and MULTICAST, each
@@ -153,8 +160,9 @@ struct io_uring_ipc_channel_create {
  * @key: in: key of the channel, or 0 to use @channel_id
  * @channel_fd: out: file descriptor (close-on-exec) of the subscriber.  It is
  *	there to be mapped and to show the subscriber in /proc/PID/fdinfo.  The
- *	subscriber stays attached when it is closed, and the mapping stays when
- *	the subscriber is detached
+ *	subscriber stays attached when it is closed, and a mapping stays when the
+ *	subscriber is detached.  A receiver sees in the mapping what has been in
+ *	the slots before, also messages from before it attached
  * @local_id_out: out: id of the subscriber, for sqe->fd and sqe->file_index
  * @mmap_offset_out: out: offset for mmap(2)
  * @region_size: out: how many bytes can be mapped, read-only, at that offset;
@@ -189,8 +197,11 @@ struct io_uring_ipc_channel_attach {
  * @msg_id: number of the message: its position in the channel plus one, so it
  *	wraps after 2^32 messages
  * @sender_data: user_data of the SQE that sent it
- * @seq: position plus one, once the slot is published: load it with acquire
- *	before and compare it again after reading anything else of the slot
+ * @seq: position plus one, once the slot is published.  To read a message in
+ *	place, load @seq and @state with acquire; after reading, with an acquire
+ *	fence in between, the message was still there if consumer.head of the
+ *	ring is not past its position.  Whoever broadcasts does not reuse slots
+ *	from the next message of a receiver on
  * @state: IOIPC_MSG_*, written together with @seq
  * @sender: id of the subscriber that sent the message, 0 if it was not attached
  * @target: id of the only subscriber that may receive it, 0 for any
