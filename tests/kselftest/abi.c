@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The numbers and layouts of the ABI: those of the header when this file is
+ * compiled, those of the running kernel when it runs.
+ */
+#include "ipc_test.h"
+
+#define OFFSET(type, member, offset)					\
+	_Static_assert(offsetof(struct type, member) == (offset),	\
+		       #type "." #member)
+#define SIZE(type, size)						\
+	_Static_assert(sizeof(struct type) == (size), #type)
+
+SIZE(io_uring_ipc_channel_create, 40);
+OFFSET(io_uring_ipc_channel_create, flags, 0);
+OFFSET(io_uring_ipc_channel_create, ring_entries, 4);
+OFFSET(io_uring_ipc_channel_create, max_msg_size, 8);
+OFFSET(io_uring_ipc_channel_create, mode, 12);
+OFFSET(io_uring_ipc_channel_create, key, 16);
+OFFSET(io_uring_ipc_channel_create, channel_id_out, 24);
+OFFSET(io_uring_ipc_channel_create, reserved, 28);
+
+SIZE(io_uring_ipc_channel_attach, 48);
+OFFSET(io_uring_ipc_channel_attach, channel_id, 0);
+OFFSET(io_uring_ipc_channel_attach, flags, 4);
+OFFSET(io_uring_ipc_channel_attach, key, 8);
+OFFSET(io_uring_ipc_channel_attach, channel_fd, 16);
+OFFSET(io_uring_ipc_channel_attach, local_id_out, 20);
+OFFSET(io_uring_ipc_channel_attach, mmap_offset_out, 24);
+OFFSET(io_uring_ipc_channel_attach, region_size, 32);
+OFFSET(io_uring_ipc_channel_attach, reserved, 36);
+
+SIZE(io_uring_ipc_msg_desc, 64);
+OFFSET(io_uring_ipc_msg_desc, offset, 0);
+OFFSET(io_uring_ipc_msg_desc, len, 8);
+OFFSET(io_uring_ipc_msg_desc, msg_id, 12);
+OFFSET(io_uring_ipc_msg_desc, sender_data, 16);
+OFFSET(io_uring_ipc_msg_desc, seq, 24);
+
+OFFSET(io_uring_ipc_ring, producer.head, 0);
+OFFSET(io_uring_ipc_ring, producer.tail, 4);
+OFFSET(io_uring_ipc_ring, consumer.head, 64);
+OFFSET(io_uring_ipc_ring, ring_mask, 128);
+OFFSET(io_uring_ipc_ring, ring_entries, 132);
+OFFSET(io_uring_ipc_ring, max_msg_size, 136);
+OFFSET(io_uring_ipc_ring, version, 140);
+OFFSET(io_uring_ipc_ring, desc_offset, 144);
+OFFSET(io_uring_ipc_ring, desc_stride, 148);
+OFFSET(io_uring_ipc_ring, data_offset, 152);
+OFFSET(io_uring_ipc_ring, data_stride, 156);
+OFFSET(io_uring_ipc_ring, cursor_offset, 160);
+/* The array has to begin where the structure ends, or an index is off. */
+_Static_assert(offsetof(struct io_uring_ipc_ring, msgs) ==
+	       sizeof(struct io_uring_ipc_ring), "io_uring_ipc_ring.msgs");
+
+_Static_assert(IOIPC_OP_SEND == 65 && IOIPC_OP_RECV == 66, "opcodes");
+_Static_assert(IOIPC_REGISTER_CREATE == 38 && IOIPC_REGISTER_ATTACH == 39 &&
+	       IOIPC_REGISTER_DETACH == 40 && IOIPC_REGISTER_DESTROY == 41,
+	       "register commands");
+_Static_assert(IOIPC_F_BROADCAST == 1 && IOIPC_F_MULTICAST == 2 &&
+	       IOIPC_F_PRIVATE == 4, "flags of CREATE");
+_Static_assert(IOIPC_SUB_SEND == 1 && IOIPC_SUB_RECV == 2 &&
+	       IOIPC_SUB_BOTH == 3, "flags of ATTACH");
+
+FIXTURE(abi) {
+	struct io_uring ring;
+};
+
+FIXTURE_SETUP(abi)
+{
+	ASSERT_EQ(0, ipc_open(&self->ring));
+}
+
+FIXTURE_TEARDOWN(abi)
+{
+	io_uring_queue_exit(&self->ring);
+}
+
+TEST_F_TIMEOUT(abi, probe_says_supported, IPC_TIMEOUT)
+{
+	struct io_uring_probe *probe = io_uring_get_probe_ring(&self->ring);
+
+	ASSERT_NE(NULL, probe);
+	EXPECT_LE(IOIPC_OP_RECV, probe->last_op);
+	EXPECT_TRUE(io_uring_opcode_supported(probe, IOIPC_OP_SEND));
+	EXPECT_TRUE(io_uring_opcode_supported(probe, IOIPC_OP_RECV));
+	io_uring_free_probe(probe);
+}
+
+TEST_F_TIMEOUT(abi, header_of_a_new_channel, IPC_TIMEOUT)
+{
+	static const struct {
+		__u32 entries, size, data_stride;
+	} shapes[] = {
+		{ 1, 1, 64 },
+		{ 2, 63, 64 },
+		{ 8, 64, 64 },
+		{ 8, 65, 128 },
+		{ 16, 4096, 4096 },
+		{ 64, 4097, 4160 },
+		{ 4, IOIPC_MAX_MSG_SIZE, IOIPC_MAX_MSG_SIZE },
+		{ IOIPC_MAX_RING_ENTRIES, 1, 64 },
+	};
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(shapes); i++) {
+		__u32 entries = shapes[i].entries;
+		const struct io_uring_ipc_ring *map;
+		struct ipc_sub sub;
+		__u32 channel;
+
+		ASSERT_EQ(0, ipc_create(&self->ring, 0, entries, shapes[i].size,
+					&channel));
+		ASSERT_EQ(0, ipc_attach(&self->ring, channel, IOIPC_SUB_RECV,
+					&sub));
+		map = ipc_map(&sub);
+		ASSERT_NE(NULL, map);
+
+		EXPECT_EQ(0, map->producer.head);
+		EXPECT_EQ(0, map->producer.tail);
+		EXPECT_EQ(0, map->consumer.head);
+		EXPECT_EQ(entries - 1, map->ring_mask);
+		EXPECT_EQ(entries, map->ring_entries);
+		EXPECT_EQ(shapes[i].size, map->max_msg_size);
+		EXPECT_EQ(IOIPC_RING_VERSION, map->version);
+		EXPECT_EQ(offsetof(struct io_uring_ipc_ring, msgs),
+			  map->desc_offset);
+		EXPECT_EQ(sizeof(struct io_uring_ipc_msg_desc),
+			  map->desc_stride);
+		EXPECT_EQ(shapes[i].data_stride, map->data_stride);
+		EXPECT_EQ(0, map->data_offset % 64);
+		EXPECT_LE(map->desc_offset + entries * map->desc_stride,
+			  map->data_offset);
+		EXPECT_LE((__u64)map->data_offset +
+			  (__u64)entries * map->data_stride,
+			  sub.region_size);
+		EXPECT_EQ(0, map->cursor_offset);
+		EXPECT_EQ(0, map->reserved[0] | map->reserved[1] |
+			  map->reserved[2]);
+
+		EXPECT_EQ(0, munmap((void *)map, sub.region_size));
+		EXPECT_EQ(0, close(sub.fd));
+		EXPECT_EQ(0, io_uring_ipc_channel_destroy(&self->ring,
+							  channel));
+	}
+}
+
+/* Every field of every slot, for two rounds through the ring. */
+TEST_F_TIMEOUT(abi, descriptors_describe_the_messages, IPC_TIMEOUT)
+{
+	const struct io_uring_ipc_msg_desc *desc;
+	const struct io_uring_ipc_ring *map;
+	struct ipc_sub sender, receiver;
+	__u32 channel, position, target;
+	char buf[100];
+
+	ASSERT_EQ(0, ipc_create(&self->ring, 0, 4, sizeof(buf), &channel));
+	ASSERT_EQ(0, ipc_attach(&self->ring, channel, IOIPC_SUB_SEND, &sender));
+	ASSERT_EQ(0, ipc_attach(&self->ring, channel, IOIPC_SUB_RECV,
+				&receiver));
+	map = ipc_map(&receiver);
+	ASSERT_NE(NULL, map);
+
+	for (position = 0; position < 8; position++) {
+		__u32 len = position * 14;
+
+		desc = &map->msgs[position & map->ring_mask];
+		EXPECT_EQ(ipc_desc(map, position), desc);
+		EXPECT_NE(position + 1, ipc_seq(map, position));
+
+		target = position % 2 ? receiver.id : 0;
+		ipc_fill(buf, len, position);
+		ASSERT_EQ(len, ipc_send_data(&self->ring, sender.id, buf, len,
+					     target, 0x123456789abcdef0 +
+					     position));
+
+		EXPECT_EQ(position + 1, ipc_tail(map));
+		EXPECT_EQ(position + 1, ipc_seq(map, position));
+		EXPECT_EQ(IOIPC_MSG_READY, desc->state);
+		EXPECT_EQ(len, desc->len);
+		EXPECT_EQ(position + 1, desc->msg_id);
+		EXPECT_EQ(0x123456789abcdef0 + position, desc->sender_data);
+		EXPECT_EQ(sender.id, desc->sender);
+		EXPECT_EQ(target, desc->target);
+		EXPECT_EQ(0, desc->reserved[0] | desc->reserved[1] |
+			  desc->reserved[2]);
+		ASSERT_EQ(map->data_offset +
+			  (position & map->ring_mask) * map->data_stride,
+			  desc->offset);
+		EXPECT_TRUE(ipc_filled((const char *)map + desc->offset, len,
+				       position));
+
+		memset(buf, 0, sizeof(buf));
+		ASSERT_EQ(len, ipc_recv(&self->ring, receiver.id, buf,
+					sizeof(buf)));
+		EXPECT_TRUE(ipc_filled(buf, len, position));
+		EXPECT_EQ(IOIPC_MSG_FREE, desc->state);
+		EXPECT_EQ(position + 1, ipc_seq(map, position));
+		EXPECT_GE((int)(position + 1 - map->consumer.head), 0);
+	}
+}
+
+TEST_F_TIMEOUT(abi, unattached_sender_is_0, IPC_TIMEOUT)
+{
+	const struct io_uring_ipc_ring *map;
+	struct ipc_sub receiver;
+	__u32 channel;
+
+	ASSERT_EQ(0, ipc_create(&self->ring, 0, 4, 64, &channel));
+	ASSERT_EQ(0, ipc_attach(&self->ring, channel, IOIPC_SUB_RECV,
+				&receiver));
+	map = ipc_map(&receiver);
+	ASSERT_NE(NULL, map);
+	ASSERT_EQ(2, ipc_send_data(&self->ring, channel, "hi", 2, 0, 7));
+	EXPECT_EQ(1, ipc_seq(map, 0));
+	EXPECT_EQ(0, map->msgs[0].sender);
+	EXPECT_EQ(7, map->msgs[0].sender_data);
+}
+
+TEST_F_TIMEOUT(abi, destroyed_channel_is_marked, IPC_TIMEOUT)
+{
+	const struct io_uring_ipc_ring *map;
+	struct ipc_sub receiver;
+	__u32 channel;
+
+	ASSERT_EQ(0, ipc_create(&self->ring, 0, 4, 64, &channel));
+	ASSERT_EQ(0, ipc_attach(&self->ring, channel, IOIPC_SUB_RECV,
+				&receiver));
+	map = ipc_map(&receiver);
+	ASSERT_NE(NULL, map);
+	EXPECT_EQ(0, map->producer.head);
+	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->ring, channel));
+	EXPECT_EQ(IOIPC_RING_CLOSED, __atomic_load_n(&map->producer.head,
+						     __ATOMIC_ACQUIRE));
+}
+
+TEST_HARNESS_MAIN

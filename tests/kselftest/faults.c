@@ -1,0 +1,561 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Buffers that cannot be read or written, or only later: an error, nothing
+ * published, nothing lost, and nobody else is held up.
+ */
+#include "uffd.h"
+
+#define ENTRIES	8
+#define SIZE	8192
+
+FIXTURE(faults) {
+	struct io_uring ring;
+	/* For who is blocked: a thread of its own uses it. */
+	struct io_uring other;
+	__u32 channel;
+	struct ipc_sub sender;
+	struct ipc_sub receiver;
+	const struct io_uring_ipc_ring *map;
+	size_t page;
+};
+
+FIXTURE_VARIANT(faults) {
+	__u32 flags;
+};
+
+FIXTURE_VARIANT_ADD(faults, unicast) {
+	.flags = 0,
+};
+
+FIXTURE_VARIANT_ADD(faults, multicast) {
+	.flags = IOIPC_F_MULTICAST,
+};
+
+FIXTURE_VARIANT_ADD(faults, broadcast) {
+	.flags = IOIPC_F_BROADCAST,
+};
+
+FIXTURE_SETUP(faults)
+{
+	ASSERT_EQ(0, ipc_open(&self->ring));
+	ASSERT_EQ(0, ipc_open(&self->other));
+	ASSERT_EQ(0, ipc_create(&self->ring, variant->flags, ENTRIES, SIZE,
+				&self->channel));
+	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_SEND,
+				&self->sender));
+	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_RECV,
+				&self->receiver));
+	self->map = ipc_map(&self->receiver);
+	ASSERT_NE(NULL, self->map);
+	self->page = sysconf(_SC_PAGESIZE);
+}
+
+FIXTURE_TEARDOWN(faults)
+{
+	io_uring_queue_exit(&self->other);
+	io_uring_queue_exit(&self->ring);
+}
+
+/* Addresses at which no user memory is, of the kernel's and of nobody's. */
+static const unsigned long bad_addresses[] = {
+	0,
+	1,
+	0x7ffffffff000,
+	0x7fffffffffff,
+	0x800000000000,
+	0x4000000000000000,
+	0x8000000000000000,
+	0xffff800000000000,
+	0xffff888000000000,
+	0xffffc90000000000,
+	0xffffffff81000000,
+	0xfffffffffffff000,
+	0xffffffffffffffff,
+};
+
+static const __u32 lengths[] = { 1, 8, 64, 4096, SIZE };
+
+TEST_F_TIMEOUT(faults, send_from_no_memory, IPC_TIMEOUT)
+{
+	size_t i, j;
+
+	for (i = 0; i < ARRAY_SIZE(bad_addresses); i++) {
+		for (j = 0; j < ARRAY_SIZE(lengths); j++) {
+			void *buf = (void *)bad_addresses[i];
+
+			EXPECT_EQ(-EFAULT, ipc_send(&self->ring,
+						    self->sender.id, buf,
+						    lengths[j]))
+				TH_LOG("%u bytes at %p", lengths[j], buf);
+			EXPECT_EQ(-EFAULT, ipc_send(&self->ring,
+						    self->channel, buf,
+						    lengths[j]))
+				TH_LOG("%u bytes at %p, not attached",
+				       lengths[j], buf);
+			ASSERT_EQ(-EAGAIN, ipc_recv_num(&self->ring,
+							self->receiver.id));
+		}
+	}
+	/* All slots are still good for something. */
+	EXPECT_EQ(ENTRIES, ipc_send_nums(&self->ring, self->sender.id, 0,
+					 ENTRIES));
+	EXPECT_EQ(ENTRIES, ipc_recv_nums(&self->ring, self->receiver.id, 0,
+					 ENTRIES));
+}
+
+/* A bad address is found before a slot is taken. */
+TEST_F_TIMEOUT(faults, send_from_no_memory_publishes_nothing, IPC_TIMEOUT)
+{
+	char *mem = ipc_pages(1);
+	size_t i;
+
+	ASSERT_NE(NULL, mem);
+	for (i = 0; i < ARRAY_SIZE(bad_addresses); i++) {
+		ASSERT_EQ(-EFAULT, ipc_send(&self->ring, self->sender.id,
+					    (void *)bad_addresses[i], 64));
+	}
+	ASSERT_EQ(-EFAULT, ipc_send(&self->ring, self->sender.id,
+				    mem + self->page - 32, 64));
+	EXPECT_EQ(0, ipc_tail(self->map));
+}
+
+TEST_F_TIMEOUT(faults, send_from_partly_mapped_memory, IPC_TIMEOUT)
+{
+	char *mem = ipc_pages(2);
+	__u32 inside;
+
+	ASSERT_NE(NULL, mem);
+	ipc_fill(mem, 2 * self->page, 1);
+	for (inside = 1; inside < SIZE; inside = inside * 2 + 1) {
+		ASSERT_EQ(-EFAULT, ipc_send(&self->ring, self->sender.id,
+					    mem + 2 * self->page - inside,
+					    inside + 1));
+		ASSERT_EQ(-EAGAIN, ipc_recv_num(&self->ring,
+						self->receiver.id));
+	}
+	/* Up to the very end is fine. */
+	EXPECT_EQ(64, ipc_send(&self->ring, self->sender.id,
+			       mem + 2 * self->page - 64, 64));
+	/* A hole in the middle and at the front. */
+	ASSERT_EQ(0, munmap(mem, self->page));
+	EXPECT_EQ(-EFAULT, ipc_send(&self->ring, self->sender.id,
+				    mem + self->page - 1, 64));
+	EXPECT_EQ(-EFAULT, ipc_send(&self->ring, self->sender.id, mem, SIZE));
+}
+
+TEST_F_TIMEOUT(faults, send_from_unreadable_memory, IPC_TIMEOUT)
+{
+	char *mem = ipc_pages(2);
+
+	ASSERT_NE(NULL, mem);
+	memset(mem, 1, 2 * self->page);
+	ASSERT_EQ(0, mprotect(mem + self->page, self->page, PROT_NONE));
+	EXPECT_EQ(-EFAULT, ipc_send(&self->ring, self->sender.id,
+				    mem + self->page, 1));
+	EXPECT_EQ(-EFAULT, ipc_send(&self->ring, self->sender.id,
+				    mem + self->page - 1, 2));
+	EXPECT_EQ(0, ipc_tail(self->map));
+	EXPECT_EQ(1, ipc_send(&self->ring, self->sender.id,
+			      mem + self->page - 1, 1));
+}
+
+/* Reading a file behind its end is SIGBUS in a program. */
+TEST_F_TIMEOUT(faults, memory_behind_the_end_of_a_file, IPC_TIMEOUT)
+{
+	char *mem;
+	int fd;
+
+	fd = memfd_create("faults", MFD_CLOEXEC);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ftruncate(fd, self->page));
+	mem = mmap(NULL, 2 * self->page, PROT_READ | PROT_WRITE, MAP_SHARED,
+		   fd, 0);
+	ASSERT_NE(MAP_FAILED, mem);
+	EXPECT_EQ(-EFAULT, ipc_send(&self->ring, self->sender.id, mem, SIZE));
+	EXPECT_EQ(0, ipc_tail(self->map));
+	/* The page of the file has never been touched: it is full of zeros. */
+	ASSERT_EQ(64, ipc_send(&self->ring, self->sender.id, mem, 64));
+	EXPECT_EQ(-EFAULT, ipc_recv(&self->ring, self->receiver.id,
+				    mem + self->page, 64));
+	mem[0] = 'x';
+	EXPECT_EQ(64, ipc_recv(&self->ring, self->receiver.id, mem, 64));
+	EXPECT_EQ(0, mem[0]);
+}
+
+TEST_F_TIMEOUT(faults, recv_to_no_memory, IPC_TIMEOUT)
+{
+	char in[64], out[64];
+	size_t i;
+
+	ipc_fill(in, sizeof(in), 7);
+	ASSERT_EQ(64, ipc_send(&self->ring, self->sender.id, in, 64));
+	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->sender.id, 8));
+	for (i = 0; i < ARRAY_SIZE(bad_addresses); i++) {
+		void *buf = (void *)bad_addresses[i];
+
+		EXPECT_EQ(-EFAULT, ipc_recv(&self->ring, self->receiver.id,
+					    buf, 64))
+			TH_LOG("64 bytes at %p", buf);
+		/* Also when the message is cut off. */
+		EXPECT_EQ(-EFAULT, ipc_recv(&self->ring, self->receiver.id,
+					    buf, 1))
+			TH_LOG("1 byte at %p", buf);
+	}
+	/* The message is the same, and it is still the first. */
+	ASSERT_EQ(64, ipc_recv(&self->ring, self->receiver.id, out, 64));
+	EXPECT_EQ(0, memcmp(in, out, 64));
+	EXPECT_EQ(8, ipc_recv_num(&self->ring, self->receiver.id));
+	EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->ring, self->receiver.id));
+}
+
+TEST_F_TIMEOUT(faults, recv_to_partly_mapped_memory, IPC_TIMEOUT)
+{
+	char *mem = ipc_pages(2), *end = mem + 2 * self->page;
+	char buf[64];
+
+	ASSERT_NE(NULL, mem);
+	ipc_fill(buf, sizeof(buf), 1);
+	ASSERT_EQ(64, ipc_send(&self->ring, self->sender.id, buf, 64));
+	EXPECT_EQ(-EFAULT, ipc_recv(&self->ring, self->receiver.id,
+				    end - 63, 64));
+	EXPECT_EQ(-EFAULT, ipc_recv(&self->ring, self->receiver.id,
+				    end - 1, SIZE));
+	/* There must be room for the message, and no more than that. */
+	EXPECT_EQ(64, ipc_recv(&self->ring, self->receiver.id, end - 64, SIZE));
+	EXPECT_TRUE(ipc_filled(end - 64, 64, 1));
+}
+
+TEST_F_TIMEOUT(faults, recv_to_read_only_memory, IPC_TIMEOUT)
+{
+	char *mem = ipc_pages(2);
+
+	ASSERT_NE(NULL, mem);
+	memset(mem, 'x', 2 * self->page);
+	ASSERT_EQ(0, mprotect(mem + self->page, self->page, PROT_READ));
+	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->sender.id, 5));
+	EXPECT_EQ(-EFAULT, ipc_recv(&self->ring, self->receiver.id,
+				    mem + self->page, 64));
+	EXPECT_EQ(-EFAULT, ipc_recv(&self->ring, self->receiver.id,
+				    mem + self->page - 4, 64));
+	EXPECT_EQ('x', mem[self->page]);
+	/* The channel itself is such memory, too. */
+	EXPECT_EQ(-EFAULT, ipc_recv(&self->ring, self->receiver.id,
+				    (char *)self->map + self->map->data_offset +
+				    self->map->data_stride, 64));
+	EXPECT_EQ(5, ipc_recv_num(&self->ring, self->receiver.id));
+}
+
+/* What was received can be passed on from where it is. */
+TEST_F_TIMEOUT(faults, send_from_the_mapping, IPC_TIMEOUT)
+{
+	char buf[SIZE];
+
+	ipc_fill(buf, SIZE, 4);
+	ASSERT_EQ(SIZE, ipc_send(&self->ring, self->sender.id, buf, SIZE));
+	ASSERT_EQ(SIZE, ipc_send(&self->ring, self->sender.id,
+				 (char *)self->map + self->map->data_offset,
+				 SIZE));
+	memset(buf, 0, SIZE);
+	EXPECT_EQ(SIZE, ipc_recv(&self->ring, self->receiver.id, buf, SIZE));
+	EXPECT_TRUE(ipc_filled(buf, SIZE, 4));
+	memset(buf, 0, SIZE);
+	EXPECT_EQ(SIZE, ipc_recv(&self->ring, self->receiver.id, buf, SIZE));
+	EXPECT_TRUE(ipc_filled(buf, SIZE, 4));
+}
+
+/* Pages that are not there yet, but will be when they are touched. */
+TEST_F_TIMEOUT(faults, fresh_pages, IPC_TIMEOUT)
+{
+	char *in = ipc_pages(2), *out = ipc_pages(2);
+	int i;
+
+	ASSERT_NE(NULL, in);
+	ASSERT_NE(NULL, out);
+	for (i = 0; i < 20; i++) {
+		/* Every other time there is something to read. */
+		if (i % 2)
+			ipc_fill(in, SIZE, i);
+		ASSERT_EQ(SIZE, ipc_send(&self->ring, self->sender.id, in,
+					 SIZE));
+		ASSERT_EQ(SIZE, ipc_recv(&self->ring, self->receiver.id, out,
+					 SIZE));
+		if (i % 2) {
+			EXPECT_TRUE(ipc_filled(out, SIZE, i));
+		} else {
+			EXPECT_EQ(0, out[0] | out[SIZE - 1]);
+		}
+		ASSERT_EQ(0, madvise(in, SIZE, MADV_DONTNEED));
+		ASSERT_EQ(0, madvise(out, SIZE, MADV_DONTNEED));
+	}
+}
+
+/* A receiver must not write through to what it shares since a fork. */
+TEST_F_TIMEOUT(faults, copy_on_write_pages, IPC_TIMEOUT)
+{
+	char *out = ipc_pages(1);
+	int ready[2];
+	pid_t pid;
+
+	ASSERT_NE(NULL, out);
+	memset(out, 'x', self->page);
+	ASSERT_EQ(0, pipe(ready));
+	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->sender.id, 5));
+	/* The child looks when the message has been received. */
+	pid = ipc_fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		char go;
+
+		_exit(read(ready[0], &go, 1) == 1 && out[0] == 'x' &&
+		      out[7] == 'x' ? 0 : 1);
+	}
+	EXPECT_EQ(IPC_NUM, ipc_recv(&self->ring, self->receiver.id, out, 64));
+	EXPECT_EQ(5, out[0]);
+	EXPECT_EQ('x', out[8]);
+	ASSERT_EQ(1, write(ready[1], "g", 1));
+	EXPECT_EQ(0, ipc_wait(pid));
+}
+
+/* A buffer that vanishes all the time. */
+struct vanish {
+	char		*mem;
+	size_t		len;
+	_Atomic bool	stop;
+};
+
+static void *vanish(void *arg)
+{
+	struct vanish *vanishing = arg;
+
+	while (!vanishing->stop) {
+		madvise(vanishing->mem, vanishing->len, MADV_DONTNEED);
+		sched_yield();
+	}
+	return NULL;
+}
+
+TEST_F_TIMEOUT(faults, send_from_vanishing_pages, IPC_TIMEOUT)
+{
+	struct vanish vanishing = { .mem = ipc_pages(2), .len = SIZE };
+	pthread_t thread;
+	char buf[SIZE];
+	int i;
+
+	ASSERT_NE(NULL, vanishing.mem);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, vanish, &vanishing));
+	for (i = 0; i < 500; i++) {
+		/* It is zeros, wherever the pages come from. */
+		ASSERT_EQ(SIZE, ipc_send(&self->ring, self->sender.id,
+					 vanishing.mem, SIZE));
+		memset(buf, 'x', SIZE);
+		ASSERT_EQ(SIZE, ipc_recv(&self->ring, self->receiver.id, buf,
+					 SIZE));
+		ASSERT_EQ(0, buf[0]);
+		ASSERT_EQ(0, memcmp(buf, buf + 1, SIZE - 1));
+	}
+	vanishing.stop = true;
+	pthread_join(thread, NULL);
+	EXPECT_EQ(-EAGAIN, ipc_recv(&self->ring, self->receiver.id, buf, SIZE));
+}
+
+TEST_F_TIMEOUT(faults, recv_to_vanishing_pages, IPC_TIMEOUT)
+{
+	struct vanish vanishing = { .mem = ipc_pages(2), .len = SIZE };
+	pthread_t thread;
+	char buf[SIZE];
+	int i, ret;
+
+	ASSERT_NE(NULL, vanishing.mem);
+	ASSERT_EQ(0, pthread_create(&thread, NULL, vanish, &vanishing));
+	for (i = 0; i < 500; i++) {
+		ipc_fill(buf, SIZE, i);
+		ASSERT_EQ(SIZE, ipc_send(&self->ring, self->sender.id, buf,
+					 SIZE));
+		ret = ipc_recv(&self->ring, self->receiver.id, vanishing.mem,
+			       SIZE);
+		if (ret == SIZE) {
+			ASSERT_EQ(-EAGAIN, ipc_recv(&self->ring,
+						    self->receiver.id, buf,
+						    SIZE));
+			continue;
+		}
+		/* It may give up, but not lose the message. */
+		ASSERT_EQ(-EFAULT, ret);
+		memset(buf, 0, SIZE);
+		ASSERT_EQ(SIZE, ipc_recv(&self->ring, self->receiver.id, buf,
+					 SIZE));
+		ASSERT_TRUE(ipc_filled(buf, SIZE, i));
+	}
+	vanishing.stop = true;
+	pthread_join(thread, NULL);
+}
+
+/* The page of a sender blocks for as long as somebody else wants. */
+TEST_F_TIMEOUT(faults, blocked_sender_delays_only_itself, IPC_TIMEOUT)
+{
+	struct uffd_op op = { .ring = &self->other, .send = true, .len = 64 };
+	struct ipc_sub blocked;
+	struct uffd uffd = {};
+	char buf[64];
+	int i, ret;
+
+	ret = uffd_open(&uffd, 0);
+	if (ret == -ENOSYS || ret == -EPERM)
+		SKIP(return, "no userfaultfd: %s", strerror(-ret));
+	ASSERT_EQ(0, ret);
+	ASSERT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_SEND,
+				&blocked));
+	op.id = blocked.id;
+	op.buf = uffd.mem;
+	ASSERT_EQ(0, uffd_op_start(&op));
+	ASSERT_TRUE(uffd_wait(&uffd));
+
+	for (i = 0; i < 5 * ENTRIES; i += ENTRIES) {
+		/* It must not even keep one slot. */
+		EXPECT_EQ(ENTRIES, ipc_send_nums(&self->ring, self->sender.id,
+						 i, i + ENTRIES));
+		EXPECT_EQ(ENTRIES, ipc_recv_nums(&self->ring,
+						 self->receiver.id, i,
+						 i + ENTRIES));
+	}
+	EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->ring, self->receiver.id));
+
+	ASSERT_EQ(0, uffd_fill(&uffd, 'u'));
+	EXPECT_EQ(64, uffd_op_result(&op));
+	EXPECT_EQ(64, ipc_recv(&self->ring, self->receiver.id, buf, 64));
+	EXPECT_EQ('u', buf[0]);
+	EXPECT_EQ('u', buf[63]);
+}
+
+TEST_F_TIMEOUT(faults, blocked_receiver_delays_only_itself, IPC_TIMEOUT)
+{
+	struct uffd_op op = { .ring = &self->other, .send = false, .len = 64 };
+	bool all = variant->flags & IOIPC_F_BROADCAST;
+	struct ipc_sub blocked;
+	struct uffd uffd = {};
+	__u64 num = 0;
+	int ret;
+
+	ret = uffd_open(&uffd, 0);
+	if (ret == -ENOSYS || ret == -EPERM)
+		SKIP(return, "no userfaultfd: %s", strerror(-ret));
+	ASSERT_EQ(0, ret);
+	ASSERT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_RECV,
+				&blocked));
+	op.id = blocked.id;
+	op.buf = uffd.mem;
+	ASSERT_EQ(3, ipc_send_nums(&self->ring, self->sender.id, 0, 3));
+	ASSERT_EQ(0, uffd_op_start(&op));
+	ASSERT_TRUE(uffd_wait(&uffd));
+
+	/* It must not have a message in hand that another could take. */
+	EXPECT_EQ(3, ipc_recv_nums(&self->ring, self->receiver.id, 0, 3));
+	EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->ring, self->receiver.id));
+	/* A broadcast channel keeps the three for it, and has room for five. */
+	EXPECT_EQ(all ? 5 : 8, ipc_send_nums(&self->ring, self->sender.id, 3,
+					     11));
+	EXPECT_EQ(all ? 5 : 8, ipc_recv_nums(&self->ring, self->receiver.id, 3,
+					     11));
+
+	ASSERT_EQ(0, uffd_fill(&uffd, 'u'));
+	ret = uffd_op_result(&op);
+	if (all) {
+		EXPECT_EQ(IPC_NUM, ret);
+		memcpy(&num, uffd.mem, sizeof(num));
+		EXPECT_EQ(0, num);
+		EXPECT_EQ(1, ipc_recv_num(&self->other, blocked.id));
+	} else {
+		EXPECT_EQ(-EAGAIN, ret);
+		EXPECT_EQ('u', uffd.mem[0]);
+	}
+	EXPECT_EQ('u', uffd.mem[IPC_NUM]);
+}
+
+/* Blocks in a request for ever, once it has said so. */
+static void block(struct __test_metadata *_metadata, __u32 channel, bool send,
+		  int said)
+{
+	struct uffd_op op = { .send = send, .len = 64 };
+	struct uffd uffd = {};
+	struct io_uring ring;
+	struct ipc_sub sub;
+	int ret;
+
+	ret = uffd_open(&uffd, 0);
+	if (ret == -ENOSYS || ret == -EPERM)
+		_exit(KSFT_SKIP);
+	ASSERT_EQ(0, ret);
+	ASSERT_EQ(0, ipc_open(&ring));
+	ASSERT_EQ(0, ipc_attach(&ring, channel, IOIPC_SUB_BOTH, &sub));
+	/* In all kinds of channels, there is a message that it can receive. */
+	ASSERT_EQ(IPC_NUM, ipc_send_num(&ring, sub.id, 2));
+	op.ring = &ring;
+	op.id = sub.id;
+	op.buf = uffd.mem;
+	ASSERT_EQ(0, uffd_op_start(&op));
+	ASSERT_TRUE(uffd_wait(&uffd));
+	ASSERT_EQ(1, write(said, "b", 1));
+	for (;;)
+		pause();
+}
+
+/* Who is blocked can still be killed, and leaves nothing behind. */
+TEST_F_TIMEOUT(faults, killed_while_blocked, IPC_TIMEOUT)
+{
+	int send, said[2];
+	char byte;
+	pid_t pid;
+
+	for (send = 0; send < 2; send++) {
+		ASSERT_EQ(0, pipe(said));
+		ASSERT_EQ(2, ipc_send_nums(&self->ring, self->sender.id, 0, 2));
+		pid = ipc_fork();
+		ASSERT_LE(0, pid);
+		if (!pid)
+			block(_metadata, self->channel, send, said[1]);
+		ASSERT_EQ(0, close(said[1]));
+		if (read(said[0], &byte, 1) != 1) {
+			ASSERT_EQ(KSFT_SKIP, ipc_wait(pid));
+			SKIP(return, "no userfaultfd");
+		}
+		ASSERT_EQ(0, close(said[0]));
+		ASSERT_EQ(0, kill(pid, SIGKILL));
+		ASSERT_EQ(128 + SIGKILL, ipc_wait(pid));
+
+		EXPECT_EQ(3, ipc_recv_nums(&self->ring, self->receiver.id, 0,
+					   3));
+		EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->ring,
+						self->receiver.id));
+		/* All slots can be used again, once its ring is gone. */
+		EXPECT_TRUE(ipc_poll(({
+			while (ipc_recv_num(&self->ring,
+					    self->receiver.id) >= 0)
+				;
+			ipc_send_nums(&self->ring, self->sender.id, 0,
+				      ENTRIES) == ENTRIES;
+		})));
+		EXPECT_EQ(ENTRIES, ipc_recv_nums(&self->ring,
+						 self->receiver.id, 0,
+						 ENTRIES));
+	}
+}
+
+/* Faults of the kernel are not handled there, so the memory is bad. */
+TEST_F_TIMEOUT(faults, user_mode_only_userfaultfd, IPC_TIMEOUT)
+{
+	struct uffd uffd = {};
+	int ret;
+
+	ret = uffd_open(&uffd, UFFD_USER_MODE_ONLY);
+	if (ret == -ENOSYS)
+		SKIP(return, "no userfaultfd");
+	ASSERT_EQ(0, ret);
+	EXPECT_EQ(-EFAULT, ipc_send(&self->ring, self->sender.id, uffd.mem, 8));
+	EXPECT_EQ(0, ipc_tail(self->map));
+	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->sender.id, 5));
+	EXPECT_EQ(-EFAULT, ipc_recv(&self->ring, self->receiver.id, uffd.mem,
+				    8));
+	EXPECT_EQ(5, ipc_recv_num(&self->ring, self->receiver.id));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,421 @@
+// SPDX-License-Identifier: GPL-2.0
+/* How channels and subscribers end, and what stays of them. */
+#include "ipc_test.h"
+
+#define ENTRIES	8
+#define MODULE	"io_uring_ipc"
+
+FIXTURE(life) {
+	/* The ring that created the channel, and one that uses it. */
+	struct io_uring creator;
+	struct io_uring ring;
+	__u64 key;
+	__u32 channel;
+	struct ipc_sub sender;
+	struct ipc_sub receiver;
+};
+
+FIXTURE_VARIANT(life) {
+	__u32 flags;
+};
+
+FIXTURE_VARIANT_ADD(life, unicast) {
+	.flags = 0,
+};
+
+FIXTURE_VARIANT_ADD(life, multicast) {
+	.flags = IOIPC_F_MULTICAST,
+};
+
+FIXTURE_VARIANT_ADD(life, broadcast) {
+	.flags = IOIPC_F_BROADCAST,
+};
+
+FIXTURE_SETUP(life)
+{
+	ASSERT_EQ(0, ipc_open(&self->creator));
+	ASSERT_EQ(0, ipc_open(&self->ring));
+	self->key = ipc_new_key();
+	ASSERT_EQ(0, ipc_create_key(&self->creator, variant->flags, self->key,
+				    0600, &self->channel));
+	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_SEND,
+				&self->sender));
+	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_RECV,
+				&self->receiver));
+}
+
+FIXTURE_TEARDOWN(life)
+{
+	/* Some tests have closed one or both. */
+	if (self->ring.ring_fd >= 0)
+		io_uring_queue_exit(&self->ring);
+	if (self->creator.ring_fd >= 0)
+		io_uring_queue_exit(&self->creator);
+}
+
+static void close_ring(struct io_uring *ring)
+{
+	io_uring_queue_exit(ring);
+	ring->ring_fd = -1;
+}
+
+/* What must be true of a channel as soon as it is destroyed. */
+static void expect_destroyed(struct __test_metadata *_metadata,
+			     struct io_uring *ring, __u32 channel, __u64 key,
+			     __u32 sender)
+{
+	struct ipc_sub sub;
+	__u32 next;
+
+	EXPECT_EQ(-EPIPE, ipc_send_num(ring, sender, 1));
+	EXPECT_EQ(-ENOENT, ipc_send_num(ring, channel, 1));
+	EXPECT_EQ(-ENOENT, ipc_attach(ring, channel, IOIPC_SUB_RECV, &sub));
+	EXPECT_EQ(-ENOENT, ipc_attach_key(ring, key, IOIPC_SUB_RECV, &sub));
+	EXPECT_EQ(-ENOENT, io_uring_ipc_channel_destroy(ring, channel));
+	/* The key is free. */
+	EXPECT_EQ(0, ipc_create_key(ring, 0, key, 0600, &next));
+	EXPECT_NE(channel, next);
+	EXPECT_EQ(0, io_uring_ipc_channel_destroy(ring, next));
+}
+
+TEST_F_TIMEOUT(life, destroy_ends_sending_at_once, IPC_TIMEOUT)
+{
+	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->creator,
+						  self->channel));
+	expect_destroyed(_metadata, &self->ring, self->channel, self->key,
+			 self->sender.id);
+	EXPECT_EQ(-EPIPE, ipc_recv_num(&self->ring, self->receiver.id));
+}
+
+TEST_F_TIMEOUT(life, what_is_queued_can_be_received, IPC_TIMEOUT)
+{
+	ASSERT_EQ(5, ipc_send_nums(&self->ring, self->sender.id, 0, 5));
+	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->creator,
+						  self->channel));
+	expect_destroyed(_metadata, &self->ring, self->channel, self->key,
+			 self->sender.id);
+	EXPECT_EQ(5, ipc_recv_nums(&self->ring, self->receiver.id, 0, 5));
+	EXPECT_EQ(-EPIPE, ipc_recv_num(&self->ring, self->receiver.id));
+	EXPECT_EQ(-EPIPE, ipc_recv_num(&self->ring, self->receiver.id));
+}
+
+TEST_F_TIMEOUT(life, destroyed_and_full, IPC_TIMEOUT)
+{
+	ASSERT_EQ(ENTRIES, ipc_send_nums(&self->ring, self->sender.id, 0,
+					 ENTRIES));
+	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->creator,
+						  self->channel));
+	/* There will never be room again. */
+	EXPECT_EQ(-EPIPE, ipc_send_num(&self->ring, self->sender.id, 99));
+	EXPECT_EQ(ENTRIES, ipc_recv_nums(&self->ring, self->receiver.id, 0,
+					 ENTRIES));
+	EXPECT_EQ(-EPIPE, ipc_recv_num(&self->ring, self->receiver.id));
+}
+
+TEST_F_TIMEOUT(life, faulting_receiver_of_a_destroyed_channel, IPC_TIMEOUT)
+{
+	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->sender.id, 3));
+	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->creator,
+						  self->channel));
+	EXPECT_EQ(-EFAULT, ipc_recv(&self->ring, self->receiver.id, NULL, 8));
+	EXPECT_EQ(3, ipc_recv_num(&self->ring, self->receiver.id));
+	EXPECT_EQ(-EPIPE, ipc_recv_num(&self->ring, self->receiver.id));
+}
+
+TEST_F_TIMEOUT(life, targeted_messages_of_a_destroyed_channel, IPC_TIMEOUT)
+{
+	struct ipc_sub target;
+
+	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_RECV,
+				&target));
+	ASSERT_EQ(IPC_NUM, ipc_send_num_to(&self->ring, self->sender.id, 1,
+					   target.id));
+	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->creator,
+						  self->channel));
+	/* For this one, there is no message. */
+	EXPECT_EQ(-EPIPE, ipc_recv_num(&self->ring, self->receiver.id));
+	EXPECT_EQ(1, ipc_recv_num(&self->ring, target.id));
+	EXPECT_EQ(-EPIPE, ipc_recv_num(&self->ring, target.id));
+}
+
+TEST_F_TIMEOUT(life, detach_from_a_destroyed_channel, IPC_TIMEOUT)
+{
+	ASSERT_EQ(2, ipc_send_nums(&self->ring, self->sender.id, 0, 2));
+	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->creator,
+						  self->channel));
+	EXPECT_EQ(0, ipc_recv_num(&self->ring, self->receiver.id));
+	EXPECT_EQ(0, io_uring_ipc_channel_detach(&self->ring,
+						 self->receiver.id));
+	EXPECT_EQ(-ENOENT, ipc_recv_num(&self->ring, self->receiver.id));
+	EXPECT_EQ(0, io_uring_ipc_channel_detach(&self->ring, self->sender.id));
+	EXPECT_EQ(-ENOENT, ipc_send_num(&self->ring, self->sender.id, 1));
+}
+
+TEST_F_TIMEOUT(life, end_of_the_creating_ring_destroys, IPC_TIMEOUT)
+{
+	struct ipc_sub sub;
+
+	ASSERT_EQ(2, ipc_send_nums(&self->ring, self->sender.id, 0, 2));
+	close_ring(&self->creator);
+	/* Each attempt that comes too early leaves a message, or finds it full. */
+	EXPECT_TRUE(ipc_poll(ipc_send_num(&self->ring, self->sender.id, 2) ==
+			     -EPIPE));
+	EXPECT_TRUE(ipc_poll(ipc_send_num(&self->ring, self->channel, 2) ==
+			     -ENOENT));
+	EXPECT_TRUE(ipc_poll(ipc_attach_key(&self->ring, self->key,
+					    IOIPC_SUB_SEND, &sub) == -ENOENT));
+	expect_destroyed(_metadata, &self->ring, self->channel, self->key,
+			 self->sender.id);
+	EXPECT_EQ(2, ipc_recv_nums(&self->ring, self->receiver.id, 0, 2));
+	while (ipc_recv_num(&self->ring, self->receiver.id) == 2)
+		;
+	EXPECT_EQ(-EPIPE, ipc_recv_num(&self->ring, self->receiver.id));
+}
+
+TEST_F_TIMEOUT(life, end_of_other_rings_does_not_destroy, IPC_TIMEOUT)
+{
+	struct io_uring victim;
+	struct ipc_sub sub;
+	__u32 witness;
+
+	ASSERT_EQ(0, ipc_open(&victim));
+	ASSERT_EQ(0, ipc_attach(&victim, self->channel, IOIPC_SUB_BOTH, &sub));
+	/* When the ring is gone, this one is. */
+	ASSERT_EQ(0, ipc_create(&victim, 0, 8, 64, &witness));
+	io_uring_queue_exit(&victim);
+	EXPECT_TRUE(ipc_poll(ipc_send_num(&self->ring, witness, 1) == -ENOENT));
+	EXPECT_EQ(ENTRIES, ipc_send_nums(&self->ring, self->sender.id, 0,
+					 ENTRIES));
+	EXPECT_EQ(ENTRIES, ipc_recv_nums(&self->ring, self->receiver.id, 0,
+					 ENTRIES));
+}
+
+TEST_F_TIMEOUT(life, end_of_a_process_destroys, IPC_TIMEOUT)
+{
+	__u64 key = ipc_new_key();
+	struct ipc_sub sender;
+	char byte = 0;
+	int said[2];
+	pid_t pid;
+
+	ASSERT_EQ(0, pipe(said));
+	pid = ipc_fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		struct io_uring ring;
+		__u32 channel;
+
+		ASSERT_EQ(0, ipc_open(&ring));
+		ASSERT_EQ(0, ipc_create_key(&ring, variant->flags, key, 0600,
+					    &channel));
+		ASSERT_EQ(1, write(said[1], "c", 1));
+		for (;;)
+			pause();
+	}
+	ASSERT_EQ(1, read(said[0], &byte, 1));
+	ASSERT_EQ(0, ipc_attach_key(&self->ring, key, IOIPC_SUB_SEND, &sender));
+	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->ring, sender.id, 1));
+	ASSERT_EQ(0, kill(pid, SIGKILL));
+	ASSERT_EQ(128 + SIGKILL, ipc_wait(pid));
+	EXPECT_TRUE(ipc_poll(ipc_send_num(&self->ring, sender.id, 1) ==
+			     -EPIPE));
+	EXPECT_TRUE(ipc_poll(ipc_attach_key(&self->ring, key, IOIPC_SUB_SEND,
+					    &sender) == -ENOENT));
+}
+
+/* A ring lives as long as somebody has it. */
+TEST_F_TIMEOUT(life, a_child_keeps_the_creating_ring, IPC_TIMEOUT)
+{
+	int quit[2];
+	pid_t pid;
+
+	ASSERT_EQ(0, pipe(quit));
+	pid = ipc_fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		char byte;
+
+		close(quit[1]);
+		_exit(read(quit[0], &byte, 1) != 1);
+	}
+	close_ring(&self->creator);
+	EXPECT_EQ(ENTRIES, ipc_send_nums(&self->ring, self->sender.id, 0,
+					 ENTRIES));
+	EXPECT_EQ(ENTRIES, ipc_recv_nums(&self->ring, self->receiver.id, 0,
+					 ENTRIES));
+	ASSERT_EQ(1, write(quit[1], "q", 1));
+	EXPECT_EQ(0, ipc_wait(pid));
+	EXPECT_TRUE(ipc_poll(ipc_recv_num(&self->ring, self->receiver.id) ==
+			     -EPIPE));
+}
+
+TEST_F_TIMEOUT(life, subscriber_outlives_its_file, IPC_TIMEOUT)
+{
+	ASSERT_EQ(0, close(self->sender.fd));
+	ASSERT_EQ(0, close(self->receiver.fd));
+	EXPECT_EQ(ENTRIES, ipc_send_nums(&self->ring, self->sender.id, 0,
+					 ENTRIES));
+	EXPECT_EQ(ENTRIES, ipc_recv_nums(&self->ring, self->receiver.id, 0,
+					 ENTRIES));
+}
+
+/* Everything goes away but the mapping, which still shows the last state. */
+TEST_F_TIMEOUT(life, mapping_outlives_everything, IPC_TIMEOUT)
+{
+	const struct io_uring_ipc_ring *map = ipc_map(&self->receiver);
+	__u32 witness;
+	int i;
+
+	ASSERT_NE(NULL, map);
+	ASSERT_EQ(0, ipc_create(&self->creator, 0, 1, 1, &witness));
+	ASSERT_EQ(5, ipc_send_nums(&self->ring, self->sender.id, 100, 105));
+	EXPECT_EQ(0, io_uring_ipc_channel_detach(&self->ring,
+						 self->receiver.id));
+	EXPECT_EQ(0, io_uring_ipc_channel_detach(&self->ring, self->sender.id));
+	EXPECT_EQ(0, io_uring_ipc_channel_destroy(&self->creator,
+						  self->channel));
+	EXPECT_EQ(0, close(self->receiver.fd));
+	EXPECT_EQ(0, close(self->sender.fd));
+	close_ring(&self->creator);
+	ASSERT_TRUE(ipc_poll(ipc_send(&self->ring, witness, NULL, 0) ==
+			     -ENOENT));
+	/* Memory that is given away by mistake now has new contents. */
+	for (i = 0; i < 32; i++) {
+		__u32 other;
+
+		ASSERT_EQ(0, ipc_create(&self->ring, 0, ENTRIES, 64, &other));
+		ASSERT_EQ(5, ipc_send_nums(&self->ring, other, 200, 205));
+	}
+
+	EXPECT_EQ(IOIPC_RING_CLOSED, map->producer.head);
+	EXPECT_EQ(5, ipc_tail(map));
+	for (i = 0; i < 5; i++) {
+		const struct io_uring_ipc_msg_desc *desc = ipc_desc(map, i);
+		__u64 num;
+
+		EXPECT_EQ(i + 1, desc->seq);
+		ASSERT_EQ(sizeof(num), desc->len);
+		ASSERT_EQ(map->data_offset + i * map->data_stride,
+			  desc->offset);
+		memcpy(&num, (char *)map + desc->offset, sizeof(num));
+		EXPECT_EQ(100 + i, num);
+	}
+	EXPECT_EQ(0, munmap((void *)map, self->receiver.region_size));
+}
+
+/* Returns the value of a line of fdinfo in a static buffer. */
+static const char *fdinfo(int fd, const char *name)
+{
+	static char line[256];
+	size_t len = strlen(name);
+	const char *value = "(none)";
+	char path[64];
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	file = fopen(path, "r");
+	if (!file)
+		return "(no file)";
+	while (fgets(line, sizeof(line), file)) {
+		if (strncmp(line, name, len) || strncmp(line + len, ":\t", 2))
+			continue;
+		line[strcspn(line, "\n")] = 0;
+		value = line + len + 2;
+		break;
+	}
+	fclose(file);
+	return value;
+}
+
+#define EXPECT_FDINFO(number, sub, name)				\
+	EXPECT_EQ(number, strtoul(fdinfo((sub).fd, name), NULL, 10))
+
+TEST_F_TIMEOUT(life, fdinfo, IPC_TIMEOUT)
+{
+	static const char *const names[] = { "unicast", "broadcast", "multicast" };
+	const char *mode;
+
+	ASSERT_EQ(3, ipc_send_nums(&self->ring, self->sender.id, 0, 3));
+	ASSERT_EQ(2, ipc_recv_nums(&self->ring, self->receiver.id, 0, 2));
+	mode = names[variant->flags];
+	EXPECT_STREQ(mode, fdinfo(self->sender.fd, "ioipc-mode"));
+	EXPECT_STREQ(mode, fdinfo(self->receiver.fd, "ioipc-mode"));
+	EXPECT_FDINFO(self->channel, self->sender, "ioipc-channel");
+	EXPECT_FDINFO(self->channel, self->receiver, "ioipc-channel");
+	EXPECT_FDINFO(self->sender.id, self->sender, "ioipc-subscriber");
+	EXPECT_FDINFO(self->receiver.id, self->receiver, "ioipc-subscriber");
+	EXPECT_FDINFO(3, self->sender, "ioipc-sent");
+	EXPECT_FDINFO(0, self->sender, "ioipc-received");
+	EXPECT_FDINFO(0, self->receiver, "ioipc-sent");
+	EXPECT_FDINFO(2, self->receiver, "ioipc-received");
+	EXPECT_STRNE("(none)", fdinfo(self->sender.fd, "ioipc-flags"));
+
+	/* It can be read when nothing else is left of the channel. */
+	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->creator,
+						  self->channel));
+	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring,
+						 self->receiver.id));
+	EXPECT_STRNE("(no file)", fdinfo(self->receiver.fd, "ioipc-mode"));
+}
+
+/* Both ends of the order in which a process can give things up. */
+TEST_F_TIMEOUT(life, file_is_closed_last, IPC_TIMEOUT)
+{
+	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring,
+						 self->receiver.id));
+	close_ring(&self->creator);
+	EXPECT_TRUE(ipc_poll(ipc_send_num(&self->ring, self->sender.id, 2) ==
+			     -EPIPE));
+	EXPECT_EQ(0, close(self->receiver.fd));
+	EXPECT_EQ(0, io_uring_ipc_channel_detach(&self->ring, self->sender.id));
+	EXPECT_EQ(0, close(self->sender.fd));
+}
+
+/* How often the module is in use, as soon as that has stopped to change. */
+static int module_refs(void)
+{
+	int refs = -1, last, same = 0;
+	FILE *file;
+
+	while (same < 20) {
+		last = refs;
+		file = fopen("/sys/module/" MODULE "/refcnt", "r");
+		if (!file)
+			return -1;
+		if (fscanf(file, "%d", &refs) != 1)
+			refs = -1;
+		fclose(file);
+		same = refs == last ? same + 1 : 0;
+		ipc_nap(10000);
+	}
+	return refs;
+}
+
+/* The module cannot go away while anything of it is in use. */
+TEST_F_TIMEOUT(life, module_is_in_use, IPC_TIMEOUT)
+{
+	const struct io_uring_ipc_ring *map = ipc_map(&self->receiver);
+	int before;
+
+	if (geteuid())
+		SKIP(return, "needs to be root");
+	ASSERT_NE(NULL, map);
+	EXPECT_EQ(-1, syscall(__NR_delete_module, MODULE, O_NONBLOCK));
+	EXPECT_EQ(EWOULDBLOCK, errno);
+	before = module_refs();
+	/* With the rings gone, there are still the files ... */
+	close_ring(&self->creator);
+	close_ring(&self->ring);
+	EXPECT_TRUE(ipc_poll(module_refs() <= before - 2));
+	EXPECT_EQ(-1, syscall(__NR_delete_module, MODULE, O_NONBLOCK));
+	EXPECT_EQ(EWOULDBLOCK, errno);
+	/* ... and then the mapping. */
+	EXPECT_EQ(0, close(self->sender.fd));
+	EXPECT_EQ(0, close(self->receiver.fd));
+	EXPECT_LT(0, module_refs());
+	EXPECT_EQ(-1, syscall(__NR_delete_module, MODULE, O_NONBLOCK));
+	EXPECT_EQ(EWOULDBLOCK, errno);
+	EXPECT_EQ(0, map->producer.tail);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: GPL-2.0
+/* How much memory channels take, and whose it is. */
+#include "ipc_test.h"
+
+#define MIB	(1U << 20)
+
+/* Each test has a user of its own, so that none is charged for another. */
+enum { FIRST_UID = 5000 };
+
+static int create(struct io_uring *ring, __u32 bytes, __u32 *channel)
+{
+	return ipc_create(ring, 0, 8, bytes / 8, channel);
+}
+
+FIXTURE(memory) {
+	struct io_uring ring;
+};
+
+FIXTURE_SETUP(memory)
+{
+	ASSERT_EQ(0, ipc_open(&self->ring));
+}
+
+FIXTURE_TEARDOWN(memory)
+{
+	io_uring_queue_exit(&self->ring);
+}
+
+/*
+ * Gives up the privileges, and opens a ring that has to live within a limit,
+ * with a margin for itself.
+ */
+static void open_limited(struct __test_metadata *_metadata, int user,
+			 rlim_t bytes, struct io_uring *ring)
+{
+	const struct ipc_who who = { FIRST_UID + user, FIRST_UID, 0 };
+	struct rlimit limit = {
+		.rlim_cur = bytes + MIB / 4,
+		.rlim_max = bytes + MIB / 4,
+	};
+
+	ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &limit));
+	ipc_become(who);
+	ASSERT_EQ(0, ipc_open(ring));
+}
+
+#define SKIP_UNLESS_ROOT() do {						\
+	if (geteuid())							\
+		SKIP(return, "needs to be root");			\
+} while (0)
+
+TEST_F_TIMEOUT(memory, limit_of_one_channel, IPC_TIMEOUT)
+{
+	struct io_uring ring;
+	__u32 channel;
+
+	SKIP_UNLESS_ROOT();
+	open_limited(_metadata, 1, 2 * MIB, &ring);
+	EXPECT_EQ(-ENOMEM, create(&ring, 4 * MIB, &channel));
+	EXPECT_EQ(-ENOMEM, ipc_create(&ring, 0, 32768, 64, &channel));
+	EXPECT_EQ(-ENOMEM, ipc_create(&ring, 0, 1024, IOIPC_MAX_MSG_SIZE,
+				      &channel));
+	EXPECT_EQ(0, create(&ring, MIB, &channel));
+}
+
+TEST_F_TIMEOUT(memory, limit_of_all_channels, IPC_TIMEOUT)
+{
+	struct io_uring ring, other;
+	__u32 first, second, third;
+
+	SKIP_UNLESS_ROOT();
+	open_limited(_metadata, 2, 2 * MIB, &ring);
+	/* Whichever rings they belong to. */
+	ASSERT_EQ(0, ipc_open(&other));
+	ASSERT_EQ(0, create(&ring, MIB, &first));
+	EXPECT_EQ(-ENOMEM, create(&ring, 2 * MIB, &third));
+	ASSERT_EQ(0, create(&other, MIB / 2, &second));
+	EXPECT_EQ(-ENOMEM, create(&other, MIB, &third));
+	EXPECT_EQ(-ENOMEM, create(&ring, MIB, &third));
+
+	/* What is given back can be had again. */
+	EXPECT_EQ(0, io_uring_ipc_channel_destroy(&ring, first));
+	EXPECT_TRUE(ipc_poll(!create(&other, MIB, &third)));
+	EXPECT_EQ(-ENOMEM, create(&ring, MIB, &first));
+}
+
+TEST_F_TIMEOUT(memory, limit_of_all_processes, IPC_TIMEOUT)
+{
+	struct io_uring ring;
+	int said[2], quit[2];
+	char byte = 0;
+	__u32 channel;
+	pid_t pid;
+
+	SKIP_UNLESS_ROOT();
+	ASSERT_EQ(0, pipe(said));
+	ASSERT_EQ(0, pipe(quit));
+	pid = ipc_fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		open_limited(_metadata, 3, 2 * MIB, &ring);
+		ASSERT_EQ(0, create(&ring, MIB, &channel));
+		ASSERT_EQ(1, write(said[1], "c", 1));
+		_exit(read(quit[0], &byte, 1) != 1);
+	}
+	ASSERT_EQ(1, read(said[0], &byte, 1));
+	open_limited(_metadata, 3, 2 * MIB, &ring);
+	EXPECT_EQ(-ENOMEM, create(&ring, 3 * MIB / 2, &channel));
+	ASSERT_EQ(1, write(quit[1], "q", 1));
+	EXPECT_EQ(0, ipc_wait(pid));
+	EXPECT_TRUE(ipc_poll(!create(&ring, 3 * MIB / 2, &channel)));
+}
+
+/* Who has the memory in use still pays for it. */
+TEST_F_TIMEOUT(memory, charged_until_unmapped, IPC_TIMEOUT)
+{
+	const struct io_uring_ipc_ring *map;
+	struct io_uring ring;
+	struct ipc_sub sub;
+	__u32 channel;
+	double end;
+
+	SKIP_UNLESS_ROOT();
+	open_limited(_metadata, 4, 2 * MIB, &ring);
+	ASSERT_EQ(0, create(&ring, MIB, &channel));
+	ASSERT_EQ(0, ipc_attach(&ring, channel, IOIPC_SUB_RECV, &sub));
+	map = ipc_map(&sub);
+	ASSERT_NE(NULL, map);
+	EXPECT_EQ(0, io_uring_ipc_channel_destroy(&ring, channel));
+	EXPECT_EQ(-ENOMEM, create(&ring, 3 * MIB / 2, &channel));
+	EXPECT_EQ(0, io_uring_ipc_channel_detach(&ring, sub.id));
+	EXPECT_EQ(0, close(sub.fd));
+	/* Long enough for a charge that is dropped too early to be gone. */
+	for (end = ipc_now() + 1; ipc_now() < end; ipc_nap(10000)) {
+		ASSERT_EQ(-ENOMEM, create(&ring, 3 * MIB / 2, &channel));
+	}
+	EXPECT_EQ(0, munmap((void *)map, sub.region_size));
+	EXPECT_TRUE(ipc_poll(!create(&ring, 3 * MIB / 2, &channel)));
+}
+
+TEST_F_TIMEOUT(memory, end_of_a_ring_gives_back, IPC_TIMEOUT)
+{
+	struct io_uring ring, victim;
+	struct ipc_sub sub;
+	__u32 channel;
+	int i;
+
+	SKIP_UNLESS_ROOT();
+	open_limited(_metadata, 5, 2 * MIB, &ring);
+	for (i = 0; i < 5; i++) {
+		ASSERT_EQ(0, ipc_open(&victim));
+		EXPECT_TRUE(ipc_poll(!create(&victim, 3 * MIB / 2, &channel)));
+		ASSERT_EQ(0, ipc_attach(&victim, channel, IOIPC_SUB_BOTH,
+					&sub));
+		EXPECT_EQ(-ENOMEM, create(&ring, MIB, &channel));
+		io_uring_queue_exit(&victim);
+		ASSERT_EQ(0, close(sub.fd));
+	}
+	EXPECT_TRUE(ipc_poll(!create(&ring, 3 * MIB / 2, &channel)));
+}
+
+/* A CREATE that fails has not taken anything. */
+TEST_F_TIMEOUT(memory, failures_are_free, IPC_TIMEOUT)
+{
+	struct io_uring_ipc_channel_create *args = (void *)ipc_pages(1);
+	__u64 key = ipc_new_key();
+	struct io_uring ring;
+	__u32 channel;
+	int i;
+
+	SKIP_UNLESS_ROOT();
+	ASSERT_NE(NULL, args);
+	open_limited(_metadata, 6, 2 * MIB, &ring);
+	ASSERT_EQ(0, ipc_create_key(&ring, 0, key, 0600, &channel));
+	*args = ipc_create_args(0, 8, MIB / 8);
+	args->key = key;
+	/* What an earlier one has taken may not be given back yet. */
+	for (i = 0; i < 20; i++) {
+		EXPECT_EQ(-ENOMEM, create(&ring, 4 * MIB, &channel));
+		EXPECT_TRUE(ipc_poll(io_uring_ipc_channel_create(&ring, args) ==
+				     -EEXIST));
+	}
+	args->key = 0;
+	ASSERT_EQ(0, mprotect(args, sysconf(_SC_PAGESIZE), PROT_READ));
+	for (i = 0; i < 20; i++) {
+		EXPECT_TRUE(ipc_poll(io_uring_ipc_channel_create(&ring, args) ==
+				     -EFAULT));
+	}
+	EXPECT_TRUE(ipc_poll(!create(&ring, 3 * MIB / 2, &channel)));
+}
+
+/* Like that of rings, the memory of who may lock memory is not limited. */
+TEST_F_TIMEOUT(memory, no_limit_with_the_capability, IPC_TIMEOUT)
+{
+	struct rlimit none = {};
+	struct io_uring ring;
+	__u32 channel;
+
+	SKIP_UNLESS_ROOT();
+	ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &none));
+	ASSERT_EQ(0, ipc_open(&ring));
+	EXPECT_EQ(0, create(&ring, 2 * MIB, &channel));
+}
+
+/* All that is there can be mapped, and it is not much more than needed. */
+TEST_F_TIMEOUT(memory, size_of_the_region, IPC_TIMEOUT)
+{
+	static const struct {
+		__u32 entries, size;
+	} shapes[] = {
+		{ 1, 1 }, { 1, 64 }, { 1, 65 }, { 64, 1 }, { 64, 64 },
+		{ 128, 100 }, { 8, 4096 }, { 8, 4097 }, { 1024, 1000 },
+		{ 32768, 1 }, { 16, IOIPC_MAX_MSG_SIZE },
+	};
+	size_t page = sysconf(_SC_PAGESIZE), need, i;
+
+	for (i = 0; i < ARRAY_SIZE(shapes); i++) {
+		const struct io_uring_ipc_ring *map;
+		struct ipc_sub sub;
+		__u32 channel;
+
+		ASSERT_EQ(0, ipc_create(&self->ring, 0, shapes[i].entries,
+					shapes[i].size, &channel));
+		ASSERT_EQ(0, ipc_attach(&self->ring, channel, IOIPC_SUB_RECV,
+					&sub));
+		need = sizeof(*map) + (size_t)shapes[i].entries *
+		       (sizeof(map->msgs[0]) + (shapes[i].size + 63) / 64 * 64);
+		EXPECT_LE(need, sub.region_size);
+		EXPECT_GT(need + 2 * page, sub.region_size);
+		map = ipc_map(&sub);
+		ASSERT_NE(NULL, map);
+		/* Nobody has written the last byte. */
+		EXPECT_EQ(0, ((const char *)map)[sub.region_size - 1]);
+		EXPECT_EQ(0, munmap((void *)map, sub.region_size));
+		EXPECT_EQ(0, io_uring_ipc_channel_destroy(&self->ring,
+							  channel));
+		EXPECT_EQ(0, io_uring_ipc_channel_detach(&self->ring, sub.id));
+		EXPECT_EQ(0, close(sub.fd));
+	}
+}
+
+TEST_F_TIMEOUT(memory, largest_messages, IPC_TIMEOUT)
+{
+	char *in, *out;
+	struct ipc_sub sub;
+	__u32 channel;
+	int i, round;
+
+	in = malloc(IOIPC_MAX_MSG_SIZE);
+	out = malloc(IOIPC_MAX_MSG_SIZE);
+	ASSERT_NE(NULL, in);
+	ASSERT_NE(NULL, out);
+	ASSERT_EQ(0, ipc_create(&self->ring, 0, 4, IOIPC_MAX_MSG_SIZE,
+				&channel));
+	ASSERT_EQ(0, ipc_attach(&self->ring, channel, IOIPC_SUB_BOTH, &sub));
+	for (round = 0; round < 2; round++) {
+		for (i = 0; i < 4; i++) {
+			ipc_fill(in, IOIPC_MAX_MSG_SIZE, i);
+			ASSERT_EQ(IOIPC_MAX_MSG_SIZE,
+				  ipc_send(&self->ring, sub.id, in,
+					   IOIPC_MAX_MSG_SIZE));
+		}
+		EXPECT_EQ(-ENOBUFS, ipc_send(&self->ring, sub.id, in, 1));
+		for (i = 0; i < 4; i++) {
+			ASSERT_EQ(IOIPC_MAX_MSG_SIZE,
+				  ipc_recv(&self->ring, sub.id, out,
+					   IOIPC_MAX_MSG_SIZE));
+			EXPECT_TRUE(ipc_filled(out, IOIPC_MAX_MSG_SIZE, i));
+		}
+	}
+}
+
+/* All slots of the largest ring are used. */
+TEST_F_TIMEOUT(memory, most_messages, IPC_TIMEOUT)
+{
+	enum { BATCH = 128 };
+	struct io_uring_cqe *cqe;
+	struct io_uring ring;
+	__u64 num[BATCH];
+	struct ipc_sub sub;
+	int i, sent, head;
+	__u32 channel;
+
+	ASSERT_EQ(0, io_uring_queue_init(BATCH, &ring, 0));
+	ASSERT_EQ(0, ipc_create(&ring, 0, IOIPC_MAX_RING_ENTRIES, 8, &channel));
+	ASSERT_EQ(0, ipc_attach(&ring, channel, IOIPC_SUB_BOTH, &sub));
+	for (sent = 0; sent < IOIPC_MAX_RING_ENTRIES; sent += BATCH) {
+		for (i = 0; i < BATCH; i++) {
+			num[i] = sent + i;
+			io_uring_prep_ipc_send(io_uring_get_sqe(&ring), sub.id,
+					       &num[i], 8, 0, 0);
+		}
+		ASSERT_EQ(BATCH, io_uring_submit_and_wait(&ring, BATCH));
+		i = 0;
+		io_uring_for_each_cqe(&ring, head, cqe) {
+			ASSERT_EQ(8, cqe->res);
+			i++;
+		}
+		ASSERT_EQ(BATCH, i);
+		io_uring_cq_advance(&ring, i);
+	}
+	EXPECT_EQ(-ENOBUFS, ipc_send_num(&ring, sub.id, 0));
+	/* The first and the last are enough to see. */
+	EXPECT_EQ(BATCH, ipc_recv_nums(&ring, sub.id, 0, BATCH));
+	EXPECT_EQ(BATCH, ipc_send_nums(&ring, sub.id, sent, sent + BATCH));
+	EXPECT_EQ(-ENOBUFS, ipc_send_num(&ring, sub.id, 0));
+	io_uring_queue_exit(&ring);
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,55 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=dash
+#
+# Runs the tests that stand next to this script, in a guest that has nothing but
+# busybox, and counts:
+#
+#	run_all.sh [NAME=VALUE]... [PROGRAM]...
+#
+# Without a PROGRAM, all that are listed in tests.list.  NAME=VALUE goes to the
+# environment, see the programs.  The last line has the totals; the status is 1
+# if anything failed.  A program that dies counts as one more failure, and so
+# does one that has not given all the results that it announced.
+dir=$(dirname "$0")
+work=$(mktemp -d) || exit 1
+trap 'rm -rf "$work"' EXIT
+passed=0 failed=0 skipped=0 programs=
+
+count() {
+	grep -c -E "$1" "$work/output"
+}
+
+for argument in "$@"; do
+	case $argument in
+	*=*) export "${argument?}" ;;
+	*) programs="$programs $argument" ;;
+	esac
+done
+[ "$programs" ] || programs=$(cat "$dir/tests.list")
+
+for program in $programs; do
+	echo "# ---- $program"
+	{
+		"$dir/$program" 2>&1
+		echo $? >"$work/status"
+	} | tee "$work/output"
+	status=$(cat "$work/status")
+	bad=$(count '^not ok ')
+	skip=$(count '^ok .*# SKIP')
+	good=$(($(count '^ok ') - skip))
+	planned=$(sed -n 's/^1\.\.\([0-9]*\).*/\1/p' "$work/output" | head -n 1)
+	# The harness ends with 0, 1 after failures, and 4 if all was skipped.
+	if [ "${planned:-0}" -eq 0 ] ||
+		[ $((good + bad + skip)) -ne "$planned" ] ||
+		{ [ "$status" -ne 0 ] && [ "$status" -ne 4 ] && [ "$bad" -eq 0 ]; }; then
+		echo "# $program: status $status, $((good + bad + skip)) of ${planned:-no} results"
+		bad=$((bad + 1))
+	fi
+	passed=$((passed + good))
+	failed=$((failed + bad))
+	skipped=$((skipped + skip))
+done
+
+echo "# totals: $passed passed, $failed failed, $skipped skipped"
+[ "$failed" -eq 0 ]
