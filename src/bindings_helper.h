@@ -15,3 +15,9 @@
 /* Macros with casts, which bindgen cannot read. */
 static const gfp_t IOIPC_XA_FLAGS_IDS = XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT;
 static const gfp_t IOIPC_XA_FLAGS_TABLE = XA_FLAGS_ACCOUNT;
+static const u16 IOIPC_CMD_WAIT = IO_URING_IPC_WAIT;
+static const u16 IOIPC_CMD_MULTISHOT = IO_URING_IPC_MULTISHOT;
+static const u32 IOIPC_EPOLLIN = (__force u32)(EPOLLIN | EPOLLRDNORM);
+static const u32 IOIPC_EPOLLOUT = (__force u32)(EPOLLOUT | EPOLLWRNORM);
+static const u32 IOIPC_EPOLLHUP = (__force u32)EPOLLHUP;
+static const u8 IOIPC_SQE_BUFFER_SELECT = IOSQE_BUFFER_SELECT;

@@ -10,7 +10,7 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        atomic::{Atomic, Relaxed},
+        atomic::{Atomic, Full, Relaxed},
         rcu,
     },
 };
@@ -24,6 +24,7 @@ use crate::{
     subscriber::Subscriber,
     uapi,
     user_buffer::{NotPresent, UserBuffer},
+    wait::{WaitQueue, HANGUP, READABLE, WRITABLE},
 };
 
 /// Who gets a message.
@@ -138,6 +139,15 @@ pub(crate) struct Channel {
     attached: Atomic<u32>,
     /// Messages that were sent to a target that detached before it received them.
     dropped: Atomic<u64>,
+    /// Not 0 if receivers may be waiting.
+    receivers_wait: Atomic<u32>,
+    /// Not 0 if senders may be waiting.
+    senders_wait: Atomic<u32>,
+    /// Id of the receiver that was woken last.
+    last_woken: Atomic<u32>,
+    /// Requests that wait for room, and who else wants to know.
+    #[pin]
+    room: WaitQueue,
     #[pin]
     subscribers: RcuXArray<Subscriber>,
 }
@@ -167,6 +177,10 @@ impl Channel {
             ring: Ring::new(region, 0),
             attached: Atomic::new(0),
             dropped: Atomic::new(0),
+            receivers_wait: Atomic::new(0),
+            senders_wait: Atomic::new(0),
+            last_woken: Atomic::new(0),
+            room <- WaitQueue::new(),
             subscribers <- RcuXArray::new(),
         }? Error))
     }
@@ -217,9 +231,15 @@ impl Channel {
             && (!self.private || self.creator == instance || self.permissions.caller_is_owner())
     }
 
-    /// Ends sending. What is queued can still be received.
+    /// Ends sending, and wakes all who wait. What is queued can still be received.
     pub(crate) fn close(&self) {
         self.ring.close();
+        // Pairs with `poll`: who enters a queue after this sees that the ring is closed.
+        Region::full_barrier();
+        self.room.wake_all(WRITABLE | HANGUP);
+        self.subscribers.for_each(&rcu::read_lock(), |subscriber| {
+            subscriber.readable.wake_all(READABLE | HANGUP);
+        });
     }
 
     /// Lets a subscriber take part. May sleep.
@@ -250,9 +270,15 @@ impl Channel {
             // A request in io-wq is reading the message at the cursor. It does not sleep there.
             rcu::synchronize_rcu();
         }
+        self.drop_targeted_if_detached(subscriber);
+        self.ring.broadcast_let_go(&subscriber.cursor);
         self.subscribers.remove(subscriber.id());
         self.attached.fetch_sub(1, Relaxed);
-        self.drop_targeted_if_detached(subscriber);
+
+        // Its own requests end. Those for room are among those of others.
+        subscriber.readable.wake_all(READABLE | HANGUP);
+        self.room.wake_all(WRITABLE);
+        self.pass_on(None, &rcu::read_lock());
     }
 
     /// Whether a subscriber of this channel is detached.
@@ -341,9 +367,14 @@ impl Channel {
         slot.set_target(message.target);
         slot.publish();
 
+        // Pairs with `poll` (D).
+        Region::full_barrier();
         if let Some(target) = target {
             self.drop_targeted_if_detached(target);
         }
+        self.wake_receivers(target, guard);
+        // One receive can make room for many, and wakes one sender.
+        self.wake_sender(guard);
         Ok(())
     }
 
@@ -385,7 +416,7 @@ impl Channel {
         &self,
         subscriber: &Subscriber,
         buffer: UserBuffer,
-        _guard: &rcu::Guard,
+        guard: &rcu::Guard,
     ) -> Result<u32, Failure> {
         let region = self.region();
         loop {
@@ -407,6 +438,14 @@ impl Channel {
             match region.copy_out(&claim, buffer) {
                 Ok(len) => {
                     claim.consume();
+                    // Pairs with `poll` (D).
+                    Region::full_barrier();
+                    // In a broadcast, only who was farthest behind makes room. Whoever waits for
+                    // room has brought `head` up to date.
+                    if self.mode != Mode::Broadcast || self.ring.head_position() == position {
+                        self.wake_sender(guard);
+                    }
+                    self.pass_on_message(Some(subscriber), guard);
                     return Ok(len);
                 }
                 Err(NotPresent) => {
@@ -418,5 +457,165 @@ impl Channel {
                 }
             }
         }
+    }
+
+    /// Tells what `subscriber` can do, of what is `wanted`. Calls `enter` with the queues where it
+    /// is told when that changes.
+    ///
+    /// Whoever waits enters a queue, marks the channel and then looks at the ring. Whoever changes
+    /// the ring looks at the mark after that. With a full barrier in between on both sides (D), one
+    /// of them sees the other. The mark is taken back by who finds all queues empty, in the same
+    /// way: a full barrier later it looks once more.
+    pub(crate) fn poll(
+        &self,
+        subscriber: &Subscriber,
+        wanted: u32,
+        enter: impl Fn(&WaitQueue),
+    ) -> u32 {
+        let mut events = 0;
+        let wants_message = subscriber.can_receive() && wanted & READABLE != 0;
+        let wants_room = subscriber.can_send() && wanted & WRITABLE != 0;
+        // Who wants neither, or cannot have it, is still told of the end.
+        if wants_message || !wants_room {
+            enter(&subscriber.readable);
+        }
+        if wants_room {
+            enter(&self.room);
+        }
+        if wants_message {
+            // Full: after the queue, before the look at the ring (D).
+            self.receivers_wait.xchg(1, Full);
+            match self.next(subscriber) {
+                Ok(_) | Err(NoMessage::Closed) => events |= READABLE,
+                Err(NoMessage::Empty | NoMessage::Busy | NoMessage::Detached) => (),
+            }
+        }
+        if wants_room {
+            // Full: after the queue, before the look at the ring (D).
+            self.senders_wait.xchg(1, Full);
+            self.reclaim(&rcu::read_lock());
+            if !self.ring.is_full() {
+                events |= WRITABLE;
+            }
+        }
+        // Pairs with `close` and `detach`: the queue comes first.
+        Region::full_barrier();
+        if self.ring.is_closed() || self.is_detached(subscriber) {
+            events |= HANGUP;
+        }
+        events
+    }
+
+    /// Wakes who waits for a message that was just published for `target`, or for anybody.
+    ///
+    /// Follows a full barrier (D).
+    #[inline]
+    fn wake_receivers(&self, target: Option<&Subscriber>, guard: &rcu::Guard) {
+        if self.receivers_wait.load(Relaxed) == 0 {
+            return;
+        }
+        if let Some(target) = target {
+            target.readable.wake_one(READABLE);
+        } else if !self.wake_any_receiver(guard) {
+            self.receivers_wait.store(0, Relaxed);
+            // Pairs with `poll` (D).
+            Region::full_barrier();
+            if self.wake_any_receiver(guard) {
+                self.receivers_wait.store(1, Relaxed);
+            }
+        }
+    }
+
+    /// Wakes one receiver, in a broadcast all. Returns whether any was waiting.
+    fn wake_any_receiver(&self, guard: &rcu::Guard) -> bool {
+        match self.mode {
+            Mode::Broadcast => {
+                let mut waiting = false;
+                self.subscribers.for_each(guard, |subscriber| {
+                    if subscriber.can_receive() && subscriber.readable.is_active() {
+                        waiting = true;
+                        subscriber.readable.wake_one(READABLE);
+                    }
+                });
+                waiting
+            }
+            // The one that attached first.
+            Mode::Unicast => self.wake_receiver_from(0, guard),
+            // In turn.
+            Mode::Multicast => {
+                let next = self.last_woken.load(Relaxed).wrapping_add(1);
+                self.wake_receiver_from(next, guard) || self.wake_receiver_from(0, guard)
+            }
+        }
+    }
+
+    /// Wakes the first receiver that waits and has at least this id. Returns whether any was
+    /// waiting.
+    ///
+    /// Those who only watch may be many for one message, but a request takes it for sure.
+    fn wake_receiver_from(&self, id: u32, guard: &rcu::Guard) -> bool {
+        let mut waiting = false;
+        self.subscribers.find_from(id, guard, |subscriber| {
+            if !subscriber.can_receive() || !subscriber.readable.is_active() {
+                return false;
+            }
+            waiting = true;
+            let woken = subscriber.readable.wake_one(READABLE);
+            if woken {
+                self.last_woken.store(subscriber.id(), Relaxed);
+            }
+            woken
+        });
+        waiting
+    }
+
+    /// Wakes a sender if there is room. Follows a full barrier (D).
+    #[inline]
+    fn wake_sender(&self, guard: &rcu::Guard) {
+        if self.senders_wait.load(Relaxed) == 0 {
+            return;
+        }
+        if !self.room.is_active() {
+            self.senders_wait.store(0, Relaxed);
+            // Pairs with `poll` (D).
+            Region::full_barrier();
+            if !self.room.is_active() {
+                return;
+            }
+            self.senders_wait.store(1, Relaxed);
+        }
+        self.reclaim(guard);
+        if !self.ring.is_full() {
+            self.room.wake_one(WRITABLE);
+        }
+    }
+
+    /// Wakes a receiver if there is still a message: for `subscriber`, or for anybody.
+    #[inline]
+    fn pass_on_message(&self, subscriber: Option<&Subscriber>, guard: &rcu::Guard) {
+        if self.receivers_wait.load(Relaxed) == 0 {
+            return;
+        }
+        if let Some(subscriber) = subscriber {
+            if let Ok(position) = self.next(subscriber) {
+                let own = self.mode == Mode::Broadcast
+                    || self.ring.target_of(position) == subscriber.id();
+                if own && subscriber.readable.wake_one(READABLE) {
+                    return;
+                }
+            }
+        }
+        if self.mode != Mode::Broadcast && self.ring.queue_next(0).is_ok() {
+            self.wake_any_receiver(guard);
+        }
+    }
+
+    /// A request that may have been woken ends without having taken what it was woken for: wakes
+    /// another one if that is still there.
+    pub(crate) fn pass_on(&self, subscriber: Option<&Subscriber>, guard: &rcu::Guard) {
+        // Pairs with `poll` (D).
+        Region::full_barrier();
+        self.wake_sender(guard);
+        self.pass_on_message(subscriber, guard);
     }
 }

@@ -92,7 +92,7 @@ fn attach(instance: &Instance, argument: &UserArgument) -> Result {
     let fd = FileDescriptorReservation::get_unused_fd_flags(O_CLOEXEC)?;
     let id = instance.registry().reserve_id()?;
     let subscriber = Subscriber::new(id.get(), attach.flags, channel);
-    let subscriber = RcuObject::new(Ok::<_, Error>(subscriber))?;
+    let subscriber = RcuObject::new(subscriber)?;
     let file = file::open(subscriber.clone())?;
 
     // CAST: File descriptors are not negative.
@@ -103,7 +103,7 @@ fn attach(instance: &Instance, argument: &UserArgument) -> Result {
     argument.write_attach(attach)?;
 
     // From here on user space may see something of it, so nothing else may fail.
-    instance.attach(&subscriber)?;
+    instance.attach(&subscriber, file.clone())?;
     id.keep();
     fd.fd_install(file);
     Ok(())

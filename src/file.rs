@@ -29,6 +29,7 @@ unsafe impl Sync for Operations {}
 static OPERATIONS: Operations = Operations(bindings::file_operations {
     owner: this_module::<LocalModule>().as_ptr(),
     mmap: Some(mmap),
+    poll: Some(poll),
     release: Some(release),
     show_fdinfo: Some(show_fdinfo),
     llseek: Some(bindings::noop_llseek),
@@ -58,6 +59,8 @@ pub(crate) fn open(subscriber: ARef<RcuObject<Subscriber>>) -> Result<ARef<File>
             // SAFETY: It is not NULL, and nobody else has seen this file, so there is no
             // `fdget_pos` either.
             let file = unsafe { NonNull::new_unchecked(file.cast::<File>()) };
+            // SAFETY: Nobody else has seen this file.
+            unsafe { bindings::ioipc_set_nowait(file.as_ptr().cast()) };
             // SAFETY: This passes on the reference that `anon_inode_getfile()` returned.
             Ok(unsafe { ARef::from_raw(file) })
         }
@@ -103,6 +106,24 @@ unsafe extern "C" fn show_fdinfo(out: *mut bindings::seq_file, file: *mut bindin
     // SAFETY: By the requirements of this function.
     let out = unsafe { SeqFile::from_raw(out) };
     subscriber.show(out);
+}
+
+/// # Safety
+///
+/// As the `poll` operation of a file that was opened by [`open`].
+unsafe extern "C" fn poll(
+    file: *mut bindings::file,
+    table: *mut bindings::poll_table,
+) -> bindings::__poll_t {
+    // SAFETY: By the requirements of this function.
+    let subscriber = unsafe { subscriber(file) };
+    // SAFETY: It is valid during this call, and files of this kind have no `fdget_pos`.
+    let file = unsafe { File::from_raw_file(file) };
+    // SAFETY: `table` is valid or NULL.
+    let wanted = unsafe { bindings::ioipc_poll_requested_events(table) };
+    subscriber
+        .channel()
+        .poll(subscriber, wanted, |queue| queue.enter(file, table))
 }
 
 /// # Safety

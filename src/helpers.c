@@ -118,6 +118,34 @@ bool ioipc_fatal_signal_pending(void)
 	return fatal_signal_pending(current);
 }
 
+void ioipc_init_waitqueue(struct wait_queue_head *queue)
+{
+	init_waitqueue_head(queue);
+}
+
+bool ioipc_waitqueue_active(struct wait_queue_head *queue)
+{
+	/* callers have a full barrier before this, see poll() in channel.rs */
+	return waitqueue_active(queue);
+}
+
+int ioipc_wake(struct wait_queue_head *queue, int nr, unsigned int events)
+{
+	return __wake_up(queue, TASK_NORMAL, nr,
+			 poll_to_key((__force __poll_t)events));
+}
+
+unsigned int ioipc_poll_requested_events(struct poll_table_struct *table)
+{
+	return (__force unsigned int)poll_requested_events(table);
+}
+
+/* Says that operations on the file do not block unless they are told to. */
+void ioipc_set_nowait(struct file *file)
+{
+	file->f_mode |= FMODE_NOWAIT;
+}
+
 kuid_t ioipc_current_fsuid(void)
 {
 	return current_fsuid();

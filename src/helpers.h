@@ -7,7 +7,10 @@
 #ifndef _IOIPC_HELPERS_H
 #define _IOIPC_HELPERS_H
 
+#include <linux/fs.h>
+#include <linux/poll.h>
 #include <linux/uidgid.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 
@@ -28,6 +31,14 @@ unsigned long ioipc_copy_out(void __user *to, const void *from,
 			     unsigned long size);
 
 bool ioipc_fatal_signal_pending(void);
+
+void ioipc_init_waitqueue(struct wait_queue_head *queue);
+bool ioipc_waitqueue_active(struct wait_queue_head *queue);
+/* Wakes @nr exclusive waiters, all if 0; returns how many that were. */
+int ioipc_wake(struct wait_queue_head *queue, int nr, unsigned int events);
+unsigned int ioipc_poll_requested_events(struct poll_table_struct *table);
+
+void ioipc_set_nowait(struct file *file);
 
 kuid_t ioipc_current_fsuid(void);
 kgid_t ioipc_current_fsgid(void);

@@ -7,19 +7,32 @@
 //! calls nothing before [`Registration::new`], and holds the module as long as there is an
 //! [`Instance`].
 
-use core::ptr::{self, NonNull};
+use core::{
+    mem::offset_of,
+    ptr::{self, NonNull},
+};
 
 use kernel::{
     error::{from_result, to_result},
     ffi::{c_int, c_uint, c_void},
     module::this_module,
     prelude::*,
-    sync::atomic::{Acquire, Atomic, Relaxed, Release},
+    sync::{
+        aref::ARef,
+        atomic::{Acquire, Atomic, Relaxed, Release},
+    },
     uaccess::UserPtr,
 };
 
 use crate::{
-    bindings, command, instance::Instance, recv::Recv, registry::Registry, send::Send, uapi::Sqe,
+    bindings, command,
+    instance::Instance,
+    recv,
+    registry::Registry,
+    request::{Request, Wait},
+    send,
+    uapi::Sqe,
+    user_buffer::UserBuffer,
     LocalModule,
 };
 
@@ -37,9 +50,11 @@ static OPERATIONS: Operations = Operations(bindings::io_uring_ipc_ops {
     ring_exit: Some(ring_exit),
     command: Some(run_command),
     send_prep: Some(send_prep),
-    send: Some(send),
+    send: Some(issue_send),
     recv_prep: Some(recv_prep),
-    recv: Some(recv),
+    recv: Some(issue_recv),
+    wait_file: Some(wait_file),
+    wait_done: Some(wait_done),
 });
 
 /// As long as this exists, the module provides IPC channels.
@@ -136,34 +151,48 @@ unsafe extern "C" fn run_command(
     from_result(|| command::run(instance, opcode, UserPtr::from_ptr(argument), count).map(|()| 0))
 }
 
-/// Where a request keeps a `T`.
+/// Where a request keeps what it has of its SQE.
+///
+/// # Safety
+///
+/// `command` is valid.
 #[inline(always)]
-fn request<T>(data: *mut bindings::io_cmd_data) -> *mut T {
+unsafe fn request(command: *mut bindings::io_uring_ipc_cmd) -> *mut Request {
     const {
-        assert!(size_of::<T>() <= size_of::<bindings::io_cmd_data>() - size_of::<usize>());
-        assert!(align_of::<T>() <= align_of::<bindings::io_cmd_data>());
+        let room = offset_of!(bindings::io_uring_ipc_cmd, data);
+        assert!(size_of::<Request>() <= size_of::<bindings::io_uring_ipc_cmd>() - room);
+        assert!(room % align_of::<Request>() == 0);
     }
-    // The first word is the file of the request.
-    data.wrapping_byte_add(size_of::<usize>()).cast()
+    // SAFETY: `command` is valid.
+    unsafe { (&raw mut (*command).data).cast() }
 }
 
 /// Prepares a request.
 ///
 /// # Safety
 ///
-/// `data` belongs to a request of the opcode that `T` is for, `sqe` is valid for reading.
-unsafe fn prepare<T>(
-    data: *mut bindings::io_cmd_data,
+/// `command` belongs to a request of the opcode that `prepare` is for, `sqe` is valid for reading.
+unsafe fn prepare(
+    command: *mut bindings::io_uring_ipc_cmd,
     sqe: *const bindings::io_uring_sqe,
-    prepare: fn(&Sqe) -> Result<T>,
+    prepare: fn(&Sqe) -> Result<Request>,
 ) -> c_int {
     // SAFETY: It is valid and has the same layout. User space may be changing it, and any bytes are
     // fine: this is the only time that they are read.
     let sqe = unsafe { sqe.cast::<Sqe>().read_volatile() };
     from_result(|| {
         let prepared = prepare(&sqe)?;
-        // SAFETY: A request has room for it, and nobody else uses that now.
-        unsafe { request::<T>(data).write(prepared) };
+        // SAFETY: The request is valid, has room for it, and nobody else uses that now.
+        unsafe { request(command).write(prepared) };
+        // SAFETY: The request is valid, and nobody else uses it now.
+        let command = unsafe { &mut *command };
+        command.addr = sqe.addr;
+        command.len = sqe.len;
+        command.flags = match prepared.wait {
+            Wait::Never => 0,
+            Wait::Once => bindings::IOIPC_CMD_WAIT,
+            Wait::Multishot => bindings::IOIPC_CMD_WAIT | bindings::IOIPC_CMD_MULTISHOT,
+        };
         Ok(0)
     })
 }
@@ -182,50 +211,85 @@ fn result(result: Result<u32>) -> c_int {
 ///
 /// As `io_uring_ipc_ops.send_prep`.
 unsafe extern "C" fn send_prep(
-    data: *mut bindings::io_cmd_data,
+    command: *mut bindings::io_uring_ipc_cmd,
     sqe: *const bindings::io_uring_sqe,
 ) -> c_int {
     // SAFETY: io_uring passes a request and an SQE.
-    unsafe { prepare(data, sqe, Send::prepare) }
+    unsafe { prepare(command, sqe, send::prepare) }
 }
 
 /// # Safety
 ///
 /// As `io_uring_ipc_ops.send`.
-unsafe extern "C" fn send(
+unsafe extern "C" fn issue_send(
     hook: *mut bindings::io_uring_ipc_ctx,
-    data: *mut bindings::io_cmd_data,
+    command: *mut bindings::io_uring_ipc_cmd,
     _issue_flags: c_uint,
 ) -> c_int {
     // SAFETY: io_uring passes a valid instance.
     let instance = unsafe { instance(hook) };
+    // SAFETY: The request is valid.
+    let buffer = unsafe { UserBuffer::new((*command).addr, (*command).len) };
     // SAFETY: `send_prep` has written it.
-    let request = unsafe { &*request::<Send>(data) };
-    result(request.issue(instance))
+    let request = unsafe { &*request(command) };
+    result(send::issue(request, instance, buffer))
 }
 
 /// # Safety
 ///
 /// As `io_uring_ipc_ops.recv_prep`.
 unsafe extern "C" fn recv_prep(
-    data: *mut bindings::io_cmd_data,
+    command: *mut bindings::io_uring_ipc_cmd,
     sqe: *const bindings::io_uring_sqe,
 ) -> c_int {
     // SAFETY: io_uring passes a request and an SQE.
-    unsafe { prepare(data, sqe, Recv::prepare) }
+    unsafe { prepare(command, sqe, recv::prepare) }
 }
 
 /// # Safety
 ///
 /// As `io_uring_ipc_ops.recv`.
-unsafe extern "C" fn recv(
+unsafe extern "C" fn issue_recv(
     hook: *mut bindings::io_uring_ipc_ctx,
-    data: *mut bindings::io_cmd_data,
+    command: *mut bindings::io_uring_ipc_cmd,
     _issue_flags: c_uint,
 ) -> c_int {
     // SAFETY: io_uring passes a valid instance.
     let instance = unsafe { instance(hook) };
+    // SAFETY: The request is valid.
+    let buffer = unsafe { UserBuffer::new((*command).addr, (*command).len) };
     // SAFETY: `recv_prep` has written it.
-    let request = unsafe { &*request::<Recv>(data) };
-    result(request.issue(instance))
+    let request = unsafe { &*request(command) };
+    result(recv::issue(request, instance, buffer))
+}
+
+/// # Safety
+///
+/// As `io_uring_ipc_ops.wait_file`.
+unsafe extern "C" fn wait_file(
+    hook: *mut bindings::io_uring_ipc_ctx,
+    command: *mut bindings::io_uring_ipc_cmd,
+) -> *mut bindings::file {
+    // SAFETY: io_uring passes a valid instance.
+    let instance = unsafe { instance(hook) };
+    // SAFETY: `send_prep` or `recv_prep` has written it, and nobody else uses it now.
+    let request = unsafe { &mut *request(command) };
+    match instance.wait_file(request) {
+        Ok(file) => ARef::into_raw(file).as_ptr().cast(),
+        Err(error) => error.to_ptr(),
+    }
+}
+
+/// # Safety
+///
+/// As `io_uring_ipc_ops.wait_done`.
+unsafe extern "C" fn wait_done(
+    hook: *mut bindings::io_uring_ipc_ctx,
+    command: *mut bindings::io_uring_ipc_cmd,
+) {
+    // SAFETY: io_uring passes a valid instance.
+    let instance = unsafe { instance(hook) };
+    // SAFETY: `send_prep` or `recv_prep` has written it.
+    let request = unsafe { &*request(command) };
+    instance.pass_on(request.id);
 }

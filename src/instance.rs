@@ -8,15 +8,24 @@
 use core::ptr::NonNull;
 
 use kernel::{
+    fs::File,
     prelude::*,
     sync::{aref::ARef, rcu},
     types::Opaque,
 };
 
 use crate::{
-    bindings, rcu::RcuObject, rcu_xarray::RcuXArray, region::Account, registry::Registry,
-    subscriber::Subscriber,
+    bindings, file, rcu::RcuObject, rcu_xarray::RcuXArray, region::Account, registry::Registry,
+    request::Request, subscriber::Subscriber, uapi,
 };
+
+/// A subscriber of an instance, with its file: as long as it is attached, requests can wait.
+///
+/// The file has a reference to the subscriber, so this one to the file ends with the attachment.
+struct Attachment {
+    subscriber: ARef<RcuObject<Subscriber>>,
+    file: ARef<File>,
+}
 
 /// An io_uring instance that uses IPC.
 #[pin_data]
@@ -27,7 +36,7 @@ pub(crate) struct Instance {
     account: Account,
     registry: &'static Registry,
     #[pin]
-    subscribers: RcuXArray<Subscriber>,
+    subscribers: RcuXArray<Attachment>,
 }
 
 // SAFETY: Nothing here uses `hook`, and the rest is `Send`.
@@ -77,12 +86,35 @@ impl Instance {
     /// Finds a subscriber of this instance. It stays valid as long as the read-side critical
     /// section.
     #[inline]
-    pub(crate) fn subscriber<'a>(
-        &self,
-        id: u32,
-        guard: &'a rcu::Guard,
-    ) -> Option<&'a RcuObject<Subscriber>> {
-        self.subscribers.get(id, guard)
+    pub(crate) fn subscriber<'a>(&self, id: u32, guard: &'a rcu::Guard) -> Option<&'a Subscriber> {
+        Some(&self.subscribers.get(id, guard)?.subscriber)
+    }
+
+    /// The file that tells when a request should be tried again. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT`, and whatever [`file::open`] returns.
+    pub(crate) fn wait_file(&self, request: &mut Request) -> Result<ARef<File>> {
+        if let Some(attachment) = self.subscribers.get(request.id, &rcu::read_lock()) {
+            return Ok(attachment.file.clone());
+        }
+        // Whoever sends without being attached gets a file just for this request.
+        let channel = self.registry.find(request.id).ok_or(ENOENT)?;
+        let sender = Subscriber::new(0, uapi::IOIPC_SUB_SEND, channel);
+        let file = file::open(RcuObject::new(sender)?)?;
+        request.has_waited_unattached = true;
+        Ok(file)
+    }
+
+    /// Wakes another request for what one about `id` was possibly woken for and did not take.
+    pub(crate) fn pass_on(&self, id: u32) {
+        let guard = rcu::read_lock();
+        if let Some(subscriber) = self.subscriber(id, &guard) {
+            subscriber.channel().pass_on(Some(subscriber), &guard);
+        } else if let Some(channel) = self.registry.get(id, &guard) {
+            channel.pass_on(None, &guard);
+        }
     }
 
     /// Attaches a subscriber to its channel and makes it one of this instance. May sleep.
@@ -90,10 +122,18 @@ impl Instance {
     /// # Errors
     ///
     /// `ENOMEM`.
-    pub(crate) fn attach(&self, subscriber: &ARef<RcuObject<Subscriber>>) -> Result {
+    pub(crate) fn attach(
+        &self,
+        subscriber: &ARef<RcuObject<Subscriber>>,
+        file: ARef<File>,
+    ) -> Result {
+        let attachment = RcuObject::new(Ok::<_, Error>(Attachment {
+            subscriber: subscriber.clone(),
+            file,
+        }))?;
         subscriber.channel().attach(subscriber)?;
         self.subscribers
-            .insert(subscriber.id(), subscriber.clone())
+            .insert(subscriber.id(), attachment)
             .inspect_err(|_| subscriber.channel().detach(subscriber))
     }
 
@@ -103,8 +143,9 @@ impl Instance {
     ///
     /// `ENOENT`.
     pub(crate) fn detach(&self, id: u32) -> Result {
-        let subscriber = self.subscribers.remove(id).ok_or(ENOENT)?;
-        subscriber.channel().detach(&subscriber);
+        let attachment = self.subscribers.remove(id).ok_or(ENOENT)?;
+        let subscriber = &attachment.subscriber;
+        subscriber.channel().detach(subscriber);
         self.registry.release_id(id);
         Ok(())
     }

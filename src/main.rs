@@ -24,6 +24,7 @@ mod rcu_xarray;
 mod recv;
 mod region;
 mod registry;
+mod request;
 // The host tests use more of it.
 #[allow(dead_code, unreachable_pub)]
 mod ring;
@@ -31,6 +32,7 @@ mod send;
 mod subscriber;
 mod uapi;
 mod user_buffer;
+mod wait;
 
 #[cfg(not(CONFIG_64BIT))]
 compile_error!("io_uring_ipc needs a 64-bit kernel");

@@ -76,9 +76,25 @@ impl<T: 'static> RcuXArray<T> {
     ///
     /// What is inserted or removed at the same time may be left out or not.
     pub(crate) fn for_each(&self, guard: &rcu::Guard, mut each: impl FnMut(&RcuObject<T>)) {
-        let mut index = 0;
-        while let Some(object) = self.find(&mut index, guard) {
+        self.find_from(0, guard, |object| {
             each(object);
+            false
+        });
+    }
+
+    /// Calls `done` for the objects from `index` on, in the order of their indices, until it returns
+    /// true.
+    pub(crate) fn find_from(
+        &self,
+        index: u32,
+        guard: &rcu::Guard,
+        mut done: impl FnMut(&RcuObject<T>) -> bool,
+    ) {
+        let mut index = index as usize;
+        while let Some(object) = self.find(&mut index, guard) {
+            if done(object) {
+                return;
+            }
             index += 1;
         }
     }

@@ -2,12 +2,13 @@
 
 //! Who is attached to a channel.
 
+use kernel::prelude::*;
 use kernel::sync::{
     aref::ARef,
     atomic::{Atomic, Relaxed},
 };
 
-use crate::{channel::Channel, rcu::RcuObject, uapi};
+use crate::{channel::Channel, rcu::RcuObject, uapi, wait::WaitQueue};
 
 /// Has a cache line of its own.
 #[repr(align(64))]
@@ -22,6 +23,7 @@ impl<T> core::ops::Deref for CacheAligned<T> {
 }
 
 /// An attachment to a channel.
+#[pin_data]
 pub(crate) struct Subscriber {
     id: u32,
     flags: u32,
@@ -32,19 +34,27 @@ pub(crate) struct Subscriber {
     received: CacheAligned<Atomic<u64>>,
     /// Messages that it has sent.
     sent: CacheAligned<Atomic<u64>>,
+    /// Its requests that wait for a message, and who else wants to know.
+    #[pin]
+    pub(crate) readable: WaitQueue,
 }
 
 impl Subscriber {
     /// A subscriber that is not attached yet. `flags` are `IOIPC_SUB_*`.
-    pub(crate) fn new(id: u32, flags: u32, channel: ARef<RcuObject<Channel>>) -> Self {
-        Self {
+    pub(crate) fn new(
+        id: u32,
+        flags: u32,
+        channel: ARef<RcuObject<Channel>>,
+    ) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
             id,
             flags,
             channel,
             cursor: CacheAligned(Atomic::new(0)),
             received: CacheAligned(Atomic::new(0)),
             sent: CacheAligned(Atomic::new(0)),
-        }
+            readable <- WaitQueue::new(),
+        }? Error)
     }
 
     /// Its number.

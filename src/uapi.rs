@@ -17,8 +17,9 @@ pub(crate) use crate::bindings::{
     io_uring_ipc_msg_desc as MessageDescriptor, io_uring_ipc_ring as RingHeader, IOIPC_F_BROADCAST,
     IOIPC_F_MULTICAST, IOIPC_F_PRIVATE, IOIPC_MAX_MSG_SIZE, IOIPC_MAX_RING_ENTRIES,
     IOIPC_MAX_SUBSCRIBERS, IOIPC_MSG_CLAIMED, IOIPC_MSG_FREE, IOIPC_MSG_READY,
-    IOIPC_REGISTER_ATTACH, IOIPC_REGISTER_CREATE, IOIPC_REGISTER_DESTROY, IOIPC_REGISTER_DETACH,
-    IOIPC_RING_CLOSED, IOIPC_RING_VERSION, IOIPC_SUB_BOTH, IOIPC_SUB_RECV, IOIPC_SUB_SEND,
+    IOIPC_RECV_MULTISHOT, IOIPC_RECV_WAIT, IOIPC_REGISTER_ATTACH, IOIPC_REGISTER_CREATE,
+    IOIPC_REGISTER_DESTROY, IOIPC_REGISTER_DETACH, IOIPC_RING_CLOSED, IOIPC_RING_VERSION,
+    IOIPC_SEND_WAIT, IOIPC_SUB_BOTH, IOIPC_SUB_RECV, IOIPC_SUB_SEND,
 };
 
 /// Asserts size and field offsets of a struct.
@@ -142,13 +143,22 @@ assert_layout!(Sqe, 64,
     user_data @ 32, buf_index @ 40, personality @ 42, file_index @ 44, addr3 @ 48, pad2 @ 56);
 
 impl Sqe {
-    /// Checks that the fields are zero which neither opcode uses.
+    /// Whether io_uring picks the buffer.
+    pub(crate) fn selects_buffer(&self) -> bool {
+        self.flags & bindings::IOIPC_SQE_BUFFER_SELECT != 0
+    }
+
+    /// Checks `rw_flags`, and that the fields are zero which neither opcode uses.
     ///
     /// io_uring itself has taken care of `opcode`, `flags`, `ioprio` and `personality`.
-    pub(crate) fn check_unused(&self) -> Result {
-        if self.off != 0
-            || self.rw_flags != 0
-            || self.buf_index != 0
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`.
+    pub(crate) fn check(&self, known_flags: u32) -> Result {
+        if self.rw_flags & !known_flags != 0
+            || self.off != 0
+            || (self.buf_index != 0 && !self.selects_buffer())
             || self.addr3 != 0
             || self.pad2 != 0
         {

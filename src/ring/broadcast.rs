@@ -12,6 +12,8 @@ use super::{distance, slot_word, Atomic, Claim, Memory, NoMessage, Pair, Ring, S
 const BUSY: u32 = 1;
 /// The receiver has left.
 const DETACHED: u32 = 2;
+/// It has left, and what only it could have received is still to be dropped.
+const LEAVING: u32 = 4;
 
 const fn cursor_word(position: u32, flags: u32) -> u64 {
     Pair::new(position, flags).pack()
@@ -31,9 +33,9 @@ pub(super) fn release<M: Memory>(cursor: &M::U64, position: u32) {
 }
 
 impl<M: Memory> Ring<M> {
-    /// Word for a cursor that is not in use yet.
+    /// Word for a cursor that is not in use yet: busy, so that nobody moves it before it has joined.
     pub fn new_cursor(&self) -> u64 {
-        cursor_word(self.tail_position(), 0)
+        cursor_word(self.tail_position(), BUSY)
     }
 
     /// Lets a receiver begin with the next message that is sent.
@@ -48,18 +50,29 @@ impl<M: Memory> Ring<M> {
 
     /// Lets a receiver leave, and returns whether a request of it is still reading a message.
     ///
-    /// Its cursor has to stay among those that [`Self::reclaim_broadcast`] looks at until that
-    /// request is done. Otherwise it holds no slot any more.
+    /// It receives nothing after that, but its cursor still holds the slots from there on, until
+    /// [`Self::broadcast_let_go`] or the end of that request, whatever comes later.
     pub fn broadcast_leave(&self, cursor: &M::U64) -> bool {
-        let mut old = cursor.load_relaxed();
+        self.change_flags(cursor, 0, DETACHED | LEAVING) & BUSY != 0
+    }
+
+    /// Lets go of the slots that a receiver held which has left.
+    pub fn broadcast_let_go(&self, cursor: &M::U64) {
+        self.change_flags(cursor, LEAVING, 0);
+    }
+
+    /// Clears and sets flags of a cursor, and returns those that were set before.
+    fn change_flags(&self, cursor: &M::U64, clear: u32, set: u32) -> u32 {
         loop {
+            // Acquire what an earlier claim released, for whoever finds the cursor gone (B).
+            let old = cursor.load_acquire();
             let Pair {
                 first: position,
                 second: flags,
             } = Pair::unpack(old);
-            match cursor.swap_if_release(old, cursor_word(position, flags | DETACHED)) {
-                Ok(()) => return flags & BUSY != 0,
-                Err(current) => old = current,
+            let new = cursor_word(position, flags & !clear | set);
+            if cursor.swap_if_release(old, new).is_ok() {
+                return flags;
             }
         }
     }
@@ -183,9 +196,16 @@ impl<M: Memory> Ring<M> {
 
     /// Drops all messages that only `target` could have received and has not, and returns how many.
     ///
-    /// For a receiver that has left: call it after the last message for it was published.
+    /// For a receiver that has left: call it after the last message for it was published, and again
+    /// when a request of it has put one back that it had in hand.
     pub fn broadcast_drop_targeted(&self, cursor: &M::U64, target: u32) -> u32 {
-        let position = Pair::unpack(cursor.load_acquire()).first;
+        let Pair {
+            first: mut position,
+            second: flags,
+        } = Pair::unpack(cursor.load_acquire());
+        if flags & BUSY != 0 {
+            position = position.wrapping_add(1);
+        }
         let head = self.memory.consumer().load_acquire();
         let first = if distance(position, head) > 0 {
             head

@@ -240,6 +240,28 @@ impl<M: Memory> Ring<M> {
         self.tail().0
     }
 
+    /// Position before which no slot is in use, as far as they have been reclaimed.
+    pub fn head_position(&self) -> u32 {
+        self.memory.consumer().load_relaxed()
+    }
+
+    /// Whether the ring was closed.
+    pub fn is_closed(&self) -> bool {
+        self.tail().1
+    }
+
+    /// Whether all slots are in use, as far as they have been reclaimed.
+    pub fn is_full(&self) -> bool {
+        // In this order, `head` is not ahead of `tail`.
+        let head = self.memory.consumer().load_acquire();
+        self.tail_position().wrapping_sub(head) >= self.memory.entries()
+    }
+
+    /// The only receiver of the message at a position that was returned as the next one, or 0.
+    pub fn target_of(&self, position: u32) -> u32 {
+        self.target(position)
+    }
+
     /// Ends sending. What is reserved can still be published, and what is published be received.
     ///
     /// Returns whether the ring was open.

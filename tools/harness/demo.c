@@ -145,10 +145,8 @@ static void map_file(const char *path)
 static void send_message(struct io_uring *ring, unsigned int id, const void *buf, size_t len,
 			 unsigned int target)
 {
-	int ret = ipc_send_retry(ring, id, buf, (unsigned int)len, target);
+	int ret = ipc_send_wait(ring, id, buf, (unsigned int)len, target);
 
-	if (ret == -ENOBUFS)
-		die("IPC_SEND: the ring is full for more than %d seconds", GIVE_UP_SECONDS);
 	if (ret < 0)
 		die("IPC_SEND: %s", strerror(-ret));
 	if ((size_t)ret != len)
@@ -157,10 +155,8 @@ static void send_message(struct io_uring *ring, unsigned int id, const void *buf
 
 static size_t receive_message(struct io_uring *ring, unsigned int id, void *buf, size_t size)
 {
-	int ret = ipc_recv_retry(ring, id, buf, (unsigned int)size);
+	int ret = ipc_recv_wait(ring, id, buf, (unsigned int)size);
 
-	if (ret == -EAGAIN)
-		die("IPC_RECV: no message for more than %d seconds", GIVE_UP_SECONDS);
 	if (ret < 0)
 		die("IPC_RECV: %s", strerror(-ret));
 	return (size_t)ret;

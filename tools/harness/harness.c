@@ -104,17 +104,20 @@ void require_ipc(void)
 
 int submit_one(struct io_uring *ring)
 {
+	struct __kernel_timespec second = { .tv_sec = 1 };
 	struct io_uring_cqe *cqe;
-	int ret;
+	int ret, seconds = 0;
 
-	ret = io_uring_submit_and_wait(ring, 1);
+	ret = io_uring_submit(ring);
 	if (ret != 1)
-		die("io_uring_submit_and_wait: %s", ret < 0 ? strerror(-ret) : "not one SQE");
-	do {
-		ret = io_uring_wait_cqe(ring, &cqe);
-	} while (ret == -EINTR);
-	if (ret)
-		die("io_uring_wait_cqe: %s", strerror(-ret));
+		die("io_uring_submit: %s", ret < 0 ? strerror(-ret) : "not one SQE");
+	while ((ret = io_uring_wait_cqe_timeout(ring, &cqe, &second))) {
+		if (ret != -EINTR && ret != -ETIME)
+			die("io_uring_wait_cqe_timeout: %s", strerror(-ret));
+		check_children();
+		if (++seconds > GIVE_UP_SECONDS)
+			die("nothing has happened for %d seconds", GIVE_UP_SECONDS);
+	}
 	ret = cqe->res;
 	io_uring_cqe_seen(ring, cqe);
 	return ret;
@@ -133,27 +136,17 @@ int ipc_recv(struct io_uring *ring, unsigned int id, void *buf, unsigned int len
 	return submit_one(ring);
 }
 
-int ipc_send_retry(struct io_uring *ring, unsigned int id, const void *buf, unsigned int len,
-		   unsigned int target)
+int ipc_send_wait(struct io_uring *ring, unsigned int id, const void *buf, unsigned int len,
+		  unsigned int target)
 {
-	struct backoff wait = {};
-	int ret;
-
-	do {
-		ret = ipc_send(ring, id, buf, len, target);
-	} while (ret == -ENOBUFS && backoff(&wait));
-	return ret;
+	io_uring_prep_ipc_send(io_uring_get_sqe(ring), id, buf, len, target, IOIPC_SEND_WAIT);
+	return submit_one(ring);
 }
 
-int ipc_recv_retry(struct io_uring *ring, unsigned int id, void *buf, unsigned int len)
+int ipc_recv_wait(struct io_uring *ring, unsigned int id, void *buf, unsigned int len)
 {
-	struct backoff wait = {};
-	int ret;
-
-	do {
-		ret = ipc_recv(ring, id, buf, len);
-	} while (ret == -EAGAIN && backoff(&wait));
-	return ret;
+	io_uring_prep_ipc_recv(io_uring_get_sqe(ring), id, buf, len, IOIPC_RECV_WAIT);
+	return submit_one(ring);
 }
 
 unsigned int create_channel(struct io_uring *ring, unsigned int flags, unsigned int ring_entries,

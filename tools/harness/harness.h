@@ -46,7 +46,10 @@ void open_ring(struct io_uring *ring, unsigned int setup_flags);
 /* Dies unless the kernel has IPC channels and the module is loaded. */
 void require_ipc(void);
 
-/* Submits the one prepared SQE, waits for its completion, returns its result. */
+/*
+ * Submits the one prepared SQE, waits for its completion, returns its result.  Dies
+ * if a child has failed, or after GIVE_UP_SECONDS.
+ */
 int submit_one(struct io_uring *ring);
 
 /* One attempt: the result of the completion. */
@@ -54,13 +57,10 @@ int ipc_send(struct io_uring *ring, unsigned int id, const void *buf, unsigned i
 	     unsigned int target);
 int ipc_recv(struct io_uring *ring, unsigned int id, void *buf, unsigned int len);
 
-/*
- * The same, but again and again while the ring is full (-ENOBUFS) or there is no
- * message (-EAGAIN); one of these two is returned only after GIVE_UP_SECONDS.
- */
-int ipc_send_retry(struct io_uring *ring, unsigned int id, const void *buf, unsigned int len,
-		   unsigned int target);
-int ipc_recv_retry(struct io_uring *ring, unsigned int id, void *buf, unsigned int len);
+/* The same, but waits while the ring is full or there is no message. */
+int ipc_send_wait(struct io_uring *ring, unsigned int id, const void *buf, unsigned int len,
+		  unsigned int target);
+int ipc_recv_wait(struct io_uring *ring, unsigned int id, void *buf, unsigned int len);
 
 /* Creates a channel of mode 0600 without a key, returns its id. */
 unsigned int create_channel(struct io_uring *ring, unsigned int flags, unsigned int ring_entries,

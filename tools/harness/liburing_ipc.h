@@ -22,7 +22,7 @@ extern "C" {
  * @buf: the message, to be left alone until the completion
  * @len: length of the message in bytes, may be 0
  * @target: the only subscriber that shall receive the message, or 0
- * @flags: must be 0
+ * @flags: 0, or IOIPC_SEND_WAIT to wait for room
  *
  * The result of the completion is @len or a negative error.  The receiver gets
  * the user_data of @sqe as sender_data.
@@ -42,7 +42,7 @@ static inline void io_uring_prep_ipc_send(struct io_uring_sqe *sqe, unsigned int
  * @id: a subscriber of this ring
  * @buf: where the message is stored
  * @len: size of @buf in bytes; the rest of a longer message is lost
- * @flags: must be 0
+ * @flags: 0, or IOIPC_RECV_WAIT to wait for a message
  *
  * The result of the completion is the number of bytes stored or a negative
  * error, -EAGAIN if there is no message.
@@ -52,6 +52,23 @@ static inline void io_uring_prep_ipc_recv(struct io_uring_sqe *sqe, unsigned int
 {
 	io_uring_prep_rw(IOIPC_OP_RECV, sqe, (int)id, buf, len, 0);
 	sqe->rw_flags = (__kernel_rwf_t)flags;
+}
+
+/**
+ * io_uring_prep_ipc_recv_multishot() - prepare receiving messages until it fails
+ * @sqe: submission queue entry to fill in
+ * @id: a subscriber of this ring
+ * @buf_group: group of provided buffers; each message is stored in one of them
+ *
+ * There is a completion for each message, with the buffer in its flags, and with
+ * IORING_CQE_F_MORE as long as more will follow.
+ */
+static inline void io_uring_prep_ipc_recv_multishot(struct io_uring_sqe *sqe, unsigned int id,
+						    unsigned short buf_group)
+{
+	io_uring_prep_ipc_recv(sqe, id, NULL, 0, IOIPC_RECV_MULTISHOT);
+	sqe->buf_group = buf_group;
+	io_uring_sqe_set_flags(sqe, IOSQE_BUFFER_SELECT);
 }
 
 /*

@@ -26,6 +26,7 @@ extern "C" {
  *			channel to send without being attached to it
  *	addr, len	the message; len may be 0
  *	file_index	0, or id of the only subscriber that shall receive it
+ *	rw_flags	IOIPC_SEND_*
  *	user_data	also handed to the receiver, as sender_data
  *	cqe->res	len, or
  *	  -EINVAL	a field or flag that must be zero is not
@@ -44,7 +45,10 @@ extern "C" {
  *
  * RECV:
  *	fd		id of a subscriber of this ring that may receive
- *	addr, len	the buffer; what does not fit of the message is lost
+ *	addr, len	the buffer; what does not fit of the message is lost.  With
+ *			IOSQE_BUFFER_SELECT a buffer of the group buf_group is
+ *			taken, addr is 0, and len is 0 or limits what is used of it
+ *	rw_flags	IOIPC_RECV_*
  *	cqe->res	min(length of the message, len), or
  *	  -EINVAL	a field or flag that must be zero is not
  *	  -ENOENT	no such subscriber on this ring
@@ -55,12 +59,30 @@ extern "C" {
  *	  -EFAULT	the buffer cannot be written; the message stays, and
  *			a part of it may have been written
  *
+ *	  -ENOBUFS	no provided buffer is left; the message stays
+ *
+ * A request that waits can also be ended with the usual -ECANCELED or -EINTR,
+ * and with -ENOENT by DETACH of its subscriber.  No message is lost by that.
+ *
  * All other fields of the SQE must be zero.  All of its flags work except
- * IOSQE_FIXED_FILE (-EINVAL) and IOSQE_BUFFER_SELECT (-EOPNOTSUPP), and so do
- * personalities.
+ * IOSQE_FIXED_FILE (-EINVAL), and IOSQE_BUFFER_SELECT for SEND (-EOPNOTSUPP),
+ * and so do personalities.
  */
 #define IOIPC_OP_SEND			65
 #define IOIPC_OP_RECV			66
+
+/* sqe->rw_flags of SEND */
+/* Wait for room in place of -ENOBUFS. */
+#define IOIPC_SEND_WAIT			(1U << 0)
+
+/* sqe->rw_flags of RECV */
+/* Wait for a message in place of -EAGAIN. */
+#define IOIPC_RECV_WAIT			(1U << 0)
+/*
+ * Receive until it fails: one CQE with IORING_CQE_F_MORE for each message, each
+ * in a buffer of its own.  Waits, and needs IOSQE_BUFFER_SELECT.
+ */
+#define IOIPC_RECV_MULTISHOT		(1U << 1)
 
 /*
  * Commands for io_uring_register(2).  A kernel that has them calls them
@@ -159,7 +181,10 @@ struct io_uring_ipc_channel_create {
  * @flags: in: IOIPC_SUB_*
  * @key: in: key of the channel, or 0 to use @channel_id
  * @channel_fd: out: file descriptor (close-on-exec) of the subscriber.  It is
- *	there to be mapped and to show the subscriber in /proc/PID/fdinfo.  The
+ *	there to be mapped, to be polled (EPOLLIN when there is a message,
+ *	EPOLLOUT when there is room, EPOLLHUP when the channel is destroyed or
+ *	the subscriber detached) and to show the subscriber in /proc/PID/fdinfo.
+ *	The
  *	subscriber stays attached when it is closed, and a mapping stays when the
  *	subscriber is detached.  A receiver sees in the mapping what has been in
  *	the slots before, also messages from before it attached
