@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory for a ring, with one number next to each slot for the message.
+
+#[cfg(loom)]
+use loom::{
+    cell::Cell,
+    sync::atomic::{fence, AtomicU32, AtomicU64, Ordering},
+};
+#[cfg(not(loom))]
+use std::{
+    cell::Cell,
+    sync::atomic::{fence, AtomicU32, AtomicU64, Ordering},
+};
+
+use crate::ring;
+
+macro_rules! impl_ring_atomic {
+    ($atomic:ty, $value:ty) => {
+        impl ring::Atomic<$value> for $atomic {
+            fn load_relaxed(&self) -> $value {
+                self.load(Ordering::Relaxed)
+            }
+
+            fn load_acquire(&self) -> $value {
+                self.load(Ordering::Acquire)
+            }
+
+            fn store_relaxed(&self, value: $value) {
+                self.store(value, Ordering::Relaxed);
+            }
+
+            fn store_release(&self, value: $value) {
+                self.store(value, Ordering::Release);
+            }
+
+            // As in the kernel, an exchange that fails orders nothing.
+
+            fn swap_if_acquire(&self, old: $value, new: $value) -> Result<(), $value> {
+                self.compare_exchange(old, new, Ordering::Acquire, Ordering::Relaxed)
+                    .map(|_| ())
+            }
+
+            fn swap_if_release(&self, old: $value, new: $value) -> Result<(), $value> {
+                self.compare_exchange(old, new, Ordering::Release, Ordering::Relaxed)
+                    .map(|_| ())
+            }
+        }
+    };
+}
+
+impl_ring_atomic!(AtomicU32, u32);
+impl_ring_atomic!(AtomicU64, u64);
+
+struct Slot {
+    word: AtomicU64,
+    target: AtomicU32,
+    /// Not atomic: that the accesses to it are ordered is what the ring is for.
+    payload: Cell<u32>,
+}
+
+/// The words of a ring and the messages.
+pub struct TestMemory {
+    producer: AtomicU64,
+    consumer: AtomicU32,
+    slots: Vec<Slot>,
+}
+
+// SAFETY: Loom fails a model in which two accesses to a `loom::cell::Cell` are not ordered.
+#[cfg(loom)]
+unsafe impl Sync for TestMemory {}
+
+impl TestMemory {
+    /// Memory for `entries` slots.
+    pub fn new(entries: u32) -> Self {
+        assert!(entries.is_power_of_two());
+        Self {
+            producer: AtomicU64::new(0),
+            consumer: AtomicU32::new(0),
+            slots: (0..entries)
+                .map(|_| Slot {
+                    word: AtomicU64::new(0),
+                    target: AtomicU32::new(0),
+                    payload: Cell::new(0),
+                })
+                .collect(),
+        }
+    }
+
+    /// Reads the message in slot `index`.
+    pub fn read(&self, index: u32) -> u32 {
+        self.slots[index as usize].payload.get()
+    }
+
+    /// Writes the message in slot `index`.
+    pub fn write(&self, index: u32, payload: u32) {
+        self.slots[index as usize].payload.set(payload);
+    }
+}
+
+impl ring::Memory for TestMemory {
+    type U32 = AtomicU32;
+    type U64 = AtomicU64;
+
+    fn entries(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
+    fn producer(&self) -> &AtomicU64 {
+        &self.producer
+    }
+
+    fn consumer(&self) -> &AtomicU32 {
+        &self.consumer
+    }
+
+    fn slot(&self, index: u32) -> &AtomicU64 {
+        &self.slots[index as usize].word
+    }
+
+    fn target(&self, index: u32) -> &AtomicU32 {
+        &self.slots[index as usize].target
+    }
+
+    fn full_barrier() {
+        fence(Ordering::SeqCst);
+    }
+}

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of the ring as a queue: each message goes to one receiver.
+
+#![cfg(not(loom))]
+
+use host::{
+    channel::{Channel, Message},
+    ring::{NoMessage, NoRoom},
+    rings,
+};
+
+const EMPTY: Result<Message, NoMessage> = Err(NoMessage::Empty);
+
+/// Queues of all sizes, with positions that wrap and that do not.
+fn queues() -> impl Iterator<Item = (Channel, u32)> {
+    rings().map(|(entries, start)| (Channel::queue(entries, start), entries))
+}
+
+/// The payloads that `id` can receive now.
+fn receive_all(channel: &Channel, id: u32) -> Vec<u32> {
+    std::iter::from_fn(|| Some(channel.receive(id).ok()?.payload)).collect()
+}
+
+fn fill(channel: &Channel, payloads: std::ops::Range<u32>) {
+    payloads.for_each(|payload| {
+        channel.send(payload).unwrap();
+    });
+}
+
+/// Messages come out as they went in, at consecutive positions, many times around the ring.
+#[test]
+fn first_in_first_out() {
+    for (channel, entries) in queues() {
+        let start = channel.head();
+        for round in 0..20 {
+            let first = round * entries;
+            fill(&channel, first..first + entries);
+            for payload in first..first + entries {
+                let position = start.wrapping_add(payload);
+                assert_eq!(channel.receive(1), Ok(Message { position, payload }));
+            }
+            assert_eq!(channel.receive(1), EMPTY);
+        }
+        assert_eq!(channel.head(), channel.ring.tail_position());
+    }
+}
+
+/// A ring holds as many messages as it has entries, and each message received makes room for one.
+#[test]
+fn full() {
+    for (channel, entries) in queues() {
+        fill(&channel, 0..entries);
+        for payload in entries..3 * entries {
+            assert_eq!(channel.send(99), Err(NoRoom::Full));
+            assert!(channel.receive(1).is_ok());
+            assert!(channel.send(payload).is_ok());
+        }
+        assert_eq!(channel.send(99), Err(NoRoom::Full));
+        assert!(receive_all(&channel, 1)
+            .into_iter()
+            .eq(2 * entries..3 * entries));
+    }
+}
+
+/// A closed ring takes nothing more, gives away what it has, and then says that it is closed.
+#[test]
+fn close() {
+    for (channel, entries) in queues() {
+        fill(&channel, 0..entries);
+        assert!(channel.ring.close());
+        assert!(!channel.ring.close());
+        assert_eq!(channel.send(99), Err(NoRoom::Closed));
+        assert!(receive_all(&channel, 1).into_iter().eq(0..entries));
+        assert_eq!(channel.receive(1), Err(NoMessage::Closed));
+        assert_eq!(channel.send(99), Err(NoRoom::Closed));
+    }
+}
+
+/// A slot that was reserved before the ring was closed may still bring a message.
+#[test]
+fn close_with_a_reservation() {
+    for (channel, _) in queues() {
+        let slot = channel.reserve().unwrap();
+        channel.ring.close();
+        assert_eq!(channel.receive(1), EMPTY);
+        let message = channel.publish(slot, 0, 7);
+        assert_eq!(channel.receive(1), Ok(message));
+        assert_eq!(channel.receive(1), Err(NoMessage::Closed));
+    }
+}
+
+/// Or none.
+#[test]
+fn close_with_a_reservation_that_is_given_up() {
+    for (channel, _) in queues() {
+        let slot = channel.reserve().unwrap();
+        channel.ring.close();
+        drop(slot);
+        assert_eq!(channel.receive(1), Err(NoMessage::Closed));
+    }
+}
+
+/// As long as somebody has a message in hand, it may come back, also when the ring is closed.
+#[test]
+fn close_with_a_claim() {
+    for (channel, _) in queues() {
+        let message = channel.send(7).unwrap();
+        let claim = channel.claim(1).unwrap();
+        channel.ring.close();
+        assert_eq!(channel.receive(2), EMPTY);
+        drop(claim);
+        let claim = channel.claim(2).unwrap();
+        assert_eq!(channel.read(&claim), message);
+        assert_eq!(channel.receive(1), EMPTY);
+        claim.consume();
+        assert_eq!(channel.receive(1), Err(NoMessage::Closed));
+    }
+}
+
+/// Messages that others can have do not keep a receiver from knowing that the ring is closed.
+#[test]
+fn close_with_messages_for_others() {
+    for (channel, _) in queues() {
+        let message = channel.send_to(2, 7).unwrap();
+        channel.ring.close();
+        assert_eq!(channel.receive(1), Err(NoMessage::Closed));
+        assert_eq!(channel.receive(2), Ok(message));
+        assert_eq!(channel.receive(2), Err(NoMessage::Closed));
+    }
+}
+
+/// A slot that is reserved holds back the messages behind it, until its own is there.
+#[test]
+fn reservation_holds_back() {
+    for (channel, entries) in queues() {
+        let slot = channel.reserve().unwrap();
+        fill(&channel, 1..entries);
+        assert_eq!(channel.send(99), Err(NoRoom::Full));
+        assert_eq!(channel.receive(1), EMPTY);
+        channel.publish(slot, 0, 0);
+        assert!(receive_all(&channel, 1).into_iter().eq(0..entries));
+    }
+}
+
+/// A slot that is given up is skipped, and used again.
+#[test]
+fn skip() {
+    for (channel, entries) in queues() {
+        for round in 0..20 {
+            let slots: Vec<_> = (0..entries).map(|_| channel.reserve().unwrap()).collect();
+            assert_eq!(channel.reserve().err(), Some(NoRoom::Full));
+            for (payload, slot) in (0..).zip(slots) {
+                if (payload + round) % 3 == 0 {
+                    channel.publish(slot, 0, payload);
+                }
+            }
+            let published = (0..entries).filter(|payload| (payload + round) % 3 == 0);
+            assert!(receive_all(&channel, 1).into_iter().eq(published));
+        }
+    }
+}
+
+/// A message that is put back is the next one again, for anybody.
+#[test]
+fn put_back() {
+    for (channel, entries) in queues() {
+        fill(&channel, 0..entries);
+        let claims: Vec<_> = (0..entries).map(|_| channel.claim(1).unwrap()).collect();
+        assert_eq!(channel.receive(1), EMPTY);
+        assert_eq!(channel.send(99), Err(NoRoom::Full));
+        drop(claims);
+        assert!(receive_all(&channel, 2).into_iter().eq(0..entries));
+    }
+}
+
+/// Nobody else can claim a message that somebody has in hand or has consumed.
+#[test]
+fn claim_once() {
+    for (channel, _) in queues() {
+        channel.send(7).unwrap();
+        let position = channel.next(1).unwrap();
+        assert_eq!(channel.next(2), Ok(position));
+        let claim = channel.claim_at(2, position).unwrap();
+        assert!(channel.claim_at(1, position).is_none());
+        claim.consume();
+        assert!(channel.claim_at(1, position).is_none());
+        // The slot of the next message, but not its position.
+        fill(&channel, 0..1);
+        assert!(channel.claim_at(1, position).is_none());
+    }
+}
+
+/// Slots become free in the order of their positions, whatever the order in which they are
+/// consumed.
+#[test]
+fn consume_in_any_order() {
+    for (channel, entries) in queues() {
+        let start = channel.head();
+        fill(&channel, 0..entries);
+        let mut claims: Vec<_> = (0..entries).map(|_| channel.claim(1).unwrap()).collect();
+        let first = claims.remove(0);
+        while let Some(claim) = claims.pop() {
+            claim.consume();
+            assert_eq!(channel.head(), start);
+            assert_eq!(channel.send(99), Err(NoRoom::Full));
+        }
+        first.consume();
+        assert_eq!(channel.head(), start.wrapping_add(entries));
+        fill(&channel, 0..entries);
+    }
+}
+
+/// A message for one receiver is skipped by the others, and keeps its slot until it is received.
+#[test]
+fn targeted() {
+    for (channel, entries) in queues() {
+        for payload in 0..entries {
+            channel.send_to(1 + payload % 2, payload).unwrap();
+        }
+        assert!(receive_all(&channel, 3).is_empty());
+        let second: Vec<_> = (0..entries).filter(|payload| payload % 2 == 1).collect();
+        assert_eq!(receive_all(&channel, 2), second);
+        assert_eq!(channel.send(99), Err(NoRoom::Full));
+        let first: Vec<_> = (0..entries).filter(|payload| payload % 2 == 0).collect();
+        assert_eq!(receive_all(&channel, 1), first);
+        fill(&channel, 0..entries);
+    }
+}
+
+/// Dropping the messages for a receiver frees their slots and no others, and counts them.
+#[test]
+fn drop_targeted() {
+    for (channel, entries) in queues() {
+        for payload in 0..entries {
+            channel.send_to(1 + payload % 2, payload).unwrap();
+        }
+        let (second, first): (Vec<_>, Vec<_>) = (0..entries).partition(|payload| payload % 2 == 1);
+        assert_eq!(channel.ring.queue_drop_targeted(2), second.len() as u32);
+        assert_eq!(channel.ring.queue_drop_targeted(2), 0);
+        assert_eq!(receive_all(&channel, 1), first);
+        fill(&channel, 0..entries);
+    }
+}
+
+/// A message that its target has in hand is not dropped; a message that is being sent neither.
+#[test]
+fn drop_targeted_spares_what_is_in_use() {
+    for (channel, entries) in queues().filter(|(_, entries)| *entries > 1) {
+        let message = channel.send_to(1, 7).unwrap();
+        let claim = channel.claim(1).unwrap();
+        let slot = channel.reserve().unwrap();
+        slot.set_target(1);
+        assert_eq!(channel.ring.queue_drop_targeted(1), 0);
+        assert_eq!(channel.read(&claim), message);
+        drop(claim);
+        channel.publish(slot, 1, 8);
+        assert_eq!(channel.ring.queue_drop_targeted(1), 2);
+        assert_eq!(channel.head(), channel.ring.tail_position());
+        fill(&channel, 0..entries);
+    }
+}
+
+/// What is sent to a subscriber after it has detached is dropped by its sender.
+#[test]
+fn send_to_detached() {
+    for (channel, entries) in queues() {
+        channel.attach(1);
+        channel.send_to(1, 7).unwrap();
+        assert!(!channel.leave(1));
+        channel.remove(1);
+        assert_eq!(channel.dropped(), 1);
+        channel.send_to(1, 8).unwrap();
+        assert_eq!(channel.dropped(), 2);
+        fill(&channel, 0..entries);
+    }
+}
+
+/// A message that is put back after its target has detached is dropped by whoever puts it back.
+#[test]
+fn put_back_by_detached() {
+    for (channel, entries) in queues() {
+        channel.attach(1);
+        channel.send_to(1, 7).unwrap();
+        let claim = channel.claim(1).unwrap();
+        channel.leave(1);
+        channel.remove(1);
+        assert_eq!(channel.dropped(), 0);
+        channel.put_back(1, claim);
+        assert_eq!(channel.dropped(), 1);
+        fill(&channel, 0..entries);
+    }
+}
