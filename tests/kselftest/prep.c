@@ -55,9 +55,11 @@ enum {
 	BAD_RW_FLAGS_LAST = BAD_RW_FLAGS + 31, BAD_ALL_RW_FLAGS, BADS
 };
 
-/* Returns the error that is expected. */
+/* Returns the error that is expected, or 0 if this is not wrong at all. */
 static int spoil(struct io_uring_sqe *sqe, int bad)
 {
+	bool send = sqe->opcode == IOIPC_OP_SEND;
+
 	switch (bad) {
 	case BAD_OFF:
 		sqe->off = 1;
@@ -99,8 +101,9 @@ static int spoil(struct io_uring_sqe *sqe, int bad)
 		sqe->flags |= IOSQE_FIXED_FILE;
 		break;
 	case BAD_BUFFER_SELECT:
+		/* With a buffer of its own, too, it is wrong for RECV. */
 		sqe->flags |= IOSQE_BUFFER_SELECT;
-		return -EOPNOTSUPP;
+		return send ? -EOPNOTSUPP : -EINVAL;
 	case BAD_SQE_FLAG:
 		sqe->flags |= 1 << 7;
 		break;
@@ -109,27 +112,35 @@ static int spoil(struct io_uring_sqe *sqe, int bad)
 		break;
 	default:
 		sqe->rw_flags = 1U << (bad - BAD_RW_FLAGS);
+		/* MULTISHOT is wrong without provided buffers. */
+		if (sqe->rw_flags == (send ? IOIPC_SEND_WAIT : IOIPC_RECV_WAIT))
+			return 0;
 	}
 	return -EINVAL;
 }
 
 TEST_F_TIMEOUT(prep, send_with_bad_fields, IPC_TIMEOUT)
 {
-	int bad, error;
+	int bad, error, right = 0;
 
 	self->buf = 1;
 	for (bad = 0; bad < BADS; bad++) {
 		error = spoil(get_send(&self->ring, self->sub.id, &self->buf),
-			      bad);
+			      bad) ?: IPC_NUM;
+		right += 2 * (error == IPC_NUM);
 		EXPECT_EQ(error, ipc_run(&self->ring))
 			TH_LOG("case %d", bad);
 		/* The same without being attached. */
 		error = spoil(get_send(&self->ring, self->channel, &self->buf),
-			      bad);
+			      bad) ?: IPC_NUM;
 		EXPECT_EQ(error, ipc_run(&self->ring))
 			TH_LOG("case %d, not attached", bad);
 	}
-	EXPECT_EQ(0, ipc_tail(self->map));
+	EXPECT_EQ(2, right);
+	EXPECT_EQ(right, ipc_tail(self->map));
+	while (right--) {
+		EXPECT_EQ(1, ipc_recv_num(&self->ring, self->sub.id));
+	}
 	EXPECT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->sub.id, 2));
 	EXPECT_EQ(2, ipc_recv_num(&self->ring, self->sub.id));
 }
@@ -142,11 +153,24 @@ TEST_F_TIMEOUT(prep, recv_with_bad_fields, IPC_TIMEOUT)
 	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->sub.id, 3));
 	self->buf = 4;
 	for (bad = 0; bad < BADS; bad++) {
-		error = spoil(get_recv(&self->ring, self->sub.id, &self->buf),
-			      bad);
+		sqe = get_recv(&self->ring, self->sub.id, &self->buf);
+		error = spoil(sqe, bad);
+		if (!error) {
+			/* For nobody, as the message is still wanted. */
+			sqe->fd = 0;
+			error = -ENOENT;
+		}
 		EXPECT_EQ(error, ipc_run(&self->ring))
 			TH_LOG("case %d", bad);
 	}
+	/* Together, and with provided buffers but an address. */
+	sqe = get_recv(&self->ring, self->sub.id, &self->buf);
+	sqe->rw_flags = IOIPC_RECV_WAIT | IOIPC_RECV_MULTISHOT;
+	EXPECT_EQ(-EINVAL, ipc_run(&self->ring));
+	sqe = get_recv(&self->ring, self->sub.id, &self->buf);
+	sqe->rw_flags = IOIPC_RECV_MULTISHOT;
+	sqe->flags |= IOSQE_BUFFER_SELECT;
+	EXPECT_EQ(-EINVAL, ipc_run(&self->ring));
 	/* A receiver has no target. */
 	sqe = get_recv(&self->ring, self->sub.id, &self->buf);
 	sqe->file_index = self->sub.id;
@@ -499,7 +523,7 @@ TEST_F_TIMEOUT(flavour, errors, IPC_TIMEOUT)
 
 	ASSERT_EQ(0, ipc_create(&self->ring, 0, 2, 64, &channel));
 	ASSERT_EQ(0, ipc_attach(&self->ring, channel, IOIPC_SUB_BOTH, &sub));
-	get_send(&self->ring, sub.id, &num)->rw_flags = 1;
+	get_send(&self->ring, sub.id, &num)->rw_flags = 1U << 31;
 	EXPECT_EQ(-EINVAL, ipc_run(&self->ring));
 	EXPECT_EQ(-EFAULT, ipc_send(&self->ring, sub.id, NULL, 1));
 	EXPECT_EQ(-EMSGSIZE, ipc_send(&self->ring, sub.id, &num, 65));

@@ -1,0 +1,842 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Receiving into provided buffers, one message or one after the other.
+ */
+#include "waiting.h"
+
+#define ENTRIES	128
+#define SIZE	64
+#define GROUP	7
+#define BUFS	16
+
+/* A group of provided buffers, as a ring or as requests provide them. */
+struct pool {
+	struct io_uring_buf_ring *ring;
+	unsigned int	count;
+	__u32		size;
+	char		*mem;
+};
+
+static void *pool_buf(const struct pool *pool, unsigned int id)
+{
+	return pool->mem + id * pool->size;
+}
+
+static void pool_add(struct pool *pool, unsigned int id)
+{
+	io_uring_buf_ring_add(pool->ring, pool_buf(pool, id), pool->size, id,
+			      io_uring_buf_ring_mask(pool->count), 0);
+	io_uring_buf_ring_advance(pool->ring, 1);
+}
+
+/* A ring of buffers, with so many of them in it. */
+static int pool_open(struct pool *pool, struct io_uring *ring,
+		     unsigned int count, unsigned int filled, __u32 size,
+		     unsigned int flags)
+{
+	unsigned int id;
+	int ret = 0;
+
+	pool->count = count;
+	pool->size = size;
+	pool->mem = calloc(count, size);
+	pool->ring = io_uring_setup_buf_ring(ring, count, GROUP, flags, &ret);
+	if (!pool->mem || !pool->ring)
+		return ret ?: -ENOMEM;
+	for (id = 0; id < filled; id++)
+		pool_add(pool, id);
+	return 0;
+}
+
+FIXTURE(multishot) {
+	struct io_uring ring;
+	struct io_uring other;
+	__u32 channel;
+	struct ipc_sub receiver;
+	struct ipc_sub sender;
+	struct pool pool;
+};
+
+FIXTURE_VARIANT(multishot) {
+	__u32 flags;
+	unsigned int setup;
+};
+
+FIXTURE_VARIANT_ADD(multishot, unicast) {
+	.flags = 0,
+};
+
+FIXTURE_VARIANT_ADD(multishot, multicast_coop_taskrun) {
+	.flags = IOIPC_F_MULTICAST,
+	.setup = IORING_SETUP_COOP_TASKRUN,
+};
+
+FIXTURE_VARIANT_ADD(multishot, broadcast) {
+	.flags = IOIPC_F_BROADCAST,
+};
+
+FIXTURE_VARIANT_ADD(multishot, unicast_defer_taskrun) {
+	.flags = 0,
+	.setup = WAIT_DEFER,
+};
+
+FIXTURE_VARIANT_ADD(multishot, broadcast_defer_taskrun) {
+	.flags = IOIPC_F_BROADCAST,
+	.setup = WAIT_DEFER,
+};
+
+FIXTURE_VARIANT_ADD(multishot, unicast_sqpoll) {
+	.flags = 0,
+	.setup = IORING_SETUP_SQPOLL,
+};
+
+FIXTURE_SETUP(multishot)
+{
+	struct io_uring_params params = {
+		.flags = variant->setup | IORING_SETUP_CQSIZE,
+		.cq_entries = 256,
+		.sq_thread_idle = 1,
+	};
+
+	ASSERT_EQ(0, io_uring_queue_init_params(16, &self->ring, &params));
+	ASSERT_EQ(0, io_uring_queue_init(64, &self->other, 0));
+	ASSERT_EQ(0, ipc_create(&self->other, variant->flags, ENTRIES, SIZE,
+				&self->channel));
+	ASSERT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_SEND,
+				&self->sender));
+	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_RECV,
+				&self->receiver));
+}
+
+FIXTURE_TEARDOWN(multishot)
+{
+	io_uring_queue_exit(&self->ring);
+	io_uring_queue_exit(&self->other);
+}
+
+static struct io_uring_sqe *get_multishot(struct io_uring *ring, __u32 id,
+					  __u64 data)
+{
+	struct io_uring_sqe *sqe = wait_get_sqe(ring);
+
+	io_uring_prep_ipc_recv(sqe, id, NULL, 0, IOIPC_RECV_MULTISHOT);
+	sqe->flags |= IOSQE_BUFFER_SELECT;
+	sqe->buf_group = GROUP;
+	io_uring_sqe_set_data64(sqe, data);
+	return sqe;
+}
+
+static struct io_uring_sqe *get_select(struct io_uring *ring, __u32 id,
+				       __u32 len, __u32 flags, __u64 data)
+{
+	struct io_uring_sqe *sqe = get_multishot(ring, id, data);
+
+	sqe->len = len;
+	sqe->rw_flags = flags;
+	return sqe;
+}
+
+/* The message in the buffer of a completion, which goes back, or an error. */
+static long long take(struct pool *pool, const struct io_uring_cqe *cqe,
+		      bool back)
+{
+	unsigned int id = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
+	__u64 num;
+
+	if (cqe->res < 0)
+		return cqe->res;
+	if (!(cqe->flags & IORING_CQE_F_BUFFER) || id >= pool->count ||
+	    cqe->res != sizeof(num))
+		return IPC_NOT_RUN;
+	memcpy(&num, pool_buf(pool, id), sizeof(num));
+	memset(pool_buf(pool, id), 0xee, pool->size);
+	if (back)
+		pool_add(pool, id);
+	return num;
+}
+
+TEST_F_TIMEOUT(multishot, a_completion_for_each_message, IPC_TIMEOUT)
+{
+	struct io_uring_cqe cqe;
+	int i;
+
+	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	get_multishot(&self->ring, self->receiver.id, 7);
+	ASSERT_TRUE(wait_nothing(&self->ring));
+	for (i = 0; i < BUFS - 1; i++) {
+		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id,
+						i));
+		ASSERT_EQ(IPC_NUM, wait_for_cqe(&self->ring, 7, &cqe));
+		EXPECT_EQ(IORING_CQE_F_MORE | IORING_CQE_F_BUFFER |
+			  i << IORING_CQE_BUFFER_SHIFT, cqe.flags);
+		EXPECT_EQ(i, take(&self->pool, &cqe, false));
+		EXPECT_EQ(0, wait_completed(&self->ring));
+	}
+}
+
+TEST_F_TIMEOUT(multishot, buffers_come_back, IPC_TIMEOUT)
+{
+	struct io_uring_cqe cqe;
+	int i, round, sent = 0, got = 0;
+
+	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	get_multishot(&self->ring, self->receiver.id, 7);
+	ASSERT_TRUE(wait_nothing(&self->ring));
+	for (round = 0; round < 20; round++) {
+		for (i = 0; i < BUFS - 1; i++, sent++) {
+			ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other,
+							self->sender.id, sent));
+		}
+		for (i = 0; i < BUFS - 1; i++, got++) {
+			ASSERT_EQ(IPC_NUM, wait_for_cqe(&self->ring, 7, &cqe))
+				TH_LOG("message %d", got);
+			ASSERT_TRUE(cqe.flags & IORING_CQE_F_MORE);
+			ASSERT_EQ(got, take(&self->pool, &cqe, true));
+		}
+	}
+}
+
+/* All lengths, one after the other. */
+TEST_F_TIMEOUT(multishot, lengths, IPC_TIMEOUT)
+{
+	struct io_uring_cqe cqe;
+	char buf[SIZE], *got;
+	int len;
+
+	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	get_multishot(&self->ring, self->receiver.id, 7);
+	ASSERT_TRUE(wait_nothing(&self->ring));
+	for (len = 0; len <= SIZE; len++) {
+		ipc_fill(buf, len, len);
+		ASSERT_EQ(len, ipc_send(&self->other, self->sender.id, buf,
+					len));
+		ASSERT_EQ(len, wait_for_cqe(&self->ring, 7, &cqe));
+		/* An empty message ends nothing. */
+		ASSERT_TRUE(cqe.flags & IORING_CQE_F_MORE);
+		ASSERT_TRUE(cqe.flags & IORING_CQE_F_BUFFER);
+		got = pool_buf(&self->pool,
+			       cqe.flags >> IORING_CQE_BUFFER_SHIFT);
+		EXPECT_TRUE(ipc_filled(got, len, len));
+		pool_add(&self->pool, cqe.flags >> IORING_CQE_BUFFER_SHIFT);
+	}
+}
+
+/* More than are received in one go, and they were there before. */
+TEST_F_TIMEOUT(multishot, messages_were_there, IPC_TIMEOUT)
+{
+	struct io_uring_cqe cqe;
+	int i;
+
+	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, 128, 128, SIZE, 0));
+	for (i = 0; i < 100; i++) {
+		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id,
+						i));
+	}
+	get_multishot(&self->ring, self->receiver.id, 7);
+	for (i = 0; i < 100; i++) {
+		ASSERT_EQ(IPC_NUM, wait_for_cqe(&self->ring, 7, &cqe))
+			TH_LOG("message %d", i);
+		ASSERT_TRUE(cqe.flags & IORING_CQE_F_MORE)
+			TH_LOG("message %d", i);
+		ASSERT_EQ(i, take(&self->pool, &cqe, true));
+	}
+	EXPECT_TRUE(wait_nothing(&self->ring));
+	/* By a worker. */
+	for (i = 0; i < 100; i++) {
+		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id,
+						i));
+	}
+	for (i = 0; i < 100; i++) {
+		ASSERT_EQ(IPC_NUM, wait_for_cqe(&self->ring, 7, &cqe))
+			TH_LOG("message %d", i);
+		ASSERT_EQ(i, take(&self->pool, &cqe, true));
+		ASSERT_TRUE(cqe.flags & IORING_CQE_F_MORE)
+			TH_LOG("message %d", i);
+	}
+	EXPECT_TRUE(wait_nothing(&self->ring));
+}
+
+TEST_F_TIMEOUT(multishot, async, IPC_TIMEOUT)
+{
+	struct io_uring_cqe cqe;
+	int i;
+
+	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, 128, 128, SIZE, 0));
+	for (i = 0; i < 100; i++) {
+		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id,
+						i));
+	}
+	get_multishot(&self->ring, self->receiver.id, 7)->flags |= IOSQE_ASYNC;
+	for (i = 0; i < 120; i++) {
+		if (i >= 100) {
+			ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other,
+							self->sender.id, i));
+		}
+		ASSERT_EQ(IPC_NUM, wait_for_cqe(&self->ring, 7, &cqe))
+			TH_LOG("message %d", i);
+		ASSERT_EQ(i, take(&self->pool, &cqe, true));
+		/* It may end, but then it says so. */
+		if (!(cqe.flags & IORING_CQE_F_MORE))
+			get_multishot(&self->ring, self->receiver.id, 7)->flags
+				|= IOSQE_ASYNC;
+	}
+	EXPECT_TRUE(wait_nothing(&self->ring));
+	EXPECT_EQ(0, wait_cancel(&self->ring, 7, 0));
+	EXPECT_EQ(-ECANCELED, wait_for(&self->ring, 7));
+}
+
+TEST_F_TIMEOUT(multishot, no_buffer_ends_it_and_the_message_stays, IPC_TIMEOUT)
+{
+	struct io_uring_cqe cqe;
+	int i, round, got = 0;
+
+	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, 4, SIZE, 0));
+	for (i = 0; i < 12; i++) {
+		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id,
+						i));
+	}
+	for (round = 0; round < 3; round++) {
+		get_multishot(&self->ring, self->receiver.id, 7);
+		for (i = 0; i < 4; i++, got++) {
+			ASSERT_EQ(IPC_NUM, wait_for_cqe(&self->ring, 7, &cqe));
+			ASSERT_TRUE(cqe.flags & IORING_CQE_F_MORE);
+			ASSERT_EQ(got, take(&self->pool, &cqe, false));
+		}
+		ASSERT_EQ(-ENOBUFS, wait_for_cqe(&self->ring, 7, &cqe));
+		ASSERT_EQ(0, cqe.flags);
+		EXPECT_TRUE(wait_nothing(&self->ring));
+		for (i = 0; i < 4; i++)
+			pool_add(&self->pool, i);
+	}
+	EXPECT_EQ(-EAGAIN, wait_recv(&self->ring, self->receiver.id));
+}
+
+/* The same when messages come later; whoever waits as well gets them. */
+TEST_F_TIMEOUT(multishot, no_buffer_wakes_the_next, IPC_TIMEOUT)
+{
+	struct io_uring_cqe cqe;
+	__u64 got = 0;
+	int ret;
+
+	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, 1, SIZE, 0));
+	get_multishot(&self->ring, self->receiver.id, 7);
+	ASSERT_TRUE(wait_nothing(&self->ring));
+	wait_get_recv(&self->ring, self->receiver.id, &got, 8);
+	ASSERT_TRUE(wait_nothing(&self->ring));
+	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id, 1));
+	ASSERT_EQ(IPC_NUM, wait_for_cqe(&self->ring, 7, &cqe));
+	ASSERT_EQ(1, take(&self->pool, &cqe, false));
+	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id, 2));
+	ret = wait_for_cqe(&self->ring, 7, &cqe);
+	EXPECT_EQ(-ENOBUFS, ret);
+	ASSERT_EQ(IPC_NUM, wait_for(&self->ring, 8));
+	EXPECT_EQ(2, got);
+}
+
+/* What waits has no buffer in hand. */
+TEST_F_TIMEOUT(multishot, waiting_takes_no_buffer, IPC_TIMEOUT)
+{
+	struct io_uring_cqe cqe;
+	int i;
+
+	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, 2, SIZE, 0));
+	/* Nothing is there: the buffer is there again. */
+	for (i = 0; i < 10; i++) {
+		get_select(&self->ring, self->receiver.id, 0, 0, 5);
+		EXPECT_EQ(-EAGAIN, wait_for_cqe(&self->ring, 5, &cqe));
+		EXPECT_EQ(0, cqe.flags);
+	}
+	for (i = 0; i < 4; i++)
+		get_select(&self->ring, self->receiver.id, 0, IOIPC_RECV_WAIT,
+			   10 + i);
+	ASSERT_TRUE(wait_nothing(&self->ring));
+	for (i = 0; i < 4; i++) {
+		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id,
+						i));
+		ASSERT_EQ(IPC_NUM, wait_for_cqe(&self->ring, 10 + i, &cqe));
+		ASSERT_TRUE(cqe.flags & IORING_CQE_F_BUFFER);
+		ASSERT_FALSE(cqe.flags & IORING_CQE_F_MORE);
+		EXPECT_EQ(i, take(&self->pool, &cqe, true));
+	}
+}
+
+/* The same by a worker, which picks the buffer when it begins. */
+TEST_F_TIMEOUT(multishot, async_single_shot, IPC_TIMEOUT)
+{
+	struct io_uring_cqe cqe;
+	int i;
+
+	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	for (i = 0; i < 2 * BUFS; i++) {
+		get_select(&self->ring, self->receiver.id, 0, IOIPC_RECV_WAIT,
+			   7)->flags |= IOSQE_ASYNC;
+		if (i % 2)
+			ASSERT_TRUE(wait_nothing(&self->ring));
+		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id,
+						i));
+		ASSERT_EQ(IPC_NUM, wait_for_cqe(&self->ring, 7, &cqe));
+		EXPECT_FALSE(cqe.flags & IORING_CQE_F_MORE);
+		ASSERT_EQ(i, take(&self->pool, &cqe, true));
+	}
+	for (i = 0; i < 2 * BUFS; i++) {
+		get_select(&self->ring, self->receiver.id, 0, 0, 8)->flags |=
+			IOSQE_ASYNC;
+		ASSERT_EQ(-EAGAIN, wait_for_cqe(&self->ring, 8, &cqe));
+		/* What is gone is told. */
+		if (cqe.flags & IORING_CQE_F_BUFFER)
+			pool_add(&self->pool,
+				 cqe.flags >> IORING_CQE_BUFFER_SHIFT);
+	}
+}
+
+/*
+ * Woken in vain until it ends up in a worker: other requests of the subscriber
+ * take the messages first.
+ */
+TEST_F_TIMEOUT(multishot, woken_in_vain, IPC_TIMEOUT)
+{
+	enum { IN_VAIN = 300 };
+	struct io_uring_sqe *sqe;
+	struct io_uring_cqe cqe;
+	int i, again;
+	__u64 stolen;
+	bool more;
+
+	/* Others run the moment that they are woken. */
+	if (variant->setup != WAIT_DEFER)
+		return;
+	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	for (again = 0; again < 2; again++) {
+		get_select(&self->ring, self->receiver.id, 0, again ?
+			   IOIPC_RECV_MULTISHOT : IOIPC_RECV_WAIT, 7);
+		ASSERT_TRUE(wait_nothing(&self->ring));
+		for (i = 0; i < IN_VAIN; i++) {
+			ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other,
+							self->sender.id, i));
+			sqe = wait_get_recv(&self->ring, self->receiver.id,
+					    &stolen, 8);
+			sqe->rw_flags = 0;
+			if (wait_for(&self->ring, 8) < 0)
+				break;
+			ASSERT_EQ(i, stolen);
+		}
+		if (i == IN_VAIN) {
+			EXPECT_TRUE(wait_nothing(&self->ring));
+			ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other,
+							self->sender.id, i));
+		}
+		ASSERT_EQ(IPC_NUM, wait_for_cqe(&self->ring, 7, &cqe));
+		ASSERT_EQ(i, take(&self->pool, &cqe, true));
+		more = cqe.flags & IORING_CQE_F_MORE;
+		for (i = 0; again && i < 50; i++) {
+			if (!more)
+				get_multishot(&self->ring, self->receiver.id,
+					      7);
+			io_uring_submit(&self->ring);
+			ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other,
+							self->sender.id, i));
+			ASSERT_EQ(IPC_NUM, wait_for_cqe(&self->ring, 7, &cqe));
+			ASSERT_EQ(i, take(&self->pool, &cqe, true));
+			more = cqe.flags & IORING_CQE_F_MORE;
+		}
+	}
+}
+
+TEST_F_TIMEOUT(multishot, single_shot, IPC_TIMEOUT)
+{
+	struct io_uring_cqe cqe;
+	char buf[SIZE], *got;
+
+	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, 3, SIZE, 0));
+	ipc_fill(buf, SIZE, 1);
+	memset(self->pool.mem, 'x', BUFS * SIZE);
+	/* The whole buffer. */
+	ASSERT_EQ(SIZE, ipc_send(&self->other, self->sender.id, buf, SIZE));
+	get_select(&self->ring, self->receiver.id, 0, 0, 1);
+	ASSERT_EQ(SIZE, wait_for_cqe(&self->ring, 1, &cqe));
+	EXPECT_EQ(IORING_CQE_F_BUFFER, cqe.flags);
+	EXPECT_TRUE(ipc_filled(pool_buf(&self->pool, 0), SIZE, 1));
+	/* A part of it. */
+	ASSERT_EQ(SIZE, ipc_send(&self->other, self->sender.id, buf, SIZE));
+	get_select(&self->ring, self->receiver.id, 10, 0, 2);
+	ASSERT_EQ(10, wait_for_cqe(&self->ring, 2, &cqe));
+	EXPECT_EQ(IORING_CQE_F_BUFFER | 1 << IORING_CQE_BUFFER_SHIFT, cqe.flags);
+	got = pool_buf(&self->pool, 1);
+	EXPECT_EQ(0, memcmp(buf, got, 10));
+	EXPECT_EQ('x', got[10]);
+	/* More than there is. */
+	ASSERT_EQ(SIZE, ipc_send(&self->other, self->sender.id, buf, SIZE));
+	get_select(&self->ring, self->receiver.id, 10 * SIZE, IOIPC_RECV_WAIT,
+		   3);
+	ASSERT_EQ(SIZE, wait_for_cqe(&self->ring, 3, &cqe));
+	EXPECT_EQ('x', *(char *)pool_buf(&self->pool, 3));
+	/* No buffer, and no group. */
+	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id, 4));
+	get_select(&self->ring, self->receiver.id, 0, 0, 4);
+	EXPECT_EQ(-ENOBUFS, wait_for_cqe(&self->ring, 4, &cqe));
+	get_select(&self->ring, self->receiver.id, 0, 0, 5)->buf_group = 99;
+	EXPECT_EQ(-ENOBUFS, wait_for_cqe(&self->ring, 5, &cqe));
+	EXPECT_EQ(4, wait_recv(&self->ring, self->receiver.id));
+}
+
+TEST_F_TIMEOUT(multishot, limited, IPC_TIMEOUT)
+{
+	struct io_uring_cqe cqe;
+	char buf[SIZE];
+	int i;
+
+	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	memset(self->pool.mem, 'x', BUFS * SIZE);
+	get_multishot(&self->ring, self->receiver.id, 7)->len = 20;
+	ASSERT_TRUE(wait_nothing(&self->ring));
+	for (i = 0; i < 5; i++) {
+		char *got = pool_buf(&self->pool, i);
+
+		ipc_fill(buf, SIZE, i);
+		ASSERT_EQ(SIZE, ipc_send(&self->other, self->sender.id, buf,
+					 SIZE));
+		ASSERT_EQ(20, wait_for_cqe(&self->ring, 7, &cqe));
+		ASSERT_TRUE(cqe.flags & IORING_CQE_F_MORE);
+		EXPECT_EQ(i, cqe.flags >> IORING_CQE_BUFFER_SHIFT);
+		EXPECT_TRUE(ipc_filled(got, 20, i));
+		EXPECT_EQ('x', got[20]);
+	}
+}
+
+/* A buffer that is no memory: the message is for the next buffer. */
+TEST_F_TIMEOUT(multishot, bad_buffer, IPC_TIMEOUT)
+{
+	struct io_uring_cqe cqe;
+
+	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, 0, SIZE, 0));
+	io_uring_buf_ring_add(self->pool.ring, (void *)8, SIZE, 3,
+			      io_uring_buf_ring_mask(BUFS), 0);
+	io_uring_buf_ring_advance(self->pool.ring, 1);
+	get_multishot(&self->ring, self->receiver.id, 7);
+	ASSERT_TRUE(wait_nothing(&self->ring));
+	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id, 4));
+	EXPECT_EQ(-EFAULT, wait_for_cqe(&self->ring, 7, &cqe));
+	EXPECT_FALSE(cqe.flags & IORING_CQE_F_MORE);
+	EXPECT_EQ(4, wait_recv(&self->ring, self->receiver.id));
+}
+
+TEST_F_TIMEOUT(multishot, incremental_buffers, IPC_TIMEOUT)
+{
+	enum { MESSAGES = 20 };
+	struct io_uring_cqe cqe;
+	unsigned int used[2] = {};
+	int i, ret, id, ended = 0;
+	__u64 num;
+
+	ret = pool_open(&self->pool, &self->ring, 2, 2, 96, IOU_PBUF_RING_INC);
+	if (ret == -EINVAL)
+		SKIP(return, "this kernel has no incremental buffers");
+	ASSERT_EQ(0, ret);
+	get_multishot(&self->ring, self->receiver.id, 7);
+	ASSERT_TRUE(wait_nothing(&self->ring));
+	for (i = 0; i < MESSAGES; i++) {
+		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id,
+						i));
+		ASSERT_EQ(IPC_NUM, wait_for_cqe(&self->ring, 7, &cqe))
+			TH_LOG("message %d", i);
+		ASSERT_TRUE(cqe.flags & IORING_CQE_F_BUFFER);
+		id = cqe.flags >> IORING_CQE_BUFFER_SHIFT;
+		ASSERT_GT(2, id);
+		ASSERT_GE(96, used[id] + cqe.res);
+		memcpy(&num, (char *)pool_buf(&self->pool, id) + used[id],
+		       sizeof(num));
+		EXPECT_EQ(i, num);
+		used[id] += cqe.res;
+		EXPECT_EQ(used[id] < 96, !!(cqe.flags & IORING_CQE_F_BUF_MORE))
+			TH_LOG("message %d", i);
+		ASSERT_TRUE(cqe.flags & IORING_CQE_F_MORE)
+			TH_LOG("message %d", i);
+		ended += used[id] == 96;
+	}
+	EXPECT_EQ(1, ended);
+}
+
+/* Nobody looks at the completions for a while. */
+TEST_F_TIMEOUT(multishot, full_completion_queue, IPC_TIMEOUT)
+{
+	enum { MESSAGES = 100 };
+	struct io_uring_params params = {
+		.flags = variant->setup | IORING_SETUP_CQSIZE,
+		.cq_entries = 4,
+		.sq_thread_idle = 1,
+	};
+	struct io_uring_cqe cqe;
+	int i, ended = 0, round;
+	struct io_uring ring;
+	struct pool pool;
+	struct ipc_sub sub;
+
+	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring,
+						 self->receiver.id));
+	ASSERT_EQ(0, io_uring_queue_init_params(4, &ring, &params));
+	ASSERT_EQ(0, ipc_attach(&ring, self->channel, IOIPC_SUB_RECV, &sub));
+	ASSERT_EQ(0, pool_open(&pool, &ring, 128, 128, SIZE, 0));
+	for (round = 0; round < 4; round++) {
+		/* Sent before, and sent while it waits. */
+		if (round % 2) {
+			get_multishot(&ring, sub.id, 7);
+			io_uring_submit(&ring);
+			ipc_nap(WAIT_NOTHING);
+		}
+		for (i = 0; i < MESSAGES; i++) {
+			ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other,
+							self->sender.id, i));
+		}
+		if (!(round % 2)) {
+			get_multishot(&ring, sub.id, 7);
+			io_uring_submit(&ring);
+		}
+		io_uring_get_events(&ring);
+		ipc_nap(10 * WAIT_NOTHING);
+		for (i = 0; i < MESSAGES; i++) {
+			ASSERT_EQ(IPC_NUM, wait_for_cqe(&ring, 7, &cqe))
+				TH_LOG("round %d, message %d", round, i);
+			ASSERT_EQ(i, take(&pool, &cqe, true))
+				TH_LOG("round %d", round);
+			if (!(cqe.flags & IORING_CQE_F_MORE)) {
+				ended++;
+				get_multishot(&ring, sub.id, 7);
+				io_uring_submit(&ring);
+			}
+		}
+		EXPECT_TRUE(wait_nothing(&ring));
+		EXPECT_EQ(0, wait_cancel(&ring, 7, 0));
+		EXPECT_EQ(-ECANCELED, wait_for_cqe(&ring, 7, &cqe));
+		EXPECT_EQ(0, cqe.flags);
+	}
+	TH_LOG("ended %d times", ended);
+	io_uring_queue_exit(&ring);
+}
+
+TEST_F_TIMEOUT(multishot, cancel, IPC_TIMEOUT)
+{
+	struct io_uring_cqe cqe;
+	int i;
+
+	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	for (i = 0; i < 20; i++) {
+		get_multishot(&self->ring, self->receiver.id, 7);
+		ASSERT_TRUE(wait_nothing(&self->ring));
+		if (i % 2) {
+			ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other,
+							self->sender.id, i));
+			ASSERT_EQ(IPC_NUM, wait_for_cqe(&self->ring, 7, &cqe));
+			ASSERT_TRUE(cqe.flags & IORING_CQE_F_MORE);
+			ASSERT_EQ(i, take(&self->pool, &cqe, true));
+		}
+		ASSERT_EQ(0, wait_cancel(&self->ring, 7, 0));
+		ASSERT_EQ(-ECANCELED, wait_for_cqe(&self->ring, 7, &cqe));
+		EXPECT_EQ(0, cqe.flags);
+		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id,
+						50));
+		EXPECT_TRUE(wait_nothing(&self->ring));
+		EXPECT_EQ(50, wait_recv(&self->ring, self->receiver.id));
+	}
+}
+
+TEST_F_TIMEOUT(multishot, link_timeout, IPC_TIMEOUT)
+{
+	struct __kernel_timespec brief = { .tv_nsec = 20000000 };
+	struct io_uring_cqe cqe;
+
+	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	get_multishot(&self->ring, self->receiver.id, 7)->flags |=
+		IOSQE_IO_LINK;
+	io_uring_prep_link_timeout(wait_get_sqe(&self->ring), &brief, 0);
+	EXPECT_EQ(-ECANCELED, wait_for_cqe(&self->ring, 7, &cqe));
+	EXPECT_EQ(0, cqe.flags);
+	EXPECT_EQ(-ETIME, wait_for(&self->ring, 0));
+	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id, 2));
+	EXPECT_EQ(2, wait_recv(&self->ring, self->receiver.id));
+}
+
+TEST_F_TIMEOUT(multishot, ends_with_the_subscriber, IPC_TIMEOUT)
+{
+	struct io_uring_cqe cqe;
+
+	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	get_multishot(&self->ring, self->receiver.id, 7);
+	ASSERT_TRUE(wait_nothing(&self->ring));
+	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring,
+						 self->receiver.id));
+	EXPECT_EQ(-ENOENT, wait_for_cqe(&self->ring, 7, &cqe));
+	EXPECT_EQ(0, cqe.flags);
+}
+
+TEST_F_TIMEOUT(multishot, ends_with_the_channel, IPC_TIMEOUT)
+{
+	struct io_uring_cqe cqe;
+	int i;
+
+	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	for (i = 0; i < 5; i++) {
+		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id,
+						i));
+	}
+	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->other, self->channel));
+	get_multishot(&self->ring, self->receiver.id, 7);
+	for (i = 0; i < 5; i++) {
+		ASSERT_EQ(IPC_NUM, wait_for_cqe(&self->ring, 7, &cqe));
+		ASSERT_EQ(i, take(&self->pool, &cqe, true));
+	}
+	EXPECT_EQ(-EPIPE, wait_for_cqe(&self->ring, 7, &cqe));
+	EXPECT_EQ(0, cqe.flags);
+}
+
+TEST_F_TIMEOUT(multishot, ends_with_the_channel_while_waiting, IPC_TIMEOUT)
+{
+	struct io_uring_cqe cqe;
+
+	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	get_multishot(&self->ring, self->receiver.id, 7);
+	ASSERT_TRUE(wait_nothing(&self->ring));
+	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->other, self->channel));
+	EXPECT_EQ(-EPIPE, wait_for_cqe(&self->ring, 7, &cqe));
+	EXPECT_EQ(0, cqe.flags);
+}
+
+TEST_F_TIMEOUT(multishot, exit_while_waiting, IPC_TIMEOUT)
+{
+	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	get_multishot(&self->ring, self->receiver.id, 7);
+	get_multishot(&self->ring, self->receiver.id, 8);
+	ASSERT_TRUE(wait_nothing(&self->ring));
+	io_uring_queue_exit(&self->ring);
+	ASSERT_EQ(0, ipc_open(&self->ring));
+	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_RECV,
+				&self->receiver));
+	ASSERT_EQ(IPC_NUM, wait_send_wait(&self->other, self->sender.id, 5));
+	EXPECT_EQ(5, wait_recv_wait(&self->ring, self->receiver.id));
+}
+
+/* Two that share the messages of a queue, and all of them arrive once. */
+TEST_F_TIMEOUT(multishot, two_at_a_time, IPC_TIMEOUT)
+{
+	enum { MESSAGES = 200 };
+	bool all = variant->flags & IOIPC_F_BROADCAST;
+	unsigned char seen[MESSAGES] = {};
+	struct io_uring_cqe cqe;
+	struct ipc_sub second;
+	int i, j;
+
+	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, 64, 64, SIZE, 0));
+	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_RECV,
+				&second));
+	get_multishot(&self->ring, self->receiver.id, 7);
+	get_multishot(&self->ring, second.id, 8);
+	ASSERT_TRUE(wait_nothing(&self->ring));
+	for (i = 0; i < MESSAGES; i += 20) {
+		for (j = 0; j < 20; j++) {
+			ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other,
+							self->sender.id,
+							i + j));
+		}
+		for (j = 0; j < (all ? 40 : 20); j++) {
+			long long num;
+
+			ASSERT_EQ(0, wait_next(&self->ring, &cqe,
+					       WAIT_DEADLINE))
+				TH_LOG("after %d messages", i + j);
+			ASSERT_TRUE(cqe.flags & IORING_CQE_F_MORE);
+			num = take(&self->pool, &cqe, true);
+			ASSERT_LE(0, num);
+			ASSERT_GT(MESSAGES, num);
+			seen[num]++;
+		}
+		EXPECT_EQ(0, wait_completed(&self->ring));
+	}
+	for (i = 0; i < MESSAGES; i++) {
+		EXPECT_EQ(all ? 2 : 1, seen[i]);
+	}
+}
+
+/* Buffers that requests provide, not a ring. */
+TEST_F_TIMEOUT(multishot, legacy_buffers, IPC_TIMEOUT)
+{
+	char *mem = calloc(8, SIZE);
+	struct io_uring_sqe *sqe;
+	struct io_uring_cqe cqe;
+	bool seen[8] = {};
+	int i, id;
+
+	ASSERT_NE(NULL, mem);
+	self->pool = (struct pool) { .count = 8, .size = SIZE, .mem = mem };
+	sqe = wait_get_sqe(&self->ring);
+	io_uring_prep_provide_buffers(sqe, mem, SIZE, 8, GROUP, 0);
+	io_uring_sqe_set_data64(sqe, 5);
+	ASSERT_LE(0, wait_for(&self->ring, 5));
+	/* One at a time. */
+	for (i = 0; i < 4; i++) {
+		get_select(&self->ring, self->receiver.id, 0, IOIPC_RECV_WAIT,
+			   6);
+		ASSERT_TRUE(wait_nothing(&self->ring));
+		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id,
+						i));
+		ASSERT_EQ(IPC_NUM, wait_for_cqe(&self->ring, 6, &cqe));
+		id = cqe.flags >> IORING_CQE_BUFFER_SHIFT;
+		ASSERT_GT(8, id);
+		ASSERT_FALSE(seen[id]);
+		seen[id] = true;
+		ASSERT_EQ(i, take(&self->pool, &cqe, false));
+	}
+	/* And the other four in one go. */
+	get_multishot(&self->ring, self->receiver.id, 7);
+	ASSERT_TRUE(wait_nothing(&self->ring));
+	for (; i < 8; i++) {
+		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id,
+						i));
+		ASSERT_EQ(IPC_NUM, wait_for_cqe(&self->ring, 7, &cqe))
+			TH_LOG("message %d", i);
+		id = cqe.flags >> IORING_CQE_BUFFER_SHIFT;
+		ASSERT_GT(8, id);
+		ASSERT_FALSE(seen[id]);
+		seen[id] = true;
+		ASSERT_EQ(i, take(&self->pool, &cqe, false));
+	}
+	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id, 9));
+	ASSERT_EQ(-ENOBUFS, wait_for_cqe(&self->ring, 7, &cqe));
+	EXPECT_EQ(9, wait_recv(&self->ring, self->receiver.id));
+}
+
+/* Says MULTISHOT or WAIT, or both. */
+TEST_F_TIMEOUT(multishot, flags, IPC_TIMEOUT)
+{
+	struct io_uring_cqe cqe;
+	int i;
+
+	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	get_select(&self->ring, self->receiver.id, 0,
+		   IOIPC_RECV_MULTISHOT | IOIPC_RECV_WAIT, 7);
+	ASSERT_TRUE(wait_nothing(&self->ring));
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id,
+						i));
+		ASSERT_EQ(IPC_NUM, wait_for_cqe(&self->ring, 7, &cqe));
+		ASSERT_TRUE(cqe.flags & IORING_CQE_F_MORE);
+	}
+	/* What is wrong. */
+	wait_get_recv(&self->ring, self->receiver.id, (void *)8, 1)->rw_flags =
+		IOIPC_RECV_MULTISHOT;
+	EXPECT_EQ(-EINVAL, wait_for(&self->ring, 1));
+	get_multishot(&self->ring, self->receiver.id, 2)->addr = 8;
+	EXPECT_EQ(-EINVAL, wait_for(&self->ring, 2));
+	get_select(&self->ring, self->receiver.id, 0, 0, 3)->addr = 8;
+	EXPECT_EQ(-EINVAL, wait_for(&self->ring, 3));
+	get_multishot(&self->ring, self->receiver.id, 4)->opcode =
+		IOIPC_OP_SEND;
+	EXPECT_EQ(-EOPNOTSUPP, wait_for(&self->ring, 4));
+	get_select(&self->ring, self->receiver.id, 0, 4, 5);
+	EXPECT_EQ(-EINVAL, wait_for(&self->ring, 5));
+	get_multishot(&self->ring, self->receiver.id, 6)->file_index =
+		self->receiver.id;
+	EXPECT_EQ(-EINVAL, wait_for(&self->ring, 6));
+	get_multishot(&self->ring, 0, 8);
+	EXPECT_EQ(-ENOENT, wait_for(&self->ring, 8));
+}
+
+IPC_HARNESS_MAIN

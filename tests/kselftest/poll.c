@@ -1,0 +1,640 @@
+// SPDX-License-Identifier: GPL-2.0
+/* poll(2), select(2), epoll and IORING_OP_POLL_ADD on the file of a subscriber. */
+#include <poll.h>
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
+#include "waiting.h"
+
+#define ENTRIES	4
+/* Seconds until a poll(2) hangs. */
+#define POLL_DEADLINE	10
+
+FIXTURE(poll) {
+	struct io_uring ring;
+	struct io_uring other;
+	__u32 channel;
+	struct ipc_sub both;
+	struct ipc_sub sender;
+	/* On the other ring. */
+	struct ipc_sub receiver;
+	bool all;
+};
+
+FIXTURE_VARIANT(poll) {
+	__u32 flags;
+};
+
+FIXTURE_VARIANT_ADD(poll, unicast) {
+	.flags = 0,
+};
+
+FIXTURE_VARIANT_ADD(poll, multicast) {
+	.flags = IOIPC_F_MULTICAST,
+};
+
+FIXTURE_VARIANT_ADD(poll, broadcast) {
+	.flags = IOIPC_F_BROADCAST,
+};
+
+FIXTURE_SETUP(poll)
+{
+	self->all = variant->flags & IOIPC_F_BROADCAST;
+	ASSERT_EQ(0, io_uring_queue_init(64, &self->ring, 0));
+	ASSERT_EQ(0, io_uring_queue_init(64, &self->other, 0));
+	ASSERT_EQ(0, ipc_create(&self->ring, variant->flags, ENTRIES, 64,
+				&self->channel));
+	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_BOTH,
+				&self->both));
+	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_SEND,
+				&self->sender));
+	ASSERT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_RECV,
+				&self->receiver));
+}
+
+FIXTURE_TEARDOWN(poll)
+{
+	io_uring_queue_exit(&self->other);
+	io_uring_queue_exit(&self->ring);
+}
+
+#define ANY	(POLLIN | POLLOUT | POLLERR | POLLHUP)
+
+/* What there is now, or a negative errno. */
+static int now(int fd, short events)
+{
+	struct pollfd pollfd = { .fd = fd, .events = events };
+
+	return poll(&pollfd, 1, 0) < 0 ? -errno : pollfd.revents;
+}
+
+/* Receives in the name of both, in a broadcast. */
+static void take_all(struct io_uring *ring, __u32 id)
+{
+	while (wait_recv(ring, id) >= 0)
+		;
+}
+
+TEST_F_TIMEOUT(poll, what_there_is_now, IPC_TIMEOUT)
+{
+	int i;
+
+	EXPECT_EQ(POLLOUT, now(self->both.fd, ANY));
+	EXPECT_EQ(POLLOUT, now(self->sender.fd, ANY));
+	EXPECT_EQ(0, now(self->receiver.fd, ANY));
+	ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->sender.id, 0));
+	EXPECT_EQ(POLLIN | POLLOUT, now(self->both.fd, ANY));
+	EXPECT_EQ(POLLOUT, now(self->sender.fd, ANY));
+	EXPECT_EQ(POLLIN, now(self->receiver.fd, ANY));
+	for (i = 1; i < ENTRIES; i++) {
+		ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->sender.id, i));
+	}
+	EXPECT_EQ(POLLIN, now(self->both.fd, ANY));
+	EXPECT_EQ(0, now(self->sender.fd, ANY));
+	EXPECT_EQ(POLLIN, now(self->receiver.fd, ANY));
+	EXPECT_EQ(0, wait_recv(&self->ring, self->both.id));
+	if (self->all) {
+		EXPECT_EQ(0, now(self->sender.fd, ANY));
+		EXPECT_EQ(0, wait_recv(&self->other, self->receiver.id));
+	}
+	EXPECT_EQ(POLLIN | POLLOUT, now(self->both.fd, ANY));
+	EXPECT_EQ(POLLOUT, now(self->sender.fd, ANY));
+	/* Each has read its own in a broadcast, all in a queue. */
+	take_all(&self->ring, self->both.id);
+	EXPECT_EQ(POLLOUT, now(self->both.fd, ANY));
+	EXPECT_EQ(self->all ? POLLIN : 0, now(self->receiver.fd, ANY));
+	/* Only what was asked for. */
+	EXPECT_EQ(0, now(self->both.fd, POLLIN));
+	EXPECT_EQ(0, now(self->sender.fd, POLLIN));
+}
+
+/* The other names of the same. */
+TEST_F_TIMEOUT(poll, norm, IPC_TIMEOUT)
+{
+	EXPECT_EQ(POLLWRNORM, now(self->sender.fd, POLLWRNORM));
+	EXPECT_EQ(0, now(self->receiver.fd, POLLRDNORM));
+	ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->sender.id, 0));
+	EXPECT_EQ(POLLRDNORM, now(self->receiver.fd, POLLRDNORM));
+}
+
+TEST_F_TIMEOUT(poll, targeted_at_others, IPC_TIMEOUT)
+{
+	ASSERT_EQ(IPC_NUM, wait_send_to(&self->ring, self->sender.id, 1,
+					self->both.id));
+	EXPECT_EQ(0, now(self->receiver.fd, POLLIN));
+	EXPECT_EQ(POLLIN, now(self->both.fd, POLLIN));
+	ASSERT_EQ(IPC_NUM, wait_send_to(&self->ring, self->sender.id, 2,
+					self->receiver.id));
+	EXPECT_EQ(POLLIN, now(self->receiver.fd, POLLIN));
+	EXPECT_EQ(2, wait_recv(&self->other, self->receiver.id));
+	EXPECT_EQ(0, now(self->receiver.fd, POLLIN));
+	EXPECT_EQ(1, wait_recv(&self->ring, self->both.id));
+	EXPECT_EQ(0, now(self->both.fd, POLLIN));
+}
+
+/* What somebody does while somebody else is in poll(2). */
+enum {
+	SEND, SEND_TARGETED, RECEIVE, DESTROY
+};
+
+struct action {
+	int			what;
+	struct io_uring		*ring;
+	__u32			id;
+	__u32			target;
+	int			result;
+};
+
+static void *act_later(void *arg)
+{
+	struct action *action = arg;
+
+	ipc_nap(20000);
+	switch (action->what) {
+	case SEND:
+		action->result = ipc_send_num(action->ring, action->id, 1);
+		break;
+	case SEND_TARGETED:
+		action->result = ipc_send_num_to(action->ring, action->id, 1,
+						 action->target);
+		break;
+	case RECEIVE:
+		action->result = ipc_recv_num(action->ring, action->id) >= 0;
+		break;
+	case DESTROY:
+		action->result = io_uring_ipc_channel_destroy(action->ring,
+							      action->id);
+		break;
+	}
+	return NULL;
+}
+
+/*
+ * Waits in poll(2) for a wake-up; the look that it takes when the time is over
+ * does not count.  Returns the events or IPC_HUNG.
+ */
+static int wait_in_poll(int fd, short events)
+{
+	struct pollfd pollfd = { .fd = fd, .events = events };
+	double end = ipc_now() + POLL_DEADLINE;
+
+	if (poll(&pollfd, 1, POLL_DEADLINE * 1000) != 1 || ipc_now() >= end)
+		return IPC_HUNG;
+	return pollfd.revents;
+}
+
+/* Waits in poll(2) while a thread acts; returns the events or IPC_HUNG. */
+static int poll_while(struct action action, int fd, short events)
+{
+	pthread_t thread;
+	int ret;
+
+	if (pthread_create(&thread, NULL, act_later, &action))
+		return IPC_NOT_RUN;
+	ret = wait_in_poll(fd, events);
+	pthread_join(thread, NULL);
+	if (action.result < 0)
+		return IPC_NOT_RUN;
+	if (ret == IPC_HUNG)
+		printf("# poll for %#x hangs after action %d\n", events,
+		       action.what);
+	return ret;
+}
+
+TEST_F_TIMEOUT(poll, wakes_for_a_message, IPC_TIMEOUT)
+{
+	struct action action = { SEND, &self->ring, self->sender.id, 0, 0 };
+
+	EXPECT_EQ(POLLIN, poll_while(action, self->receiver.fd, POLLIN));
+	EXPECT_EQ(1, wait_recv(&self->other, self->receiver.id));
+	take_all(&self->ring, self->both.id);
+	EXPECT_EQ(POLLIN, poll_while(action, self->both.fd, POLLIN));
+	take_all(&self->ring, self->both.id);
+	take_all(&self->other, self->receiver.id);
+	action.what = SEND_TARGETED;
+	action.target = self->receiver.id;
+	EXPECT_EQ(POLLIN, poll_while(action, self->receiver.fd, POLLIN));
+}
+
+TEST_F_TIMEOUT(poll, wakes_for_room, IPC_TIMEOUT)
+{
+	struct action action = { RECEIVE, &self->other, self->receiver.id, 0,
+				 0 };
+	int i;
+
+	for (i = 0; i < ENTRIES; i++) {
+		ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->sender.id, i));
+	}
+	if (self->all)
+		take_all(&self->ring, self->both.id);
+	EXPECT_EQ(POLLOUT, poll_while(action, self->sender.fd, POLLOUT));
+	ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->sender.id, i));
+	if (self->all)
+		take_all(&self->ring, self->both.id);
+	EXPECT_EQ(POLLOUT, poll_while(action, self->both.fd, POLLOUT) &
+		  POLLOUT);
+}
+
+/* Whoever it is and whatever they want, the end is for all. */
+TEST_F_TIMEOUT(poll, wakes_for_the_end, IPC_TIMEOUT)
+{
+	struct {
+		const char	*name;
+		struct ipc_sub	sub;
+		short		events;
+	} cases[] = {
+		{ "receiver in",  self->receiver, POLLIN },
+		{ "both in",      self->both,     POLLIN },
+		{ "sender out",   self->sender,   POLLOUT },
+		{ "both out",     self->both,     POLLOUT },
+		{ "receiver none", self->receiver, 0 },
+		{ "sender none",  self->sender,   0 },
+		{ "both none",    self->both,     0 },
+		{ "receiver rdnorm", self->receiver, POLLRDNORM },
+		{ "sender in",    self->sender,   POLLIN },
+		{ "receiver out", self->receiver, POLLOUT },
+	};
+	struct action action = { DESTROY, &self->ring, self->channel, 0, 0 };
+	_Atomic int *woken = ipc_shared(sizeof(*woken) * ARRAY_SIZE(cases));
+	pid_t pid[ARRAY_SIZE(cases)];
+	size_t i;
+
+	ASSERT_NE(NULL, woken);
+	/* Nothing to send for those who want to. */
+	for (i = 0; i < ENTRIES; i++) {
+		ASSERT_EQ(IPC_NUM, wait_send_to(&self->ring, self->sender.id, i,
+						self->receiver.id));
+	}
+	EXPECT_EQ(0, now(self->sender.fd, POLLOUT));
+	/* The receiver of those is not asked about them. */
+	cases[0].sub = cases[1].sub;
+	cases[7].sub = cases[1].sub;
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		pid[i] = ipc_fork();
+		ASSERT_LE(0, pid[i]);
+		if (!pid[i]) {
+			woken[i] = -1;
+			woken[i] = wait_in_poll(cases[i].sub.fd,
+						cases[i].events);
+			_exit(0);
+		}
+	}
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		ASSERT_TRUE(ipc_poll(woken[i]));
+	}
+	act_later(&action);
+	ASSERT_EQ(0, action.result);
+	for (i = 0; i < ARRAY_SIZE(cases); i++) {
+		EXPECT_EQ(0, wait_child(pid[i]));
+		EXPECT_TRUE(woken[i] > 0 && woken[i] & POLLHUP)
+			TH_LOG("%s: %d", cases[i].name, woken[i]);
+	}
+}
+
+TEST_F_TIMEOUT(poll, hangup, IPC_TIMEOUT)
+{
+	/* Of a subscriber. */
+	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->other,
+						 self->receiver.id));
+	EXPECT_TRUE(now(self->receiver.fd, ANY) & POLLHUP);
+	EXPECT_FALSE(now(self->both.fd, ANY) & POLLHUP);
+	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring, self->sender.id));
+	EXPECT_TRUE(now(self->sender.fd, ANY) & POLLHUP);
+	EXPECT_TRUE(now(self->sender.fd, 0) & POLLHUP);
+	EXPECT_FALSE(now(self->both.fd, ANY) & POLLHUP);
+	/* Of the channel: what is left can be read. */
+	ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->both.id, 1));
+	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->ring, self->channel));
+	EXPECT_EQ(POLLIN | POLLHUP, now(self->both.fd, POLLIN));
+	EXPECT_EQ(1, wait_recv(&self->ring, self->both.id));
+	/* A receive would not wait. */
+	EXPECT_EQ(POLLIN | POLLHUP, now(self->both.fd, POLLIN));
+	EXPECT_TRUE(now(self->both.fd, POLLOUT) & POLLHUP);
+}
+
+TEST_F_TIMEOUT(poll, wakes_for_detach, IPC_TIMEOUT)
+{
+	static const short events[] = { POLLIN, POLLOUT, 0 };
+	_Atomic int *woken = ipc_shared(sizeof(*woken));
+	struct ipc_sub sub;
+	size_t i, fill;
+	pid_t pid;
+
+	for (i = 0; i < ARRAY_SIZE(events); i++) {
+		ASSERT_EQ(0, ipc_attach(&self->ring, self->channel,
+					IOIPC_SUB_BOTH, &sub));
+		/* Full, and nothing of that is for this one. */
+		for (fill = 0; fill < ENTRIES && !i; fill++) {
+			ASSERT_EQ(IPC_NUM, wait_send_to(&self->ring,
+							self->sender.id, 1,
+							self->receiver.id));
+		}
+		*woken = 0;
+		pid = ipc_fork();
+		ASSERT_LE(0, pid);
+		if (!pid) {
+			*woken = -1;
+			*woken = wait_in_poll(sub.fd, events[i]);
+			_exit(0);
+		}
+		ASSERT_TRUE(ipc_poll(*woken));
+		ipc_nap(20000);
+		EXPECT_EQ(-1, *woken);
+		ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring, sub.id));
+		EXPECT_EQ(0, wait_child(pid));
+		EXPECT_TRUE(*woken > 0 && *woken & POLLHUP)
+			TH_LOG("events %#x: %d", events[i], *woken);
+	}
+}
+
+TEST_F_TIMEOUT(poll, select, IPC_TIMEOUT)
+{
+	struct timeval none = {};
+	fd_set in, out;
+
+	FD_ZERO(&in);
+	FD_ZERO(&out);
+	FD_SET(self->both.fd, &in);
+	FD_SET(self->both.fd, &out);
+	EXPECT_EQ(1, select(self->both.fd + 1, &in, &out, NULL, &none));
+	EXPECT_FALSE(FD_ISSET(self->both.fd, &in));
+	EXPECT_TRUE(FD_ISSET(self->both.fd, &out));
+	ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->sender.id, 0));
+	FD_SET(self->both.fd, &in);
+	none = (struct timeval) {};
+	EXPECT_EQ(2, select(self->both.fd + 1, &in, &out, NULL, &none));
+}
+
+static int epoll_with(int fd, __u32 events)
+{
+	struct epoll_event event = { .events = events };
+	int epoll = epoll_create1(EPOLL_CLOEXEC);
+
+	if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event))
+		return -1;
+	return epoll;
+}
+
+/* The events, 0 for none. */
+static int epoll_now(int epoll)
+{
+	struct epoll_event event;
+
+	return epoll_wait(epoll, &event, 1, 0) == 1 ? (int)event.events : 0;
+}
+
+TEST_F_TIMEOUT(poll, epoll_level, IPC_TIMEOUT)
+{
+	int in, out, i;
+
+	in = epoll_with(self->receiver.fd, EPOLLIN);
+	out = epoll_with(self->sender.fd, EPOLLOUT);
+	ASSERT_LE(0, in);
+	ASSERT_LE(0, out);
+	EXPECT_EQ(0, epoll_now(in));
+	for (i = 0; i < ENTRIES; i++) {
+		EXPECT_EQ(EPOLLOUT, epoll_now(out));
+		ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->sender.id, i));
+	}
+	EXPECT_EQ(0, epoll_now(out));
+	if (self->all)
+		take_all(&self->ring, self->both.id);
+	for (i = 0; i < ENTRIES; i++) {
+		EXPECT_EQ(EPOLLIN, epoll_now(in));
+		EXPECT_EQ(EPOLLIN, epoll_now(in));
+		EXPECT_EQ(i, wait_recv(&self->other, self->receiver.id));
+		EXPECT_EQ(EPOLLOUT, epoll_now(out));
+	}
+	EXPECT_EQ(0, epoll_now(in));
+	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->ring, self->channel));
+	EXPECT_TRUE(epoll_now(in) & EPOLLHUP);
+	EXPECT_TRUE(epoll_now(out) & EPOLLHUP);
+}
+
+TEST_F_TIMEOUT(poll, epoll_edge, IPC_TIMEOUT)
+{
+	int in, out, none, i, round;
+
+	in = epoll_with(self->receiver.fd, EPOLLIN | EPOLLET);
+	out = epoll_with(self->sender.fd, EPOLLOUT | EPOLLET);
+	none = epoll_with(self->both.fd, EPOLLET);
+	ASSERT_LE(0, in);
+	ASSERT_LE(0, out);
+	ASSERT_LE(0, none);
+	EXPECT_EQ(EPOLLOUT, epoll_now(out));
+	for (round = 0; round < 3; round++) {
+		EXPECT_EQ(0, epoll_now(in));
+		EXPECT_EQ(0, epoll_now(out));
+		for (i = 0; i < ENTRIES; i++) {
+			ASSERT_EQ(IPC_NUM, wait_send(&self->ring,
+						     self->sender.id, i));
+			/* Once for each. */
+			EXPECT_EQ(EPOLLIN, epoll_now(in))
+				TH_LOG("message %d", i);
+			EXPECT_EQ(0, epoll_now(in));
+		}
+		/* Full. */
+		EXPECT_EQ(0, epoll_now(out));
+		if (self->all)
+			take_all(&self->ring, self->both.id);
+		EXPECT_EQ(ENTRIES, ipc_recv_nums(&self->other,
+						 self->receiver.id, 0,
+						 ENTRIES));
+		EXPECT_EQ(EPOLLOUT, epoll_now(out));
+		EXPECT_EQ(0, epoll_now(out));
+	}
+	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->ring, self->channel));
+	EXPECT_TRUE(epoll_now(in) & EPOLLHUP);
+	EXPECT_TRUE(epoll_now(out) & EPOLLHUP);
+	EXPECT_TRUE(epoll_now(none) & EPOLLHUP);
+}
+
+/* Somebody is in epoll_wait(2), and gets what another process sends. */
+TEST_F_TIMEOUT(poll, epoll_wakes, IPC_TIMEOUT)
+{
+	static const __u32 flags[] = { 0, EPOLLET, EPOLLONESHOT,
+				       EPOLLEXCLUSIVE };
+	struct epoll_event event;
+	size_t i;
+	pid_t pid;
+	int in;
+
+	for (i = 0; i < ARRAY_SIZE(flags); i++) {
+		in = epoll_with(self->receiver.fd, EPOLLIN | flags[i]);
+		ASSERT_LE(0, in);
+		pid = ipc_fork();
+		ASSERT_LE(0, pid);
+		if (!pid) {
+			struct io_uring ring;
+
+			ipc_nap(20000);
+			if (ipc_open(&ring))
+				_exit(KSFT_FAIL);
+			_exit(ipc_send_num(&ring, self->channel, i) != IPC_NUM);
+		}
+		EXPECT_EQ(1, epoll_wait(in, &event, 1, WAIT_DEADLINE * 1000))
+			TH_LOG("flags %#x: hangs", flags[i]);
+		EXPECT_EQ(EPOLLIN, event.events);
+		EXPECT_EQ(0, wait_child(pid));
+		EXPECT_EQ(i, wait_recv(&self->other, self->receiver.id));
+		take_all(&self->ring, self->both.id);
+		close(in);
+	}
+}
+
+static void get_poll(struct io_uring *ring, int fd, unsigned int mask,
+		     bool again, __u64 data)
+{
+	struct io_uring_sqe *sqe = wait_get_sqe(ring);
+
+	if (again)
+		io_uring_prep_poll_multishot(sqe, fd, mask);
+	else
+		io_uring_prep_poll_add(sqe, fd, mask);
+	io_uring_sqe_set_data64(sqe, data);
+}
+
+TEST_F_TIMEOUT(poll, poll_add, IPC_TIMEOUT)
+{
+	int i;
+
+	get_poll(&self->ring, self->sender.fd, POLLOUT, false, 7);
+	EXPECT_EQ(POLLOUT, wait_for(&self->ring, 7));
+	get_poll(&self->other, self->receiver.fd, POLLIN, false, 8);
+	EXPECT_TRUE(wait_nothing(&self->other));
+	ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->sender.id, 0));
+	EXPECT_EQ(POLLIN, wait_for(&self->other, 8));
+	for (i = 1; i < ENTRIES; i++) {
+		ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->sender.id, i));
+	}
+	get_poll(&self->ring, self->sender.fd, POLLOUT, false, 9);
+	EXPECT_TRUE(wait_nothing(&self->ring));
+	if (self->all)
+		take_all(&self->ring, self->both.id);
+	EXPECT_EQ(0, wait_recv(&self->other, self->receiver.id));
+	EXPECT_EQ(POLLOUT, wait_for(&self->ring, 9));
+	/* Both directions, two queues. */
+	take_all(&self->other, self->receiver.id);
+	take_all(&self->ring, self->both.id);
+	for (i = 0; i < ENTRIES; i++) {
+		ASSERT_EQ(IPC_NUM, wait_send_to(&self->ring, self->sender.id, i,
+						self->receiver.id));
+	}
+	for (i = 0; i < 2; i++) {
+		get_poll(&self->ring, self->both.fd, POLLIN | POLLOUT, false,
+			 10);
+		EXPECT_TRUE(wait_nothing(&self->ring));
+		EXPECT_EQ(0, wait_recv(&self->other, self->receiver.id));
+		EXPECT_EQ(POLLOUT, wait_for(&self->ring, 10));
+		ASSERT_EQ(IPC_NUM, wait_send_to(&self->ring, self->sender.id, 0,
+						self->receiver.id));
+		take_all(&self->other, self->receiver.id);
+		for (int j = 0; j < ENTRIES; j++) {
+			ASSERT_EQ(IPC_NUM, wait_send_to(&self->ring,
+							self->sender.id, 0,
+							self->receiver.id));
+		}
+	}
+	get_poll(&self->ring, self->both.fd, POLLIN, false, 11);
+	EXPECT_TRUE(wait_nothing(&self->ring));
+	take_all(&self->other, self->receiver.id);
+	EXPECT_TRUE(wait_nothing(&self->ring));
+	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->ring, self->channel));
+	EXPECT_TRUE(wait_for(&self->ring, 11) & POLLHUP);
+}
+
+TEST_F_TIMEOUT(poll, poll_add_multishot, IPC_TIMEOUT)
+{
+	struct io_uring_cqe cqe;
+	int i;
+
+	get_poll(&self->other, self->receiver.fd, POLLIN, true, 8);
+	EXPECT_TRUE(wait_nothing(&self->other));
+	for (i = 0; i < 20; i++) {
+		ASSERT_EQ(IPC_NUM, wait_send_to(&self->ring, self->sender.id, i,
+						self->receiver.id));
+		EXPECT_EQ(POLLIN, wait_for_cqe(&self->other, 8, &cqe));
+		EXPECT_TRUE(cqe.flags & IORING_CQE_F_MORE);
+		EXPECT_EQ(i, wait_recv(&self->other, self->receiver.id));
+	}
+	EXPECT_TRUE(wait_nothing(&self->other));
+	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->other,
+						 self->receiver.id));
+	EXPECT_TRUE(wait_for_cqe(&self->other, 8, &cqe) & POLLHUP);
+}
+
+/* Those who watch do not keep a request from being woken. */
+TEST_F_TIMEOUT(poll, watchers_take_nothing, IPC_TIMEOUT)
+{
+	int level, edge, i;
+	__u64 got = 0;
+
+	level = epoll_with(self->receiver.fd, EPOLLIN);
+	edge = epoll_with(self->both.fd, EPOLLIN | EPOLLET);
+	ASSERT_LE(0, level);
+	ASSERT_LE(0, edge);
+	get_poll(&self->ring, self->both.fd, POLLIN, true, 7);
+	ASSERT_TRUE(wait_nothing(&self->ring));
+	for (i = 0; i < 10; i++) {
+		/* The watchers were first, and are of the first subscriber. */
+		wait_get_recv(&self->other, self->receiver.id, &got, 8);
+		ASSERT_TRUE(wait_nothing(&self->other));
+		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->channel,
+						i));
+		ASSERT_EQ(IPC_NUM, wait_for(&self->other, 8));
+		EXPECT_EQ(i, got);
+		if (self->all)
+			take_all(&self->ring, self->both.id);
+	}
+	/* On the subscriber of the request itself. */
+	get_poll(&self->other, self->receiver.fd, POLLIN, true, 9);
+	for (i = 0; i < 10; i++) {
+		wait_get_recv(&self->other, self->receiver.id, &got, 8);
+		io_uring_submit(&self->other);
+		ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->sender.id, i));
+		ASSERT_EQ(IPC_NUM, wait_for(&self->other, 8));
+		EXPECT_EQ(i, got);
+		if (self->all)
+			take_all(&self->ring, self->both.id);
+	}
+}
+
+/* The file can go before what waits does. */
+TEST_F_TIMEOUT(poll, close_the_file, IPC_TIMEOUT)
+{
+	__u64 got = 0;
+
+	wait_get_recv(&self->other, self->receiver.id, &got, 7);
+	get_poll(&self->other, self->receiver.fd, POLLIN, false, 8);
+	ASSERT_TRUE(wait_nothing(&self->other));
+	ASSERT_EQ(0, close(self->receiver.fd));
+	ASSERT_TRUE(wait_nothing(&self->other));
+	ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->sender.id, 3));
+	EXPECT_EQ(IPC_NUM, wait_for(&self->other, 7));
+	EXPECT_EQ(3, got);
+	wait_get_recv(&self->other, self->receiver.id, &got, 9);
+	ASSERT_TRUE(wait_nothing(&self->other) ||
+		    wait_completed(&self->other) == 1);
+	ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->sender.id, 4));
+	EXPECT_EQ(IPC_NUM, wait_for(&self->other, 9));
+	EXPECT_EQ(4, got);
+}
+
+/* The subscriber, its ring and the channel can go before the file does. */
+TEST_F_TIMEOUT(poll, file_outlives_all, IPC_TIMEOUT)
+{
+	int epoll = epoll_with(self->receiver.fd, EPOLLIN);
+
+	ASSERT_LE(0, epoll);
+	io_uring_queue_exit(&self->other);
+	EXPECT_TRUE(ipc_poll(now(self->receiver.fd, POLLIN) & POLLHUP));
+	EXPECT_TRUE(ipc_poll(epoll_now(epoll) & EPOLLHUP));
+	io_uring_queue_exit(&self->ring);
+	EXPECT_TRUE(ipc_poll(now(self->sender.fd, POLLOUT) & POLLHUP));
+	EXPECT_EQ(0, close(self->receiver.fd));
+	EXPECT_EQ(0, epoll_now(epoll));
+	ASSERT_EQ(0, ipc_open(&self->ring));
+	ASSERT_EQ(0, ipc_open(&self->other));
+}
+
+IPC_HARNESS_MAIN
