@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Defects that only show when two requests meet: threads of different priority
+ * on one processor make them meet.
+ */
+#include "uffd.h"
+
+#define ENTRIES		8
+
+FIXTURE(races) {
+	struct io_uring ring;
+	struct io_uring other;
+};
+
+FIXTURE_SETUP(races)
+{
+	ASSERT_EQ(0, ipc_open(&self->ring));
+	ASSERT_EQ(0, ipc_open(&self->other));
+}
+
+FIXTURE_TEARDOWN(races)
+{
+	io_uring_queue_exit(&self->other);
+	io_uring_queue_exit(&self->ring);
+}
+
+/* Looks at head, in all threads: who has seen it here never sees it there. */
+struct head {
+	const struct io_uring_ipc_ring	*map;
+	struct ipc_sub			sub;
+	__u32				channel;
+	__u32				entries;
+	_Atomic __u32			seen;
+	_Atomic bool			stop;
+	_Atomic int			backwards;
+};
+
+static void head_look(struct head *head)
+{
+	__u32 seen = head->seen, now;
+
+	now = __atomic_load_n(&head->map->consumer.head, __ATOMIC_ACQUIRE);
+	if ((int)(now - seen) < 0)
+		head->backwards++;
+	while ((int)(now - seen) > 0 &&
+	       !atomic_compare_exchange_weak(&head->seen, &seen, now))
+		;
+}
+
+static void stay_on(int cpu)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+}
+
+/* What runs next on a processor interrupts what else runs there. */
+static int go_first(void)
+{
+	struct sched_param first = { .sched_priority = 1 };
+
+	stay_on(0);
+	return pthread_setschedparam(pthread_self(), SCHED_FIFO, &first);
+}
+
+/* Sends for as long as it is let, to a ring that is full most of the time. */
+static void *head_send(void *arg)
+{
+	struct head *head = arg;
+	struct io_uring ring;
+
+	if (ipc_open(&ring))
+		return "no ring";
+	stay_on(0);
+	while (!head->stop) {
+		ipc_send_num(&ring, head->channel, 1);
+		head_look(head);
+	}
+	io_uring_queue_exit(&ring);
+	return NULL;
+}
+
+/* Interrupts the other one while it moves head over much, and overtakes it. */
+static void *head_interrupt(void *arg)
+{
+	struct head *head = arg;
+	__u32 random = 1, i;
+	struct io_uring ring;
+	struct ipc_sub sub;
+
+	if (ipc_open(&ring) ||
+	    ipc_attach(&ring, head->channel, IOIPC_SUB_BOTH, &sub) ||
+	    go_first())
+		return "no ring, or no priority";
+	while (!head->stop) {
+		/* Until the ring is full. */
+		while (ipc_tail(head->map) - head->map->consumer.head <
+		       head->entries && !head->stop)
+			ipc_nap(500);
+		for (i = 0; i < head->entries / 2; i++)
+			ipc_recv_num(&ring, sub.id);
+		ipc_nap(1 + ipc_random(&random) % 60);
+		ipc_recv_num(&ring, sub.id);
+		ipc_send_num(&ring, sub.id, 2);
+		head_look(head);
+	}
+	io_uring_queue_exit(&ring);
+	return NULL;
+}
+
+static void run_head(struct __test_metadata *_metadata, struct io_uring *ring,
+		     __u32 entries, __u32 size, void *(*low)(void *),
+		     void *(*high)(void *))
+{
+	struct head head = { .entries = entries };
+	pthread_t thread[2];
+	struct ipc_sub sub;
+	void *error;
+	int i;
+
+	ASSERT_EQ(0, ipc_create(ring, IOIPC_F_BROADCAST, entries, size,
+				&head.channel));
+	ASSERT_EQ(0, ipc_attach(ring, head.channel, IOIPC_SUB_RECV, &sub));
+	head.map = ipc_map(&sub);
+	ASSERT_NE(NULL, head.map);
+	ASSERT_EQ(0, io_uring_ipc_channel_detach(ring, sub.id));
+	ASSERT_EQ(0, pthread_create(&thread[0], NULL, high, &head));
+	ASSERT_EQ(0, pthread_create(&thread[1], NULL, low, &head));
+	ipc_nap(1000000L * ipc_env("SECONDS", 5));
+	head.stop = true;
+	for (i = 0; i < 2; i++) {
+		pthread_join(thread[i], &error);
+		EXPECT_EQ(NULL, error) {
+			TH_LOG("%s", (char *)error);
+		}
+	}
+	TH_LOG("tail at %u, wrong %d", ipc_tail(head.map), head.backwards);
+	EXPECT_LT(0, ipc_tail(head.map));
+	EXPECT_EQ(0, head.backwards);
+}
+
+TEST_F_TIMEOUT(races, defect_15_head_moves_backwards, IPC_TIMEOUT)
+{
+	if (geteuid())
+		SKIP(return, "needs to be root");
+	run_head(_metadata, &self->ring, 1024, 64, head_send, head_interrupt);
+}
+
+/* Sends slowly, because the messages are large. */
+static void *slot_hold(void *arg)
+{
+	struct head *head = arg;
+	struct io_uring ring;
+	char *buf;
+
+	buf = calloc(1, 1 << 18);
+	if (!buf || ipc_open(&ring))
+		return "no ring";
+	stay_on(0);
+	while (!head->stop)
+		ipc_send(&ring, head->channel, buf, 1 << 18);
+	io_uring_queue_exit(&ring);
+	return NULL;
+}
+
+/*
+ * Interrupts it, and finds no slot that is not published but the one that was
+ * interrupted: it has not got into a slot that is in use again.
+ */
+static void *slot_interrupt(void *arg)
+{
+	struct head *head = arg;
+	struct io_uring ring;
+	__u32 tail, i, open;
+
+	if (ipc_open(&ring) || go_first())
+		return "no ring, or no priority";
+	while (!head->stop) {
+		tail = ipc_tail(head->map);
+		for (i = open = 0; i < head->entries; i++)
+			open += (int)(ipc_seq(head->map, tail - 1 - i) -
+				      (tail - i)) < 0;
+		head->backwards += open > 1;
+		for (i = 0; i < head->entries + 2; i++)
+			ipc_send_num(&ring, head->channel, 2);
+		ipc_nap(20);
+	}
+	io_uring_queue_exit(&ring);
+	return NULL;
+}
+
+TEST_F_TIMEOUT(races, head_stays_behind_senders, IPC_TIMEOUT)
+{
+	if (geteuid())
+		SKIP(return, "needs to be root");
+	run_head(_metadata, &self->ring, ENTRIES, 1 << 18, slot_hold,
+		 slot_interrupt);
+}
+
+/* Requests of one subscriber that run at once each get another message. */
+static void two_requests(struct __test_metadata *_metadata, __u32 flags)
+{
+	enum { ASYNC = 2, COUNT = 4, BIG = 1 << 18 };
+	double end = ipc_now() + ipc_env("SECONDS", 5);
+	long sent = 0, received = 0, got, twice = 0;
+	struct io_uring_cqe cqe;
+	struct io_uring ring;
+	char *buf[COUNT], *seen;
+	struct ipc_sub both;
+	__u32 channel;
+	int i, ret;
+
+	seen = calloc(1000000, 1);
+	ASSERT_EQ(0, io_uring_queue_init(COUNT, &ring, 0));
+	ASSERT_EQ(0, ipc_create(&ring, flags, COUNT, BIG, &channel));
+	ASSERT_EQ(0, ipc_attach(&ring, channel, IOIPC_SUB_BOTH, &both));
+	for (i = 0; i < COUNT; i++) {
+		buf[i] = calloc(1, BIG);
+		ASSERT_NE(NULL, buf[i]);
+		memset(buf[i], 1, BIG);
+	}
+	while (ipc_now() < end) {
+		for (; sent < received + COUNT; sent++) {
+			memcpy(buf[0], &sent, sizeof(sent));
+			ASSERT_EQ(BIG, ipc_send(&ring, both.id, buf[0], BIG));
+		}
+		/* Some by workers, and the others meanwhile. */
+		for (i = 0; i < COUNT; i++) {
+			struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
+
+			io_uring_prep_ipc_recv(sqe, both.id, buf[i], BIG, 0);
+			io_uring_sqe_set_data64(sqe, i);
+			if (i < ASYNC)
+				sqe->flags |= IOSQE_ASYNC;
+		}
+		for (i = 0; i < COUNT; i++) {
+			ret = ipc_run_cqe(&ring, &cqe);
+			if (ret == -EAGAIN)
+				continue;
+			ASSERT_EQ(BIG, ret);
+			memcpy(&got, buf[cqe.user_data], sizeof(got));
+			ASSERT_GT(sent, got);
+			twice += seen[got]++;
+			received++;
+		}
+		/* What they left when one was in the way of the other. */
+		while (ipc_recv(&ring, both.id, buf[0], BIG) == BIG) {
+			memcpy(&got, buf[0], sizeof(got));
+			twice += seen[got]++;
+			received++;
+		}
+	}
+	TH_LOG("%ld sent, %ld received, %ld twice", sent, received, twice);
+	EXPECT_EQ(sent, received);
+	EXPECT_EQ(0, twice);
+	io_uring_queue_exit(&ring);
+}
+
+TEST_F_TIMEOUT(races, defect_14_two_requests_unicast, IPC_TIMEOUT)
+{
+	two_requests(_metadata, 0);
+}
+
+TEST_F_TIMEOUT(races, defect_14_two_requests_broadcast, IPC_TIMEOUT)
+{
+	two_requests(_metadata, IOIPC_F_BROADCAST);
+}
+
+/* A receiver that always fails. */
+struct failing {
+	struct io_uring	*ring;
+	__u32		id;
+	_Atomic bool	stop;
+	_Atomic long	count;
+};
+
+static void *fail(void *arg)
+{
+	struct failing *failing = arg;
+
+	while (!failing->stop)
+		if (ipc_recv(failing->ring, failing->id, NULL, 8) == -EFAULT)
+			failing->count++;
+	return NULL;
+}
+
+TEST_F_TIMEOUT(races, nobody_overtakes_a_failing_receiver, IPC_TIMEOUT)
+{
+	struct failing failing = { .ring = &self->other };
+	struct ipc_sub both, sub;
+	pthread_t thread;
+	__u32 channel;
+	long wrong = 0;
+	double end;
+	int i = 0;
+
+	ASSERT_EQ(0, ipc_create(&self->ring, 0, ENTRIES, 64, &channel));
+	ASSERT_EQ(0, ipc_attach(&self->ring, channel, IOIPC_SUB_BOTH, &both));
+	ASSERT_EQ(0, ipc_attach(&self->other, channel, IOIPC_SUB_RECV, &sub));
+	failing.id = sub.id;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, fail, &failing));
+	end = ipc_now() + ipc_env("SECONDS", 5);
+	for (i = 0; ipc_now() < end; i += ENTRIES) {
+		int n = 0, last = i - 1;
+
+		ASSERT_EQ(ENTRIES, ipc_send_nums(&self->ring, both.id, i,
+						 i + ENTRIES));
+		while (n < ENTRIES) {
+			long long num = ipc_recv_num(&self->ring, both.id);
+
+			if (num == -EAGAIN) {
+				wrong++;
+				continue;
+			}
+			n++;
+			wrong += num != last + 1;
+			last = num;
+		}
+	}
+	failing.stop = true;
+	pthread_join(thread, NULL);
+	TH_LOG("%d messages, %ld failures, %ld overtaken", i, failing.count,
+	       wrong);
+	EXPECT_LT(0, failing.count);
+	EXPECT_EQ(0, wrong);
+}
+
+/* Nothing of a bad target ever gets into the ring. */
+TEST_F_TIMEOUT(races, defect_09_bad_target_takes_no_slot, IPC_TIMEOUT)
+{
+	const struct io_uring_ipc_ring *map;
+	struct ipc_sub both;
+	__u32 channel;
+
+	ASSERT_EQ(0, ipc_create(&self->ring, 0, ENTRIES, 64, &channel));
+	ASSERT_EQ(0, ipc_attach(&self->ring, channel, IOIPC_SUB_BOTH, &both));
+	map = ipc_map(&both);
+	ASSERT_NE(NULL, map);
+	EXPECT_EQ(-ENOENT, ipc_send_num_to(&self->ring, both.id, 2, UINT_MAX));
+	EXPECT_EQ(0, ipc_tail(map));
+	EXPECT_EQ(ENTRIES, ipc_send_nums(&self->ring, both.id, 0, ENTRIES));
+	EXPECT_EQ(ENTRIES, ipc_recv_nums(&self->ring, both.id, 0, ENTRIES));
+}
+
+IPC_HARNESS_MAIN
