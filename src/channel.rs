@@ -351,9 +351,16 @@ impl Channel {
                 NoRoom::Closed => EPIPE,
             })?;
         match message.payload {
-            Payload::User(buffer) => region
-                .copy_in(&slot, buffer)
-                .map_err(|NotPresent| Failure::NotPresent(message.len))?,
+            Payload::User(buffer) => {
+                if let Err(NotPresent) = region.copy_in(&slot, buffer) {
+                    drop(slot);
+                    // What comes after the slot can be received now, and be reclaimed.
+                    Region::full_barrier();
+                    self.wake_receivers(None, guard);
+                    self.wake_sender(guard);
+                    return Err(Failure::NotPresent(message.len));
+                }
+            }
             Payload::Copy(bytes) => region.copy_in_kernel(&slot, bytes),
         }
         region.describe(

@@ -9,6 +9,11 @@
  * nobody is killed, nothing is cancelled.  Then all that was sent has to arrive
  * without anybody's help, or somebody was not woken who should have been.
  *
+ * After that come some rounds for the channels that give a message to only one:
+ * all receivers wait, and then one message is sent while all but one receiver
+ * give up.  None of those tries again, so the one that is patient has to get the
+ * message unless another one has it.
+ *
  * What a receiver has in hand when it is killed or closes its ring is lost with
  * it.  How much that can be is counted.
  *
@@ -22,7 +27,10 @@
 #define SENDERS		4
 #define RECEIVERS	5
 #define PROCESSES	(SENDERS + RECEIVERS)
+/* Who sends: also the test itself, in the rounds. */
+#define SOURCES		(SENDERS + 1)
 #define MESSAGES	(1 << 18)
+#define ROUNDS		8
 #define BUFS		8
 #define GROUP		3
 
@@ -86,11 +94,17 @@ struct process {
 	_Atomic int	in_hand;
 	/* Of senders, the next one; of receivers, those from each sender. */
 	_Atomic __u32	next;
-	_Atomic __u32	last[SENDERS];
+	_Atomic __u32	last[SOURCES];
+	/* Of receivers, the round that they wait in. */
+	_Atomic __u32	round;
 };
 
 struct oracle {
 	_Atomic bool	quiet;
+	/* The rounds: who they are for, which one it is, and whether it began. */
+	_Atomic bool	rounds;
+	_Atomic __u32	round;
+	_Atomic __u32	go;
 	_Atomic bool	stop;
 	_Atomic bool	failed;
 	_Atomic long	received;
@@ -100,10 +114,14 @@ struct oracle {
 	/* Id of the receiver that is never killed and never detaches. */
 	_Atomic __u32	target;
 	struct process	process[PROCESSES];
-	_Atomic __u8	state[SENDERS][MESSAGES];
+	/* Messages of the test itself. */
+	_Atomic __u32	next;
+	_Atomic __u8	state[SOURCES][MESSAGES];
 };
 
 #define IS_ROCK(me)	((me) == 0 || (me) == SENDERS)
+/* Does not give up in a round. */
+#define IS_PATIENT(me)	((me) == SENDERS + 1)
 
 /* What one process has. */
 struct worker {
@@ -123,7 +141,8 @@ struct worker {
 	bool		is_open;
 	bool		is_attached;
 	/* Of a broadcast: from each sender, the next number, 0 for any. */
-	__u32		expect[SENDERS];
+	__u32		expect[SOURCES];
+	__u32		round;
 	struct io_uring_buf_ring *bufs;
 	struct message	mem[BUFS];
 };
@@ -373,7 +392,7 @@ static void check(struct worker *worker, const struct message *message, int res)
 	__u32 expect, num;
 	__u8 state;
 
-	if (res != sizeof(*message) || message->sender >= SENDERS ||
+	if (res != sizeof(*message) || message->sender >= SOURCES ||
 	    message->num >= MESSAGES ||
 	    message->check != (message->num * 2654435761U ^ message->sender))
 		FAIL(worker, "%d bytes that nobody has sent", res);
@@ -412,7 +431,8 @@ static void receive_some(struct worker *worker)
 	struct oracle *oracle = worker->oracle;
 	struct process *self = worker->self;
 	struct __kernel_timespec timeout;
-	bool quiet, wait, cancel, timed, multishot, select, ended = false;
+	bool quiet, wait, cancel, timed, multishot, select;
+	bool told = false, ended = false;
 	struct message message = {};
 	struct io_uring_sqe *sqe;
 	struct io_uring_cqe cqe;
@@ -463,7 +483,14 @@ static void receive_some(struct worker *worker)
 			else
 				get_cancel(worker);
 		}
-		if (!next_cqe(worker, &cqe, cancel ? 500 : 20000))
+		/* Everybody begins the rounds with nothing in hand. */
+		if (oracle->rounds && !told) {
+			told = true;
+			cancel = false;
+			get_cancel(worker);
+		}
+		if (!next_cqe(worker, &cqe, cancel ? 500 :
+			      oracle->quiet ? 1000 : 20000))
 			continue;
 		if (cqe.user_data != worker->data)
 			continue;
@@ -506,11 +533,101 @@ static void receive_some(struct worker *worker)
 		ipc_nap(ipc_random(&worker->random) % 500);
 }
 
+/* Waits for one message; who is not patient gives up, in some way. */
+static void one_round(struct worker *worker)
+{
+	struct oracle *oracle = worker->oracle;
+	struct process *self = worker->self;
+	bool patient = IS_PATIENT(worker->me), told = false;
+	struct message message = {};
+	struct __kernel_timespec timeout;
+	struct io_uring_sqe *sqe;
+	struct io_uring_cqe cqe = {};
+
+	/* In unicast, the first that has attached is the first to be woken. */
+	if (patient && worker->is_attached)
+		detach(worker);
+	set_up(worker);
+	sqe = wait_get_sqe(&worker->ring);
+	io_uring_prep_ipc_recv(sqe, worker->sub.id, &message, sizeof(message),
+			       IOIPC_RECV_WAIT);
+	io_uring_sqe_set_data64(sqe, ++worker->data);
+	if (!patient && chance(worker, 5)) {
+		sqe->flags |= IOSQE_IO_LINK;
+		get_timeout(worker, &timeout);
+		told = true;
+	} else if (chance(worker, 10)) {
+		sqe->flags |= IOSQE_ASYNC;
+	}
+	self->doing = RECEIVING_WAIT;
+	self->in_hand = 1;
+	io_uring_submit(&worker->ring);
+	self->round = worker->round;
+	while (oracle->go != worker->round && oracle->rounds)
+		if (next_cqe(worker, &cqe, 100) &&
+		    cqe.user_data == worker->data)
+			goto done;
+	if (!patient && !told) {
+		if (next_cqe(worker, &cqe, ipc_random(&worker->random) % 1500) &&
+		    cqe.user_data == worker->data)
+			goto done;
+		told = true;
+		switch (ipc_random(&worker->random) % 4) {
+		case 0:
+			oracle->lost++;
+			close_ring(worker);
+			self->in_hand = 0;
+			return;
+		case 1:
+			detach(worker);
+			break;
+		default:
+			get_cancel(worker);
+		}
+	}
+	do {
+		if (oracle->failed)
+			_exit(KSFT_FAIL);
+		if (!told && (oracle->round != worker->round ||
+			      !oracle->rounds)) {
+			told = true;
+			get_cancel(worker);
+		}
+	} while (!next_cqe(worker, &cqe, 1000) ||
+		 cqe.user_data != worker->data);
+done:
+	if (cqe.res >= 0)
+		check(worker, &message, cqe.res);
+	else if (!is_ended(cqe.res) && (cqe.res != -ENOENT ||
+					worker->is_attached))
+		FAIL(worker, "in a round: %s", strerror(-cqe.res));
+	self->in_hand = 0;
+}
+
+static void all_rounds(struct worker *worker)
+{
+	struct oracle *oracle = worker->oracle;
+
+	while (oracle->rounds) {
+		worker->self->doing = NOTHING;
+		if (oracle->failed)
+			_exit(KSFT_FAIL);
+		if (oracle->round == worker->round || IS_ROCK(worker->me)) {
+			ipc_nap(100);
+			continue;
+		}
+		worker->round = oracle->round;
+		one_round(worker);
+	}
+}
+
 static void receiver(struct worker *worker)
 {
 	for (;;) {
 		if (worker->oracle->failed)
 			_exit(KSFT_FAIL);
+		if (worker->oracle->rounds)
+			all_rounds(worker);
 		receive_some(worker);
 		/* Where it is in the order is forgotten, as it was away. */
 		if (IS_ROCK(worker->me) || worker->oracle->quiet)
@@ -531,11 +648,13 @@ static void start(struct __test_metadata *_metadata,
 	int i;
 
 	/* So that nothing is waited for that nobody is there to receive. */
-	for (i = 0; i < SENDERS; i++)
+	for (i = 0; i < SOURCES; i++)
 		process->last[i] = 0;
 	process->in_hand = 0;
 	process->doing = NOTHING;
 	ipc_random(&self->random);
+	/* Who is new does not join a round that has begun. */
+	worker.round = self->oracle->round;
 	pid = ipc_fork();
 	ASSERT_LE(0, pid);
 	if (!pid) {
@@ -657,6 +776,85 @@ FIXTURE_TEARDOWN(wait_stress)
 	io_uring_queue_exit(&self->ring);
 }
 
+/* Kills a process and begins it again. */
+static void replace(struct __test_metadata *_metadata,
+		    FIXTURE_DATA(wait_stress) *self, int me)
+{
+	struct process *process = &self->oracle->process[me];
+
+	ASSERT_EQ(0, kill(process->pid, SIGKILL));
+	ASSERT_EQ(128 + SIGKILL, ipc_wait(process->pid));
+	self->oracle->lost += process->in_hand;
+	start(_metadata, self, me);
+}
+
+/* Waits until all that has to happen has happened. */
+#define SETTLE(self, when, condition) do {				\
+	double __end = ipc_now() + stall;				\
+	long __last = (self)->oracle->received;				\
+									\
+	while (!(condition)) {						\
+		ipc_nap(200);						\
+		ASSERT_FALSE((self)->oracle->failed);			\
+		if ((self)->oracle->received != __last) {		\
+			__last = (self)->oracle->received;		\
+			__end = ipc_now() + stall;			\
+		}							\
+		if (ipc_now() > __end) {				\
+			explain(self, when);				\
+			ASSERT_TRUE(condition);				\
+		}							\
+	}								\
+} while (0)
+
+/* Whether all receivers wait in this round that are to. */
+static bool all_wait(FIXTURE_DATA(wait_stress) *self)
+{
+	int i;
+
+	for (i = SENDERS + 1; i < PROCESSES; i++)
+		if (self->oracle->process[i].round != self->oracle->round)
+			return false;
+	return true;
+}
+
+static long play_rounds(struct __test_metadata *_metadata,
+			FIXTURE_DATA(wait_stress) *self, __u32 *random,
+			long stall)
+{
+	struct oracle *oracle = self->oracle;
+	long kills = 0;
+	int i;
+
+	oracle->rounds = true;
+	for (i = 0; i < ROUNDS; i++) {
+		__u32 num = oracle->next++;
+		struct message message = {
+			.sender = SENDERS,
+			.num = num,
+			.check = num * 2654435761U ^ SENDERS,
+		};
+		/* Those that can be killed are the last. */
+		int victim = SENDERS + 2 + ipc_random(random) % (RECEIVERS - 2);
+
+		oracle->round++;
+		SETTLE(self, "at the start of a round", all_wait(self));
+		oracle->go = oracle->round;
+		ipc_nap(ipc_random(random) % 1500);
+		oracle->state[SENDERS][num] = SENT;
+		ASSERT_EQ(sizeof(message), ipc_send(&self->ring, self->channel,
+						    &message, sizeof(message)));
+		if (ipc_random(random) % 4 == 0) {
+			replace(_metadata, self, victim);
+			kills++;
+		}
+		SETTLE(self, "in a round, nobody has received the message",
+		       !in_ring(self->map));
+	}
+	oracle->rounds = false;
+	return kills;
+}
+
 /* Whether a process has ended that nobody has killed. */
 static bool any_ended(FIXTURE_DATA(wait_stress) *self)
 {
@@ -701,16 +899,9 @@ TEST_F_TIMEOUT(wait_stress, nothing_is_lost, 3 * IPC_TIMEOUT)
 			ASSERT_TRUE(false);
 		}
 		if (ipc_random(&random) % 2) {
-			struct process *process;
-
 			num = ipc_random(&random) % PROCESSES;
-			process = &oracle->process[num];
 			if (!IS_ROCK(num)) {
-				ASSERT_EQ(0, kill(process->pid, SIGKILL));
-				ASSERT_EQ(128 + SIGKILL,
-					  ipc_wait(process->pid));
-				oracle->lost += process->in_hand;
-				start(_metadata, self, num);
+				replace(_metadata, self, num);
 				kills++;
 			}
 		}
@@ -718,19 +909,10 @@ TEST_F_TIMEOUT(wait_stress, nothing_is_lost, 3 * IPC_TIMEOUT)
 			continue;
 		/* All that happens now, the kernel does. */
 		oracle->quiet = true;
+		SETTLE(self, "in the quiet", is_done(self));
+		if (!self->all)
+			kills += play_rounds(_metadata, self, &random, stall);
 		progress = ipc_now();
-		while (!is_done(self)) {
-			ipc_nap(1000);
-			ASSERT_FALSE(oracle->failed);
-			if (oracle->received != last) {
-				last = oracle->received;
-				progress = ipc_now();
-			}
-			if (ipc_now() > progress + stall) {
-				explain(self, "in the quiet");
-				ASSERT_TRUE(false);
-			}
-		}
 		quiets++;
 		next_quiet = ipc_now() + ipc_random(&random) % 300 / 1e3;
 		if (ipc_now() < end)
@@ -748,8 +930,11 @@ TEST_F_TIMEOUT(wait_stress, nothing_is_lost, 3 * IPC_TIMEOUT)
 	}
 	ASSERT_FALSE(oracle->failed);
 
-	for (num = 0; num < SENDERS; num++) {
-		for (i = 0; i < oracle->process[num].next; i++) {
+	for (num = 0; num < SOURCES; num++) {
+		__u32 next = num < SENDERS ? oracle->process[num].next :
+			     oracle->next;
+
+		for (i = 0; i < next; i++) {
 			__u8 state = oracle->state[num][i];
 
 			sent += !!(state & SENT);
