@@ -41,7 +41,7 @@ rust-analyzer: module
 
 .PHONY: install
 install: module
-	+$(kbuild) modules_install
+	+$(kbuild) INSTALL_MOD_PATH=$(DESTDIR) modules_install
 	install -D -m 644 include/uapi/linux/io_uring/ipc.h $(DESTDIR)$(PREFIX)/include/linux/io_uring/ipc.h
 	install -D -m 644 tools/harness/liburing_ipc.h $(DESTDIR)$(PREFIX)/include/liburing_ipc.h
 
