@@ -174,7 +174,7 @@ static void *come_and_go(void *arg)
 
 TEST_F_TIMEOUT(details, target_leaves_while_it_is_sent_to, IPC_TIMEOUT)
 {
-	double end = ipc_now() + ipc_env("SECONDS", 5);
+	double end = ipc_now() + ipc_env("RACE_SECONDS", 5);
 	struct target target = {};
 	struct ipc_sub both;
 	long sent = 0, bad = 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Defects that only show when two requests meet: threads of different priority
- * on one processor make them meet.
+ * on one processor make them meet.  RACE_SECONDS=N is how long each test tries.
  */
 #include "uffd.h"
 
@@ -128,7 +128,7 @@ static void run_head(struct __test_metadata *_metadata, struct io_uring *ring,
 	ASSERT_EQ(0, io_uring_ipc_channel_detach(ring, sub.id));
 	ASSERT_EQ(0, pthread_create(&thread[0], NULL, high, &head));
 	ASSERT_EQ(0, pthread_create(&thread[1], NULL, low, &head));
-	ipc_nap(1000000L * ipc_env("SECONDS", 5));
+	ipc_nap(1000000L * ipc_env("RACE_SECONDS", 5));
 	head.stop = true;
 	for (i = 0; i < 2; i++) {
 		pthread_join(thread[i], &error);
@@ -203,7 +203,7 @@ TEST_F_TIMEOUT(races, head_stays_behind_senders, IPC_TIMEOUT)
 static void two_requests(struct __test_metadata *_metadata, __u32 flags)
 {
 	enum { ASYNC = 2, COUNT = 4, BIG = 1 << 18 };
-	double end = ipc_now() + ipc_env("SECONDS", 5);
+	double end = ipc_now() + ipc_env("RACE_SECONDS", 5);
 	long sent = 0, received = 0, got, twice = 0;
 	struct io_uring_cqe cqe;
 	struct io_uring ring;
@@ -301,7 +301,7 @@ TEST_F_TIMEOUT(races, nobody_overtakes_a_failing_receiver, IPC_TIMEOUT)
 	ASSERT_EQ(0, ipc_attach(&self->other, channel, IOIPC_SUB_RECV, &sub));
 	failing.id = sub.id;
 	ASSERT_EQ(0, pthread_create(&thread, NULL, fail, &failing));
-	end = ipc_now() + ipc_env("SECONDS", 5);
+	end = ipc_now() + ipc_env("RACE_SECONDS", 5);
 	for (i = 0; ipc_now() < end; i += ENTRIES) {
 		int n = 0, last = i - 1;
 
