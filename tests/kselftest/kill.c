@@ -5,7 +5,7 @@
  * see a message that is half somebody's; and in the end all of the channel can
  * be used again.
  *
- * SECONDS=N is how long this takes, for all kinds of channels together.
+ * KILL_SECONDS=N is how long this takes, for all kinds of channels together.
  */
 #include "ipc_test.h"
 
@@ -177,7 +177,7 @@ static void victim(__u32 channel, __u32 role, __u32 random)
 TEST_F_TIMEOUT(kill, honest_pair_among_victims, 2 * IPC_TIMEOUT)
 {
 	bool all = variant->flags & IOIPC_F_BROADCAST;
-	double end = ipc_now() + ipc_env("SECONDS", 5) / 3.0;
+	double end = ipc_now() + ipc_env("KILL_SECONDS", 5) / 3.0;
 	pid_t sender, receiver, victims[VICTIMS] = {};
 	double progress = ipc_now();
 	struct shared *shared;
