@@ -29,8 +29,9 @@
 #define PROCESSES	(SENDERS + RECEIVERS)
 /* Who sends: also the test itself, in the rounds. */
 #define SOURCES		(SENDERS + 1)
-#define MESSAGES	(1 << 18)
+#define MESSAGES	(1 << 23)
 #define ROUNDS		8
+#define TRIES		8
 #define BUFS		8
 #define GROUP		3
 
@@ -86,6 +87,13 @@ static const char *const doing_names[] = {
 	"detaching", "closing",
 };
 
+/* How a message was sent. */
+#define HOW_WAIT	1
+#define HOW_TIMED	2
+#define HOW_CANCEL	4
+#define HOW_ASYNC	8
+#define HOW_UNATTACHED	16
+
 struct process {
 	/* 0 if it is not there. */
 	_Atomic pid_t	pid;
@@ -95,6 +103,11 @@ struct process {
 	/* Of senders, the next one; of receivers, those from each sender. */
 	_Atomic __u32	next;
 	_Atomic __u32	last[SOURCES];
+	/* Of senders, the results of the last tries, and how it was done. */
+	_Atomic __u32	tries;
+	_Atomic int	result[TRIES];
+	_Atomic __u32	try_num[TRIES];
+	_Atomic int	how[TRIES];
 	/* Of receivers, the round that they wait in. */
 	_Atomic __u32	round;
 };
@@ -138,13 +151,24 @@ struct worker {
 	__u64		data;
 	struct io_uring	ring;
 	struct ipc_sub	sub;
+	const struct io_uring_ipc_ring *map;
+	/* Of the SQE and the CQE of the last receive. */
+	__u32		flags;
+	__u32		cqe_flags;
 	bool		is_open;
 	bool		is_attached;
 	/* Of a broadcast: from each sender, the next number, 0 for any. */
 	__u32		expect[SOURCES];
 	__u32		round;
 	struct io_uring_buf_ring *bufs;
-	struct message	mem[BUFS];
+	/*
+	 * Buffers: a ring that was closed may use its own for a while, so they
+	 * are not used again soon.
+	 */
+	struct message	*mem;
+	struct message	mems[64][BUFS];
+	struct message	messages[256];
+	__u32		opened;
 };
 
 /* Says what is wrong, and makes everybody stop. */
@@ -156,9 +180,49 @@ struct worker {
 	_exit(KSFT_FAIL);						\
 } while (0)
 
+/* What the sender of a message that is wrong has last done. */
+static void tell(struct worker *worker, __u32 sender)
+{
+	struct process *process = &worker->oracle->process[sender];
+	__u32 i;
+
+	printf("#   received by %s, sqe flags %#x, ring %#x, cqe flags %#x\n",
+	       doing_names[worker->self->doing], worker->flags,
+	       worker->ring.flags, worker->cqe_flags);
+	for (i = 0; i < ENTRIES; i++) {
+		__u32 pos = ipc_tail(worker->map) - ENTRIES + i;
+		const struct io_uring_ipc_msg_desc *desc =
+			ipc_desc(worker->map, pos);
+		const struct message *message =
+			(const void *)((const char *)worker->map + desc->offset);
+
+		printf("#   position %u: seq %u state %u id %u len %u sender %u target %u, message %u of %u%s\n",
+		       pos, desc->seq, desc->state, desc->msg_id, desc->len,
+		       desc->sender, desc->target, message->num,
+		       message->sender,
+		       pos == worker->map->consumer.head ? " <- head" : "");
+	}
+	for (i = 0; sender < SENDERS && i < TRIES && i < process->tries; i++) {
+		__u32 try = (process->tries - 1 - i) % TRIES;
+
+		printf("#   sender %u, message %u: %d, how %#x\n", sender,
+		       process->try_num[try], process->result[try],
+		       process->how[try]);
+	}
+}
+
 static bool chance(struct worker *worker, __u32 of)
 {
 	return ipc_random(&worker->random) % of == 0;
+}
+
+static struct message *new_message(struct worker *worker)
+{
+	struct message *message;
+
+	message = &worker->messages[worker->data % ARRAY_SIZE(worker->messages)];
+	memset(message, 0, sizeof(*message));
+	return message;
 }
 
 static void open_ring(struct worker *worker)
@@ -184,6 +248,7 @@ static void open_ring(struct worker *worker)
 					       &ret);
 	if (!worker->bufs)
 		FAIL(worker, "no buffers: %s", strerror(-ret));
+	worker->mem = worker->mems[worker->opened++ % ARRAY_SIZE(worker->mems)];
 	for (i = 0; i < BUFS; i++)
 		io_uring_buf_ring_add(worker->bufs, &worker->mem[i],
 				      sizeof(worker->mem[i]), i,
@@ -282,27 +347,26 @@ static void send_one(struct worker *worker)
 	struct process *self = worker->self;
 	_Atomic __u8 *state = &oracle->state[worker->me][self->next];
 	struct __kernel_timespec timeout;
-	struct message message = {
-		.sender = worker->me,
-		.num = self->next,
-	};
+	struct message *message = new_message(worker);
 	struct io_uring_cqe cqe;
 	struct io_uring_sqe *sqe;
 	bool wait, cancel, timed;
-	__u32 id;
+	__u32 id, flags;
 
-	if (message.num >= MESSAGES - 1) {
+	message->sender = worker->me;
+	message->num = self->next;
+	if (message->num >= MESSAGES - 1) {
 		/* More than anybody counts. */
 		ipc_nap(1000);
 		return;
 	}
 	if (chance(worker, 8) && oracle->target)
-		message.target = oracle->target;
-	message.check = message.num * 2654435761U ^ message.sender;
+		message->target = oracle->target;
+	message->check = message->num * 2654435761U ^ message->sender;
 	/* Until it is known. */
-	*state = UNSURE | (message.target ? TARGETED : 0);
+	*state = UNSURE | (message->target ? TARGETED : 0);
 	/* Whoever takes over begins with the next. */
-	self->next = message.num + 1;
+	self->next = message->num + 1;
 	for (;;) {
 		set_up(worker);
 		wait = !chance(worker, 4);
@@ -310,8 +374,8 @@ static void send_one(struct worker *worker)
 		cancel = wait && !timed && chance(worker, 6);
 		id = chance(worker, 3) ? worker->channel : worker->sub.id;
 		sqe = wait_get_sqe(&worker->ring);
-		io_uring_prep_ipc_send(sqe, id, &message, sizeof(message),
-				       message.target,
+		io_uring_prep_ipc_send(sqe, id, message, sizeof(*message),
+				       message->target,
 				       wait ? IOIPC_SEND_WAIT : 0);
 		io_uring_sqe_set_data64(sqe, ++worker->data);
 		if (chance(worker, 6))
@@ -320,6 +384,7 @@ static void send_one(struct worker *worker)
 			sqe->flags |= IOSQE_IO_LINK;
 			get_timeout(worker, &timeout);
 		}
+		flags = sqe->flags;
 		self->doing = wait ? SENDING_WAIT : SENDING;
 		if (cancel) {
 			if (next_cqe(worker, &cqe,
@@ -341,7 +406,15 @@ done:
 			while (!next_cqe(worker, &cqe, 100000))
 				if (oracle->failed)
 					_exit(KSFT_FAIL);
-		if (cqe.res == sizeof(message)) {
+		self->result[self->tries % TRIES] = cqe.res;
+		self->try_num[self->tries % TRIES] = message->num;
+		self->how[self->tries % TRIES] = wait * HOW_WAIT |
+			timed * HOW_TIMED | cancel * HOW_CANCEL |
+			!!(flags & IOSQE_ASYNC) * HOW_ASYNC |
+			(id == worker->channel) * HOW_UNATTACHED |
+			(worker->ring.flags & 0xff) << 8;
+		self->tries++;
+		if (cqe.res == sizeof(*message)) {
 			/* A receiver may have counted it already. */
 			*state ^= SENT | UNSURE;
 			self->doing = NOTHING;
@@ -349,10 +422,10 @@ done:
 		}
 		if (oracle->stop && (cqe.res == -EPIPE || cqe.res == -ENOENT))
 			_exit(0);
-		if (cqe.res == -ENOENT && message.target)
+		if (cqe.res == -ENOENT && message->target)
 			FAIL(worker, "the target is not there");
 		if (cqe.res != -ENOBUFS && !is_ended(cqe.res))
-			FAIL(worker, "sending %u: %s", message.num,
+			FAIL(worker, "sending %u: %s", message->num,
 			     strerror(-cqe.res));
 		if (oracle->failed)
 			_exit(KSFT_FAIL);
@@ -409,6 +482,8 @@ static void check(struct worker *worker, const struct message *message, int res)
 	expect = worker->expect[message->sender];
 	/* Of unsure ones, the sender itself has given up the order. */
 	if (message->num < expect && !(state & UNSURE))
+		tell(worker, message->sender);
+	if (message->num < expect && !(state & UNSURE))
 		FAIL(worker, "message %u of %u after %u", message->num,
 		     message->sender, expect - 1);
 	if (message->num >= expect) {
@@ -433,7 +508,7 @@ static void receive_some(struct worker *worker)
 	struct __kernel_timespec timeout;
 	bool quiet, wait, cancel, timed, multishot, select;
 	bool told = false, ended = false;
-	struct message message = {};
+	struct message *message = new_message(worker);
 	struct io_uring_sqe *sqe;
 	struct io_uring_cqe cqe;
 	double end;
@@ -447,8 +522,8 @@ static void receive_some(struct worker *worker)
 	timed = wait && !quiet && !multishot && chance(worker, 8);
 	cancel = wait && !quiet && !timed && (multishot || chance(worker, 6));
 	sqe = wait_get_sqe(&worker->ring);
-	io_uring_prep_ipc_recv(sqe, worker->sub.id, select ? NULL : &message,
-			       select ? 0 : sizeof(message),
+	io_uring_prep_ipc_recv(sqe, worker->sub.id, select ? NULL : message,
+			       select ? 0 : sizeof(*message),
 			       multishot ? IOIPC_RECV_MULTISHOT :
 			       wait ? IOIPC_RECV_WAIT : 0);
 	io_uring_sqe_set_data64(sqe, ++worker->data);
@@ -462,6 +537,7 @@ static void receive_some(struct worker *worker)
 		sqe->flags |= IOSQE_IO_LINK;
 		get_timeout(worker, &timeout);
 	}
+	worker->flags = sqe->flags;
 	self->in_hand = multishot ? BUFS : 1;
 	self->doing = multishot ? RECEIVING_MULTISHOT :
 		      wait ? RECEIVING_WAIT : RECEIVING;
@@ -495,8 +571,9 @@ static void receive_some(struct worker *worker)
 		if (cqe.user_data != worker->data)
 			continue;
 		ended = !(cqe.flags & IORING_CQE_F_MORE);
+		worker->cqe_flags = cqe.flags;
 		if (cqe.res >= 0) {
-			struct message *got = &message;
+			struct message *got = message;
 			int id = cqe.flags >> IORING_CQE_BUFFER_SHIFT;
 
 			if (select) {
@@ -519,6 +596,9 @@ static void receive_some(struct worker *worker)
 			     strerror(-cqe.res));
 		}
 		if (cqe.flags & IORING_CQE_F_BUFFER) {
+			memset(&worker->mem[cqe.flags >>
+					    IORING_CQE_BUFFER_SHIFT], 0xee,
+			       sizeof(worker->mem[0]));
 			io_uring_buf_ring_add(worker->bufs,
 				&worker->mem[cqe.flags >>
 					     IORING_CQE_BUFFER_SHIFT],
@@ -539,7 +619,7 @@ static void one_round(struct worker *worker)
 	struct oracle *oracle = worker->oracle;
 	struct process *self = worker->self;
 	bool patient = IS_PATIENT(worker->me), told = false;
-	struct message message = {};
+	struct message *message = new_message(worker);
 	struct __kernel_timespec timeout;
 	struct io_uring_sqe *sqe;
 	struct io_uring_cqe cqe = {};
@@ -549,7 +629,7 @@ static void one_round(struct worker *worker)
 		detach(worker);
 	set_up(worker);
 	sqe = wait_get_sqe(&worker->ring);
-	io_uring_prep_ipc_recv(sqe, worker->sub.id, &message, sizeof(message),
+	io_uring_prep_ipc_recv(sqe, worker->sub.id, message, sizeof(*message),
 			       IOIPC_RECV_WAIT);
 	io_uring_sqe_set_data64(sqe, ++worker->data);
 	if (!patient && chance(worker, 5)) {
@@ -597,7 +677,9 @@ static void one_round(struct worker *worker)
 		 cqe.user_data != worker->data);
 done:
 	if (cqe.res >= 0)
-		check(worker, &message, cqe.res);
+		check(worker, message, cqe.res);
+	else if (cqe.res == -EPIPE && oracle->stop)
+		_exit(0);
 	else if (!is_ended(cqe.res) && (cqe.res != -ENOENT ||
 					worker->is_attached))
 		FAIL(worker, "in a round: %s", strerror(-cqe.res));
@@ -664,6 +746,7 @@ static void start(struct __test_metadata *_metadata,
 		worker.all = self->all;
 		worker.channel = self->channel;
 		worker.random = self->random;
+		worker.map = self->map;
 		if (me < SENDERS)
 			sender(&worker);
 		else
