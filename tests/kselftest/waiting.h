@@ -140,6 +140,8 @@ static inline size_t wait_completed(struct io_uring *ring)
 	size_t i, count;
 
 	io_uring_submit(ring);
+	/* A thread of the kernel says with this that it has issued them all. */
+	ipc_poll(!io_uring_sq_ready(ring));
 	io_uring_get_events(ring);
 	count = io_uring_cq_ready(ring);
 	for (i = 0; i < wait_stashed; i++)
