@@ -2,7 +2,7 @@
 
 //! The kernel's atomics, for the ring.
 
-use kernel::sync::atomic::{Acquire, Atomic, Relaxed, Release};
+use kernel::sync::atomic::{Acquire, Atomic, Full, Relaxed, Release};
 
 use crate::ring;
 
@@ -37,6 +37,11 @@ macro_rules! impl_ring_atomic {
             #[inline(always)]
             fn swap_if_release(&self, old: $type, new: $type) -> Result<(), $type> {
                 self.cmpxchg(old, new, Release).map(|_| ())
+            }
+
+            #[inline(always)]
+            fn swap_full(&self, new: $type) {
+                self.xchg(new, Full);
             }
         }
     };

@@ -8,24 +8,34 @@
 
 use kernel::{
     prelude::*,
+    processor::cpu_relax,
     sync::{
         aref::ARef,
-        atomic::{Atomic, Full, Relaxed},
+        atomic::{Atomic, Relaxed},
         rcu,
     },
 };
 
 use crate::{
+    buffer::Buffer,
     cred::{IpcNamespace, Permissions},
+    cursor_page::CursorPage,
     rcu::RcuObject,
     rcu_xarray::RcuXArray,
     region::{Account, Description, Region},
-    ring::{Claim, Memory, NoMessage, NoRoom, Ring},
+    ring::{Claim, Memory, NoMessage, NoRoom, Reservation, Reservations, Ring},
+    senders::{Senders, Translation},
     subscriber::Subscriber,
-    uapi,
-    user_buffer::{NotPresent, UserBuffer},
+    uapi::{self, MessageInfo},
+    user_buffer::NotPresent,
     wait::{WaitQueue, HANGUP, READABLE, WRITABLE},
 };
+
+/// How often a sender that finds the oldest message of an overwriting channel in use looks again.
+const MAX_OVERWRITES: u32 = 1000;
+
+/// Where a message begins in the buffer of a receive that takes several: at multiples of this.
+const BUNDLE_ALIGN: u32 = 8;
 
 /// Who gets a message.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -53,6 +63,7 @@ impl Mode {
 pub(crate) struct Parameters {
     mode: Mode,
     private: bool,
+    overwrite: bool,
     entries: u32,
     max_msg_size: u32,
     permissions: Permissions,
@@ -65,7 +76,10 @@ impl Parameters {
     ///
     /// `EINVAL`.
     pub(crate) fn new(create: &crate::bindings::io_uring_ipc_channel_create) -> Result<Self> {
-        let known = uapi::IOIPC_F_BROADCAST | uapi::IOIPC_F_MULTICAST | uapi::IOIPC_F_PRIVATE;
+        let known = uapi::IOIPC_F_BROADCAST
+            | uapi::IOIPC_F_MULTICAST
+            | uapi::IOIPC_F_PRIVATE
+            | uapi::IOIPC_F_OVERWRITE;
         if create.reserved != [0; 3] || create.flags & !known != 0 {
             return Err(EINVAL);
         }
@@ -78,8 +92,13 @@ impl Parameters {
             (true, false) => Mode::Broadcast,
             (true, true) => return Err(EINVAL),
         };
+        let overwrite = create.flags & uapi::IOIPC_F_OVERWRITE != 0;
+        if overwrite && mode != Mode::Broadcast {
+            return Err(EINVAL);
+        }
         Ok(Self {
             mode,
+            overwrite,
             private: create.flags & uapi::IOIPC_F_PRIVATE != 0,
             entries: create.ring_entries,
             max_msg_size: create.max_msg_size,
@@ -92,21 +111,79 @@ impl Parameters {
 /// The bytes of a message that is to be sent.
 #[derive(Clone, Copy)]
 pub(crate) enum Payload<'a> {
-    /// In user memory.
-    User(UserBuffer),
-    /// A copy that was made because the user memory would not hold still.
+    /// In the buffer of the request.
+    Buffer(Buffer<'a>),
+    /// A copy that was made because the buffer would not hold still.
     Copy(&'a [u8]),
 }
 
-/// A message that is to be sent.
-pub(crate) struct Message<'a> {
-    pub(crate) payload: Payload<'a>,
-    pub(crate) len: u32,
+impl Payload<'_> {
+    #[inline]
+    fn len(&self) -> u32 {
+        match self {
+            Self::Buffer(buffer) => buffer.len(),
+            // CAST: It was copied from such a buffer.
+            Self::Copy(bytes) => bytes.len() as u32,
+        }
+    }
+
+    #[inline]
+    fn is_readable(&self) -> Result<(), NotPresent> {
+        match self {
+            Self::Buffer(buffer) => buffer.is_readable(),
+            Self::Copy(_) => Ok(()),
+        }
+    }
+}
+
+/// Messages that are to be sent.
+pub(crate) struct Outgoing<'a> {
+    /// One for each message, at least one.
+    pub(crate) payloads: &'a [Payload<'a>],
     pub(crate) sender_data: u64,
     /// Id of the sending subscriber, or 0.
     pub(crate) sender: u32,
     /// Id of the only receiver, or 0.
     pub(crate) target: u32,
+}
+
+/// How messages are to be received.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// With a [`MessageInfo`] before each.
+    pub(crate) info: bool,
+    /// As many as fit.
+    pub(crate) bundle: bool,
+    /// The whole length is to be told, also of what did not fit.
+    pub(crate) whole_len: bool,
+}
+
+impl Wanted {
+    /// Just the next message.
+    pub(crate) const MESSAGE: Self = Self {
+        info: false,
+        bundle: false,
+        whole_len: false,
+    };
+
+    /// What comes before each message, in bytes.
+    #[inline]
+    pub(crate) fn prefix(&self) -> u32 {
+        if self.info {
+            size_of::<MessageInfo>() as u32
+        } else {
+            0
+        }
+    }
+}
+
+/// What was received.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Received {
+    /// How many messages.
+    pub(crate) count: u32,
+    /// The result of the request: how many bytes of the buffer are used, or would have been.
+    pub(crate) len: u32,
 }
 
 /// Why nothing was sent or received.
@@ -119,10 +196,32 @@ pub(crate) enum Failure {
     Busy,
 }
 
+impl From<NoMessage> for Failure {
+    fn from(reason: NoMessage) -> Self {
+        match reason {
+            NoMessage::Empty => EAGAIN.into(),
+            NoMessage::Closed => EPIPE.into(),
+            NoMessage::Busy => Self::Busy,
+            NoMessage::Detached => ENOENT.into(),
+        }
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Error(error)
     }
+}
+
+/// Whom a wake-up has reached.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Woken {
+    /// There is nobody.
+    Nobody,
+    /// Those who only watch.
+    Watchers,
+    /// A request that waits.
+    Request,
 }
 
 /// A channel.
@@ -134,20 +233,21 @@ pub(crate) struct Channel {
     permissions: Permissions,
     mode: Mode,
     private: bool,
+    overwrite: bool,
     ring: Ring<Region>,
+    senders: Senders,
     /// How many subscribers there are.
     attached: Atomic<u32>,
     /// Messages that were sent to a target that detached before it received them.
     dropped: Atomic<u64>,
     /// Not 0 if receivers may be waiting.
     receivers_wait: Atomic<u32>,
-    /// Not 0 if senders may be waiting.
-    senders_wait: Atomic<u32>,
     /// Id of the receiver that was woken last.
     last_woken: Atomic<u32>,
     /// Requests that wait for room, and who else wants to know.
     #[pin]
     room: WaitQueue,
+    /// Receivers are marked.
     #[pin]
     subscribers: RcuXArray<Subscriber>,
 }
@@ -166,7 +266,13 @@ impl Channel {
         parameters: Parameters,
         account: &Account,
     ) -> Result<ARef<RcuObject<Self>>> {
-        let region = Region::new(parameters.entries, parameters.max_msg_size, account)?;
+        let region = Region::new(
+            parameters.entries,
+            parameters.max_msg_size,
+            parameters.mode == Mode::Broadcast,
+            account,
+        )?;
+        let senders = Senders::new(parameters.entries)?;
         RcuObject::new(try_pin_init!(Self {
             id,
             key: parameters.key,
@@ -174,11 +280,12 @@ impl Channel {
             permissions: parameters.permissions,
             mode: parameters.mode,
             private: parameters.private,
+            overwrite: parameters.overwrite,
             ring: Ring::new(region, 0),
+            senders,
             attached: Atomic::new(0),
             dropped: Atomic::new(0),
             receivers_wait: Atomic::new(0),
-            senders_wait: Atomic::new(0),
             last_woken: Atomic::new(0),
             room <- WaitQueue::new(),
             subscribers <- RcuXArray::new(),
@@ -255,11 +362,25 @@ impl Channel {
         // As recent as can be: until it has joined, it holds the slots from there on.
         subscriber.cursor.store(self.ring.new_cursor(), Relaxed);
         self.subscribers
-            .insert(subscriber.id(), subscriber.clone())
+            .insert(
+                subscriber.id(),
+                subscriber.clone(),
+                subscriber.can_receive(),
+            )
             .inspect_err(|_| {
                 self.attached.fetch_sub(1, Relaxed);
             })?;
-        self.ring.broadcast_join(&subscriber.cursor);
+        if subscriber.wants_history() {
+            // Where senders overwrite, they need none.
+            let room = if self.overwrite {
+                0
+            } else {
+                self.ring.reclaim_step()
+            };
+            self.ring.broadcast_join_at_oldest(&subscriber.cursor, room);
+        } else {
+            self.ring.broadcast_join(&subscriber.cursor);
+        }
         Ok(())
     }
 
@@ -305,14 +426,31 @@ impl Channel {
         self.dropped.add(u64::from(count), Relaxed);
     }
 
+    /// The page in which a receiver of a broadcast says how far it has read. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn cursor_page<'a>(&self, subscriber: &'a Subscriber) -> Result<&'a CursorPage> {
+        subscriber.make_cursor_page(self.ring.cursor_position(&subscriber.cursor))
+    }
+
+    /// Takes over how far a receiver of a broadcast says that it has read.
+    #[inline]
+    fn accept_position(&self, subscriber: &Subscriber) {
+        if let Some(page) = subscriber.cursor_page() {
+            self.ring
+                .broadcast_accept(&subscriber.cursor, page.position());
+        }
+    }
+
     /// Moves the head of the ring if possible.
     fn reclaim(&self, guard: &rcu::Guard) {
         if self.mode == Mode::Broadcast {
             self.ring.reclaim_broadcast(|each| {
-                self.subscribers.for_each(guard, |subscriber| {
-                    if subscriber.can_receive() {
-                        each(&subscriber.cursor, subscriber.id());
-                    }
+                self.subscribers.for_each_marked(guard, |receiver| {
+                    self.accept_position(receiver);
+                    each(&receiver.cursor, receiver.id());
                 });
             });
         } else {
@@ -320,69 +458,142 @@ impl Channel {
         }
     }
 
-    /// Sends a message. Does not sleep.
-    ///
-    /// # Errors
-    ///
-    /// `EMSGSIZE`, `ENOENT` for a bad target, `ENOBUFS`, `EPIPE`; or [`Failure::NotPresent`].
-    /// Nothing is published then.
-    #[inline]
-    pub(crate) fn send(&self, message: &Message<'_>, guard: &rcu::Guard) -> Result<(), Failure> {
-        let region = self.region();
-        if message.len > region.max_msg_size() {
-            return Err(EMSGSIZE.into());
-        }
-        let target = match message.target {
-            0 => None,
-            id => Some(self.find_target(id, guard)?),
-        };
-        if let Payload::User(buffer) = message.payload {
-            // So that a slot is not given up for nothing.
-            buffer
-                .is_readable()
-                .map_err(|NotPresent| Failure::NotPresent(message.len))?;
-        }
-
-        let slot = self
-            .ring
-            .reserve(|_| self.reclaim(guard))
-            .map_err(|reason| match reason {
-                NoRoom::Full => ENOBUFS,
-                NoRoom::Closed => EPIPE,
-            })?;
-        match message.payload {
-            Payload::User(buffer) => {
-                if let Err(NotPresent) = region.copy_in(&slot, buffer) {
-                    drop(slot);
-                    // What comes after the slot can be received now, and be reclaimed.
-                    Region::full_barrier();
-                    self.wake_receivers(None, guard);
-                    self.wake_sender(guard);
-                    return Err(Failure::NotPresent(message.len));
+    /// Takes the `count` oldest messages away from all who have not received them.
+    fn overwrite_oldest(&self, count: u32, guard: &rcu::Guard) {
+        let head = self.ring.head_position();
+        let is_old = |position: u32| position.wrapping_sub(head) < count;
+        self.subscribers.for_each_marked(guard, |receiver| {
+            let claim = match self.next(receiver) {
+                Ok(position) if is_old(position) => self.claim(receiver, position),
+                _ => None,
+            };
+            let Some(mut claim) = claim else {
+                return;
+            };
+            loop {
+                receiver.count_lost();
+                if !claim.step(receiver.id()) {
+                    claim.consume();
+                    break;
+                }
+                if !is_old(claim.position()) {
+                    // This one stays.
+                    drop(claim);
+                    break;
                 }
             }
+            // One of its requests may have found the claim, and waits.
+            Region::full_barrier();
+            self.pass_on_message(Some(receiver), guard);
+        });
+    }
+
+    /// Reserves slots for senders: `count` if there is room for as many, at least one.
+    #[inline(always)]
+    fn reserve(&self, count: u32, guard: &rcu::Guard) -> Result<Reservations<'_, Region>> {
+        let mut attempts = 0;
+        loop {
+            match self.ring.reserve_up_to(count, |_| self.reclaim(guard)) {
+                Ok(slots) => return Ok(slots),
+                Err(NoRoom::Closed) => return Err(EPIPE),
+                Err(NoRoom::Full) if self.overwrite && attempts < MAX_OVERWRITES => {
+                    attempts += 1;
+                    cpu_relax();
+                    self.overwrite_oldest(count.min(self.ring.reclaim_step()), guard);
+                }
+                Err(NoRoom::Full) => return Err(ENOBUFS),
+            }
+        }
+    }
+
+    /// Puts one message into its slot.
+    #[inline(always)]
+    fn fill(
+        &self,
+        slot: Reservation<'_, Region>,
+        payload: &Payload<'_>,
+        outgoing: &Outgoing<'_>,
+    ) -> Result<(), NotPresent> {
+        let region = self.region();
+        match payload {
+            Payload::Buffer(buffer) => region.copy_in(&slot, *buffer)?,
             Payload::Copy(bytes) => region.copy_in_kernel(&slot, bytes),
         }
         region.describe(
             &slot,
             &Description {
-                len: message.len,
-                sender_data: message.sender_data,
-                sender: message.sender,
+                len: payload.len(),
+                sender_data: outgoing.sender_data,
+                sender: outgoing.sender,
             },
         );
-        slot.set_target(message.target);
+        self.senders.stamp(&slot);
+        slot.set_target(outgoing.target);
         slot.publish();
+        Ok(())
+    }
+
+    /// Sends messages, and returns how many: at least one, fewer than there are if there is no more
+    /// room, or if the next one cannot be sent. Does not sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EMSGSIZE`, `ENOENT` for a bad target, `ENOBUFS`, `EPIPE`; or [`Failure::NotPresent`].
+    /// Nothing is published then. They are about the first message.
+    #[inline(always)]
+    pub(crate) fn send(&self, outgoing: &Outgoing<'_>, guard: &rcu::Guard) -> Result<u32, Failure> {
+        let max_len = self.region().max_msg_size();
+        let target = match outgoing.target {
+            0 => None,
+            id => Some(self.find_target(id, guard)?),
+        };
+        // So that no slot is given up for nothing.
+        let (mut ready, mut failure) = (0, Failure::Error(EINVAL));
+        for payload in outgoing.payloads {
+            if payload.len() > max_len {
+                failure = EMSGSIZE.into();
+                break;
+            }
+            if payload.is_readable().is_err() {
+                failure = Failure::NotPresent(payload.len());
+                break;
+            }
+            ready += 1;
+        }
+        if ready == 0 {
+            return Err(failure);
+        }
+
+        let (mut sent, mut given_up) = (0, false);
+        let slots = self.reserve(ready, guard)?;
+        for (slot, payload) in slots.zip(outgoing.payloads) {
+            if self.fill(slot, payload, outgoing).is_err() {
+                // This slot and those after it are.
+                given_up = true;
+                failure = Failure::NotPresent(payload.len());
+                break;
+            }
+            sent += 1;
+        }
 
         // Pairs with `poll` (D).
         Region::full_barrier();
         if let Some(target) = target {
             self.drop_targeted_if_detached(target);
         }
-        self.wake_receivers(target, guard);
+        if sent > 0 {
+            self.wake_receivers(target, sent, guard);
+        }
+        if given_up {
+            // What others have sent after it can be received now, and be reclaimed.
+            self.wake_receivers(None, 1, guard);
+        }
         // One receive can make room for many, and wakes one sender.
         self.wake_sender(guard);
-        Ok(())
+        if sent == 0 {
+            return Err(failure);
+        }
+        Ok(sent)
     }
 
     fn find_target<'a>(&self, id: u32, guard: &'a rcu::Guard) -> Result<&'a Subscriber> {
@@ -395,6 +606,7 @@ impl Channel {
 
     fn next(&self, subscriber: &Subscriber) -> Result<u32, NoMessage> {
         if self.mode == Mode::Broadcast {
+            self.accept_position(subscriber);
             self.ring
                 .broadcast_next(&subscriber.cursor, subscriber.id())
         } else {
@@ -410,7 +622,74 @@ impl Channel {
         }
     }
 
-    /// Receives a message into `buffer`, and returns how many bytes that were. Does not sleep.
+    /// Is done with a message that `subscriber` has claimed, and claims the next one if it is there
+    /// and not longer than `max_len`.
+    fn following<'a>(
+        &'a self,
+        mut claim: Claim<'a, Region>,
+        subscriber: &'a Subscriber,
+        max_len: u32,
+    ) -> Option<Claim<'a, Region>> {
+        if self.mode == Mode::Broadcast {
+            if !claim.step(subscriber.id()) {
+                claim.consume();
+                return None;
+            }
+        } else {
+            let position = claim.position();
+            claim.consume();
+            let position = self.ring.queue_following(position, subscriber.id()).ok()?;
+            // Not to put it back for nothing.
+            if self.region().message_len(position) > max_len {
+                return None;
+            }
+            return self.ring.queue_claim(position);
+        }
+        (self.region().message_len(claim.index()) <= max_len).then_some(claim)
+    }
+
+    /// Copies a message, and what is told about it, to the end of what was received.
+    #[inline(always)]
+    fn copy_out(
+        &self,
+        subscriber: &Subscriber,
+        claim: &Claim<'_, Region>,
+        buffer: Buffer<'_>,
+        received: &mut Received,
+        sender: &mut Translation,
+        wanted: Wanted,
+    ) -> Result<(), NotPresent> {
+        let region = self.region();
+        let start = received.len.next_multiple_of(BUNDLE_ALIGN);
+        let payload_start = start + wanted.prefix();
+        let len = region.message_len(claim.index());
+        let stored = len.min(buffer.len().saturating_sub(payload_start));
+        let lost = subscriber.unreported_lost();
+        if wanted.info {
+            let mut info = MessageInfo {
+                lost,
+                ..MessageInfo::default()
+            };
+            region.read_description(claim, &mut info);
+            self.senders.describe(claim, sender, &mut info);
+            if self.ring.target_of(claim.position()) != 0 {
+                info.flags |= uapi::IOIPC_INFO_TARGETED;
+            }
+            if stored < len {
+                info.flags |= uapi::IOIPC_INFO_TRUNCATED;
+            }
+            // SAFETY: `info` has as many bytes and no padding.
+            unsafe { buffer.copy_from(start, (&raw const info).cast(), wanted.prefix()) }?;
+        }
+        region.copy_out(claim, buffer, payload_start, stored)?;
+        subscriber.report_lost(lost);
+        received.count += 1;
+        received.len = payload_start + if wanted.whole_len { len } else { stored };
+        Ok(())
+    }
+
+    /// Receives messages into `buffer`, which has room for [`Wanted::prefix`], after those that are
+    /// there already if it is a bundle. Does not sleep.
     ///
     /// The subscriber must be protected by an RCU read-side critical section that began before it
     /// was looked up.
@@ -418,52 +697,106 @@ impl Channel {
     /// # Errors
     ///
     /// `EAGAIN`, `EPIPE`; or [`Failure::NotPresent`], [`Failure::Busy`]. The message stays then.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn receive(
         &self,
         subscriber: &Subscriber,
-        buffer: UserBuffer,
+        buffer: Buffer<'_>,
+        wanted: Wanted,
+        received: &mut Received,
         guard: &rcu::Guard,
-    ) -> Result<u32, Failure> {
+    ) -> Result<(), Failure> {
         let region = self.region();
+        // How much of the buffer it takes to receive a message that is so long.
+        let needed = |received: &Received, len| {
+            received.len.next_multiple_of(BUNDLE_ALIGN) + wanted.prefix() + len
+        };
+        let (position, mut claim) = loop {
+            let position = self.next(subscriber)?;
+            let len = needed(received, region.message_len(position));
+            if received.count > 0 && len > buffer.len() {
+                return Ok(());
+            }
+            if self.mode != Mode::Broadcast {
+                // So that a claim is not undone for nothing: meanwhile others may claim later
+                // messages, and get this one after them.
+                buffer
+                    .is_writable(len)
+                    .map_err(|NotPresent| Failure::NotPresent(len))?;
+            }
+            if let Some(claim) = self.claim(subscriber, position) {
+                break (position, claim);
+            }
+        };
+
+        let (before, mut failure) = (received.count, None);
+        let mut sender = Translation::default();
         loop {
-            let position = self.next(subscriber).map_err(|reason| match reason {
-                NoMessage::Empty => EAGAIN.into(),
-                NoMessage::Closed => EPIPE.into(),
-                NoMessage::Busy => Failure::Busy,
-                NoMessage::Detached => ENOENT.into(),
-            })?;
-            // So that a claim is not undone for nothing: meanwhile others may claim later messages,
-            // and get this one after them.
-            let wanted = buffer.up_to(region.message_len(position));
-            wanted
-                .is_writable()
-                .map_err(|NotPresent| Failure::NotPresent(wanted.len()))?;
-            let Some(claim) = self.claim(subscriber, position) else {
-                continue;
+            if self
+                .copy_out(subscriber, &claim, buffer, received, &mut sender, wanted)
+                .is_err()
+            {
+                let len = needed(received, region.message_len(claim.index()));
+                failure = Some(Failure::NotPresent(len));
+                // It is back in the ring, possibly after `detach` has looked.
+                drop(claim);
+                self.drop_targeted_if_detached(subscriber);
+                break;
+            }
+            if !wanted.bundle {
+                claim.consume();
+                break;
+            }
+            let Some(room) = buffer.len().checked_sub(needed(received, 0)) else {
+                claim.consume();
+                break;
             };
-            match region.copy_out(&claim, buffer) {
-                Ok(len) => {
-                    claim.consume();
-                    // Pairs with `poll` (D).
-                    Region::full_barrier();
-                    // In a broadcast, only who was farthest behind makes room. Whoever waits for
-                    // room has brought `head` up to date.
-                    if self.mode != Mode::Broadcast || self.ring.head_position() == position {
-                        self.wake_sender(guard);
-                    }
-                    self.pass_on_message(Some(subscriber), guard);
-                    return Ok(len);
-                }
-                Err(NotPresent) => {
-                    let len = region.message_len(claim.index());
-                    // It is back in the ring, possibly after `detach` has looked.
-                    drop(claim);
-                    self.drop_targeted_if_detached(subscriber);
-                    return Err(Failure::NotPresent(len));
-                }
+            match self.following(claim, subscriber, room) {
+                Some(next) => claim = next,
+                None => break,
             }
         }
+        if received.count == before {
+            return failure.map_or(Ok(()), Err);
+        }
+        if self.mode != Mode::Broadcast {
+            self.ring.queue_reclaim();
+        }
+
+        // Pairs with `poll` (D).
+        Region::full_barrier();
+        // In a broadcast, only who was farthest behind makes room. Whoever waits for room has
+        // brought `head` up to date.
+        if self.mode != Mode::Broadcast || self.ring.head_position() == position {
+            self.wake_sender(guard);
+        }
+        self.pass_on_message(Some(subscriber), guard);
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// How many messages `subscriber` can read in place, in a broadcast. Does not sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if this is no broadcast; otherwise as [`Self::receive`].
+    pub(crate) fn count_mapped(
+        &self,
+        subscriber: &Subscriber,
+        guard: &rcu::Guard,
+    ) -> Result<u32, Failure> {
+        if self.mode != Mode::Broadcast {
+            return Err(EINVAL.into());
+        }
+        self.accept_position(subscriber);
+        // It may have made room. Pairs with `poll` (D).
+        Region::full_barrier();
+        self.wake_sender(guard);
+        let count = self
+            .ring
+            .broadcast_count(&subscriber.cursor, subscriber.id())?;
+        // The messages are still there for another request.
+        self.pass_on_message(Some(subscriber), guard);
+        Ok(count)
     }
 
     /// Tells what `subscriber` can do, of what is `wanted`. Calls `enter` with the queues where it
@@ -490,18 +823,18 @@ impl Channel {
             enter(&self.room);
         }
         if wants_message {
-            // Full: after the queue, before the look at the ring (D).
-            self.receivers_wait.xchg(1, Full);
+            // After the queue, before the look at the ring (D).
+            Ring::<Region>::mark_waiting(&self.receivers_wait);
             match self.next(subscriber) {
                 Ok(_) | Err(NoMessage::Closed) => events |= READABLE,
                 Err(NoMessage::Empty | NoMessage::Busy | NoMessage::Detached) => (),
             }
         }
         if wants_room {
-            // Full: after the queue, before the look at the ring (D).
-            self.senders_wait.xchg(1, Full);
+            // After the queue, before the look at the ring (D).
+            Ring::<Region>::mark_waiting(self.region().senders_wait());
             self.reclaim(&rcu::read_lock());
-            if !self.ring.is_full() {
+            if self.overwrite || !self.ring.is_full() {
                 events |= WRITABLE;
             }
         }
@@ -513,88 +846,88 @@ impl Channel {
         events
     }
 
-    /// Wakes who waits for a message that was just published for `target`, or for anybody.
+    /// Wakes who waits for messages that were just published for `target`, or for anybody: up to
+    /// `count` receivers.
     ///
     /// Follows a full barrier (D).
     #[inline]
-    fn wake_receivers(&self, target: Option<&Subscriber>, guard: &rcu::Guard) {
-        if self.receivers_wait.load(Relaxed) == 0 {
-            return;
-        }
-        if let Some(target) = target {
-            target.readable.wake_one(READABLE);
-        } else if !self.wake_any_receiver(guard) {
-            self.receivers_wait.store(0, Relaxed);
-            // Pairs with `poll` (D).
-            Region::full_barrier();
-            if self.wake_any_receiver(guard) {
-                self.receivers_wait.store(1, Relaxed);
+    fn wake_receivers(&self, target: Option<&Subscriber>, count: u32, guard: &rcu::Guard) {
+        Ring::<Region>::wake_marked(&self.receivers_wait, || match target {
+            Some(target) => {
+                target.readable.wake_one(READABLE);
+                true
             }
-        }
+            None => self.wake_any_receivers(count, guard),
+        });
     }
 
-    /// Wakes one receiver, in a broadcast all. Returns whether any was waiting.
-    fn wake_any_receiver(&self, guard: &rcu::Guard) -> bool {
+    /// Wakes receivers for `count` messages, in a broadcast all. Returns whether any was waiting.
+    fn wake_any_receivers(&self, count: u32, guard: &rcu::Guard) -> bool {
         match self.mode {
             Mode::Broadcast => {
                 let mut waiting = false;
-                self.subscribers.for_each(guard, |subscriber| {
-                    if subscriber.can_receive() && subscriber.readable.is_active() {
+                self.subscribers.for_each_marked(guard, |receiver| {
+                    if receiver.readable.is_active() {
                         waiting = true;
-                        subscriber.readable.wake_one(READABLE);
+                        receiver.readable.wake_one(READABLE);
                     }
                 });
                 waiting
             }
-            // The one that attached first.
-            Mode::Unicast => self.wake_receiver_from(0, guard),
+            // The one that attached first. It passes on what it does not take.
+            Mode::Unicast => self.wake_receiver_from(0, guard) != Woken::Nobody,
             // In turn.
             Mode::Multicast => {
-                let next = self.last_woken.load(Relaxed).wrapping_add(1);
-                self.wake_receiver_from(next, guard) || self.wake_receiver_from(0, guard)
+                let mut waiting = false;
+                for _ in 0..count {
+                    let next = self.last_woken.load(Relaxed).wrapping_add(1);
+                    let mut woken = self.wake_receiver_from(next, guard);
+                    if woken != Woken::Request {
+                        woken = woken.max(self.wake_receiver_from(0, guard));
+                    }
+                    waiting |= woken != Woken::Nobody;
+                    if woken != Woken::Request {
+                        break;
+                    }
+                }
+                waiting
             }
         }
     }
 
-    /// Wakes the first receiver that waits and has at least this id. Returns whether any was
-    /// waiting.
+    /// Wakes the first receiver that waits and has at least this id.
     ///
     /// Those who only watch may be many for one message, but a request takes it for sure.
-    fn wake_receiver_from(&self, id: u32, guard: &rcu::Guard) -> bool {
-        let mut waiting = false;
-        self.subscribers.find_from(id, guard, |subscriber| {
-            if !subscriber.can_receive() || !subscriber.readable.is_active() {
+    fn wake_receiver_from(&self, id: u32, guard: &rcu::Guard) -> Woken {
+        let mut woken = Woken::Nobody;
+        self.subscribers.find_marked(id, guard, |receiver| {
+            if !receiver.readable.is_active() {
                 return false;
             }
-            waiting = true;
-            let woken = subscriber.readable.wake_one(READABLE);
-            if woken {
-                self.last_woken.store(subscriber.id(), Relaxed);
+            if !receiver.readable.wake_one(READABLE) {
+                woken = Woken::Watchers;
+                return false;
             }
-            woken
+            self.last_woken.store(receiver.id(), Relaxed);
+            woken = Woken::Request;
+            true
         });
-        waiting
+        woken
     }
 
     /// Wakes a sender if there is room. Follows a full barrier (D).
     #[inline]
     fn wake_sender(&self, guard: &rcu::Guard) {
-        if self.senders_wait.load(Relaxed) == 0 {
-            return;
-        }
-        if !self.room.is_active() {
-            self.senders_wait.store(0, Relaxed);
-            // Pairs with `poll` (D).
-            Region::full_barrier();
+        Ring::<Region>::wake_marked(self.region().senders_wait(), || {
             if !self.room.is_active() {
-                return;
+                return false;
             }
-            self.senders_wait.store(1, Relaxed);
-        }
-        self.reclaim(guard);
-        if !self.ring.is_full() {
-            self.room.wake_one(WRITABLE);
-        }
+            self.reclaim(guard);
+            if !self.ring.is_full() {
+                self.room.wake_one(WRITABLE);
+            }
+            true
+        });
     }
 
     /// Wakes a receiver if there is still a message: for `subscriber`, or for anybody.
@@ -613,7 +946,7 @@ impl Channel {
             }
         }
         if self.mode != Mode::Broadcast && self.ring.queue_next(0).is_ok() {
-            self.wake_any_receiver(guard);
+            self.wake_any_receivers(1, guard);
         }
     }
 

@@ -11,7 +11,7 @@ use kernel::{
 };
 
 use crate::{
-    channel::{Channel, Parameters},
+    channel::{Channel, Mode, Parameters},
     cred::IpcNamespace,
     file,
     instance::Instance,
@@ -83,11 +83,20 @@ fn find(instance: &Instance, id: u32, key: u64) -> Result<ARef<RcuObject<Channel
 
 fn attach(instance: &Instance, argument: &UserArgument) -> Result {
     let mut attach = argument.read_attach()?;
-    if attach.reserved != [0; 3] || attach.flags == 0 || attach.flags & !uapi::IOIPC_SUB_BOTH != 0 {
+    let known = uapi::IOIPC_SUB_BOTH | uapi::IOIPC_SUB_HISTORY;
+    if attach.reserved != [0; 3]
+        || attach.flags & uapi::IOIPC_SUB_BOTH == 0
+        || attach.flags & !known != 0
+    {
         return Err(EINVAL);
     }
     let channel = find(instance, attach.channel_id, attach.key)?;
     channel.permissions().check(attach.flags)?;
+    if attach.flags & uapi::IOIPC_SUB_HISTORY != 0
+        && (attach.flags & uapi::IOIPC_SUB_RECV == 0 || channel.mode() != Mode::Broadcast)
+    {
+        return Err(EINVAL);
+    }
 
     let fd = FileDescriptorReservation::get_unused_fd_flags(O_CLOEXEC)?;
     let id = instance.registry().reserve_id()?;

@@ -11,7 +11,7 @@ use kernel::{
     error::from_err_ptr,
     ffi::{c_int, c_void},
     fs::{file::flags::O_CLOEXEC, file::flags::O_RDWR, File},
-    mm::virt::VmaNew,
+    mm::virt::{flags::SHARED, VmaNew},
     module::this_module,
     page::PAGE_SIZE,
     prelude::*,
@@ -19,7 +19,10 @@ use kernel::{
     sync::aref::ARef,
 };
 
-use crate::{bindings, rcu::RcuObject, subscriber::Subscriber, LocalModule};
+use crate::{
+    bindings, channel::Mode, rcu::RcuObject, region::CURSOR_OFFSET, subscriber::Subscriber,
+    LocalModule,
+};
 
 struct Operations(bindings::file_operations);
 
@@ -144,7 +147,14 @@ unsafe extern "C" fn mmap(file: *mut bindings::file, area: *mut bindings::vm_are
 
 fn map(subscriber: &Subscriber, area: &VmaNew, page_offset: usize) -> Result {
     let size = subscriber.mappable_size() as usize;
-    if size == 0 || area.writable() || subscriber.channel().is_detached(subscriber) {
+    if size == 0 || subscriber.channel().is_detached(subscriber) {
+        return Err(EACCES);
+    }
+    // CAST: The kernel is 64-bit.
+    if page_offset == CURSOR_OFFSET as usize / PAGE_SIZE {
+        return map_cursor(subscriber, area);
+    }
+    if area.writable() {
         return Err(EACCES);
     }
     if page_offset != 0 || area.end() - area.start() > size.next_multiple_of(PAGE_SIZE) {
@@ -154,4 +164,21 @@ fn map(subscriber: &Subscriber, area: &VmaNew, page_offset: usize) -> Result {
     area.set_dontexpand();
     area.set_dontdump();
     subscriber.channel().region().map(area.set_mixedmap())
+}
+
+/// Maps the page in which a receiver of a broadcast says how far it has read.
+fn map_cursor(subscriber: &Subscriber, area: &VmaNew) -> Result {
+    if subscriber.channel().mode() != Mode::Broadcast
+        || area.end() - area.start() != PAGE_SIZE
+        || area.flags() & SHARED == 0
+    {
+        return Err(EINVAL);
+    }
+    area.try_clear_mayexec()?;
+    area.set_dontexpand();
+    area.set_dontdump();
+    subscriber
+        .channel()
+        .cursor_page(subscriber)?
+        .map(area.set_mixedmap())
 }

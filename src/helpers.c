@@ -2,12 +2,16 @@
 #include <linux/build_bug.h>
 #include <linux/capability.h>
 #include <linux/cred.h>
+#include <linux/fault-inject-usercopy.h>
 #include <linux/futex.h>
 #include <linux/ipc_namespace.h>
 #include <linux/nsproxy.h>
 #include <linux/pagemap.h>
+#include <linux/pid.h>
+#include <linux/pid_namespace.h>
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
+#include <linux/user_namespace.h>
 #include <linux/vmalloc.h>
 
 #include <asm/futex.h>
@@ -25,9 +29,32 @@ static_assert(IOIPC_REGISTER_ATTACH == IORING_REGISTER_IPC_CHANNEL_ATTACH);
 static_assert(IOIPC_REGISTER_DETACH == IORING_REGISTER_IPC_CHANNEL_DETACH);
 static_assert(IOIPC_REGISTER_DESTROY == IORING_REGISTER_IPC_CHANNEL_DESTROY);
 
-int ioipc_xa_insert(struct xarray *xa, unsigned long index, void *entry)
+int ioipc_xa_insert(struct xarray *xa, unsigned long index, void *entry,
+		    bool marked)
 {
-	return xa_insert(xa, index, entry, GFP_KERNEL_ACCOUNT);
+	int ret;
+
+	ret = xa_insert(xa, index, entry, GFP_KERNEL_ACCOUNT);
+	if (!ret && marked)
+		xa_set_mark(xa, index, XA_MARK_1);
+	return ret;
+}
+
+void *ioipc_xa_first_marked(struct xa_state *xas, struct xarray *xa,
+			    unsigned long index)
+{
+	*xas = (struct xa_state)__XA_STATE(xa, index, 0, 0);
+	return ioipc_xa_next_marked(xas);
+}
+
+void *ioipc_xa_next_marked(struct xa_state *xas)
+{
+	void *entry;
+
+	do {
+		entry = xas_next_marked(xas, ULONG_MAX, XA_MARK_1);
+	} while (xas_retry(xas, entry));
+	return entry;
 }
 
 int ioipc_xa_reserve_cyclic(struct xarray *xa, u32 *index, u32 *next)
@@ -41,12 +68,37 @@ void *ioipc_vmap(struct page **pages, unsigned int nr_pages)
 	return vmap(pages, nr_pages, VM_MAP, PAGE_KERNEL);
 }
 
+/* Up to here, a few moves are faster than starting a string instruction. */
+#define SMALL_COPY	128
+
+/* Reads the first and the last byte. */
+static __always_inline bool probe_ends(const u8 __user *from,
+				       unsigned long size)
+{
+	u8 byte;
+
+	if (!user_read_access_begin(from, size))
+		return false;
+	unsafe_get_user(byte, from, fault);
+	unsafe_get_user(byte, from + size - 1, fault);
+	user_read_access_end();
+	return true;
+fault:
+	user_read_access_end();
+	return false;
+}
+
 unsigned long ioipc_probe_readable(const void __user *from, unsigned long size)
 {
 	unsigned long missing;
 
+	if (!size)
+		return 0;
 	pagefault_disable();
-	missing = fault_in_readable(from, size);
+	if (size <= PAGE_SIZE)
+		missing = probe_ends(from, size) ? 0 : size;
+	else
+		missing = fault_in_readable(from, size);
 	pagefault_enable();
 	return missing;
 }
@@ -83,17 +135,76 @@ unsigned long ioipc_probe_writable(void __user *to, unsigned long size)
 	return missing;
 }
 
+#define copy_in_as(type, to, from, size, label)				\
+	for (; (size) >= sizeof(type); (size) -= sizeof(type)) {	\
+		unsafe_get_user(*(type *)(to), (const type __user *)(from), label); \
+		(to) += sizeof(type);					\
+		(from) += sizeof(type);					\
+	}
+
+/* There is an unsafe_copy_to_user(), but not this on all architectures. */
+static __always_inline unsigned long
+copy_in_small(void *to, const void __user *from, unsigned long size)
+{
+	if (should_fail_usercopy() || !user_read_access_begin(from, size))
+		return size;
+	for (; size >= 4 * sizeof(u64); size -= 4 * sizeof(u64)) {
+		const u64 __user *words = from;
+		u64 *copy = to;
+
+		unsafe_get_user(copy[0], &words[0], fault);
+		unsafe_get_user(copy[1], &words[1], fault);
+		unsafe_get_user(copy[2], &words[2], fault);
+		unsafe_get_user(copy[3], &words[3], fault);
+		to += 4 * sizeof(u64);
+		from += 4 * sizeof(u64);
+	}
+	copy_in_as(u64, to, from, size, fault);
+	copy_in_as(u32, to, from, size, fault);
+	copy_in_as(u8, to, from, size, fault);
+	user_read_access_end();
+	return 0;
+fault:
+	user_read_access_end();
+	return size;
+}
+
+static __always_inline unsigned long
+copy_out_small(void __user *to, const void *from, unsigned long size)
+{
+	if (should_fail_usercopy() || !user_write_access_begin(to, size))
+		return size;
+	for (; size >= 4 * sizeof(u64); size -= 4 * sizeof(u64)) {
+		u64 __user *copy = to;
+		const u64 *words = from;
+
+		unsafe_put_user(words[0], &copy[0], fault);
+		unsafe_put_user(words[1], &copy[1], fault);
+		unsafe_put_user(words[2], &copy[2], fault);
+		unsafe_put_user(words[3], &copy[3], fault);
+		to += 4 * sizeof(u64);
+		from += 4 * sizeof(u64);
+	}
+	unsafe_copy_to_user(to, from, size, fault);
+	user_write_access_end();
+	return 0;
+fault:
+	user_write_access_end();
+	return size;
+}
+
 unsigned long ioipc_copy_in(void *to, const void __user *from,
 			    unsigned long size)
 {
 	unsigned long missing;
 
-	if (!size)
-		return 0;
-	if (!access_ok(from, size))
-		return size;
 	pagefault_disable();
-	missing = __copy_from_user_inatomic(to, from, size);
+	if (size <= SMALL_COPY)
+		missing = copy_in_small(to, from, size);
+	else if (access_ok(from, size))
+		missing = __copy_from_user_inatomic(to, from, size);
+	else
+		missing = size;
 	pagefault_enable();
 	return missing;
 }
@@ -103,12 +214,13 @@ unsigned long ioipc_copy_out(void __user *to, const void *from,
 {
 	unsigned long missing;
 
-	if (!size)
-		return 0;
-	if (!access_ok(to, size))
-		return size;
 	pagefault_disable();
-	missing = __copy_to_user_inatomic(to, from, size);
+	if (size <= SMALL_COPY)
+		missing = copy_out_small(to, from, size);
+	else if (access_ok(to, size))
+		missing = __copy_to_user_inatomic(to, from, size);
+	else
+		missing = size;
 	pagefault_enable();
 	return missing;
 }
@@ -144,6 +256,33 @@ unsigned int ioipc_poll_requested_events(struct poll_table_struct *table)
 void ioipc_set_nowait(struct file *file)
 {
 	file->f_mode |= FMODE_NOWAIT;
+}
+
+void *ioipc_page_address(struct page *page)
+{
+	return page_address(page);
+}
+
+void ioipc_current_sender(struct ioipc_sender *sender)
+{
+	sender->pid = task_tgid(current);
+	sender->uid = current_euid();
+	sender->gid = current_egid();
+}
+
+void ioipc_get_pid(struct pid *pid)
+{
+	get_pid(pid);
+}
+
+void ioipc_translate_sender(const struct ioipc_sender *sender,
+			    struct io_uring_ipc_msg_info *info)
+{
+	struct user_namespace *user_ns = current_user_ns();
+
+	info->pid = pid_nr_ns(sender->pid, task_active_pid_ns(current));
+	info->uid = from_kuid_munged(user_ns, sender->uid);
+	info->gid = from_kgid_munged(user_ns, sender->gid);
 }
 
 kuid_t ioipc_current_fsuid(void)

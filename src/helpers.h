@@ -14,8 +14,16 @@
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 
-int ioipc_xa_insert(struct xarray *xa, unsigned long index, void *entry);
+#include <uapi/linux/io_uring/ipc.h>
+
+int ioipc_xa_insert(struct xarray *xa, unsigned long index, void *entry,
+		    bool marked);
 int ioipc_xa_reserve_cyclic(struct xarray *xa, u32 *index, u32 *next);
+
+/* Go through the marked entries from @index on; for RCU readers. */
+void *ioipc_xa_first_marked(struct xa_state *xas, struct xarray *xa,
+			    unsigned long index);
+void *ioipc_xa_next_marked(struct xa_state *xas);
 
 void *ioipc_vmap(struct page **pages, unsigned int nr_pages);
 
@@ -39,6 +47,22 @@ int ioipc_wake(struct wait_queue_head *queue, int nr, unsigned int events);
 unsigned int ioipc_poll_requested_events(struct poll_table_struct *table);
 
 void ioipc_set_nowait(struct file *file);
+
+void *ioipc_page_address(struct page *page);
+
+/* Who sends a message. */
+struct ioipc_sender {
+	struct pid *pid;
+	kuid_t uid;
+	kgid_t gid;
+};
+
+/* The current task, without a reference. */
+void ioipc_current_sender(struct ioipc_sender *sender);
+void ioipc_get_pid(struct pid *pid);
+/* Fills in what the current task sees of a sender in its namespaces. */
+void ioipc_translate_sender(const struct ioipc_sender *sender,
+			    struct io_uring_ipc_msg_info *info);
 
 kuid_t ioipc_current_fsuid(void);
 kgid_t ioipc_current_fsgid(void);

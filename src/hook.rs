@@ -25,13 +25,16 @@ use kernel::{
 };
 
 use crate::{
-    bindings, command,
+    bindings,
+    buffer::Buffer,
+    command,
+    fixed_buffer::{Direction, FixedBuffer},
     instance::Instance,
     recv,
     registry::Registry,
     request::{Request, Wait},
     send,
-    uapi::Sqe,
+    uapi::{self, Sqe},
     user_buffer::UserBuffer,
     LocalModule,
 };
@@ -175,20 +178,20 @@ unsafe fn request(command: *mut bindings::io_uring_ipc_cmd) -> *mut Request {
 unsafe fn prepare(
     command: *mut bindings::io_uring_ipc_cmd,
     sqe: *const bindings::io_uring_sqe,
-    prepare: fn(&Sqe) -> Result<Request>,
+    prepare: fn(&Sqe) -> Result<(Request, Wait)>,
 ) -> c_int {
     // SAFETY: It is valid and has the same layout. User space may be changing it, and any bytes are
     // fine: this is the only time that they are read.
     let sqe = unsafe { sqe.cast::<Sqe>().read_volatile() };
     from_result(|| {
-        let prepared = prepare(&sqe)?;
+        let (prepared, wait) = prepare(&sqe)?;
         // SAFETY: The request is valid, has room for it, and nobody else uses that now.
         unsafe { request(command).write(prepared) };
         // SAFETY: The request is valid, and nobody else uses it now.
         let command = unsafe { &mut *command };
         command.addr = sqe.addr;
         command.len = sqe.len;
-        command.flags = match prepared.wait {
+        command.flags = match wait {
             Wait::Never => 0,
             Wait::Once => bindings::IOIPC_CMD_WAIT,
             Wait::Multishot => bindings::IOIPC_CMD_WAIT | bindings::IOIPC_CMD_MULTISHOT,
@@ -197,12 +200,37 @@ unsafe fn prepare(
     })
 }
 
-/// Turns the result of a request into that of its CQE.
+/// Issues a request.
+///
+/// # Safety
+///
+/// `hook` is a valid instance, and `command` a request of it that was prepared and is being issued
+/// with `issue_flags`.
 #[inline(always)]
-fn result(result: Result<u32>) -> c_int {
-    match result {
-        // CAST: No message is that long.
-        Ok(len) => len as c_int,
+unsafe fn issue(
+    hook: *mut bindings::io_uring_ipc_ctx,
+    command: *mut bindings::io_uring_ipc_cmd,
+    issue_flags: c_uint,
+    direction: Direction,
+    issue: impl FnOnce(&Request, &Instance, Buffer<'_>) -> Result<u32>,
+) -> c_int {
+    // SAFETY: It is valid.
+    let instance = unsafe { instance(hook) };
+    // SAFETY: `prepare` has written it.
+    let request = unsafe { &*request(command) };
+    let run = || {
+        if request.has(uapi::IOIPC_FIXED_BUF) {
+            // SAFETY: The request is being issued.
+            let fixed = unsafe { FixedBuffer::import(command, direction, issue_flags) }?;
+            return issue(request, instance, Buffer::Fixed(&fixed));
+        }
+        // SAFETY: The request is valid.
+        let user = unsafe { UserBuffer::new((*command).addr, (*command).len) };
+        issue(request, instance, Buffer::User(user))
+    };
+    match run() {
+        // CAST: No message is that long, and no buffer either.
+        Ok(result) => result as c_int,
         Err(error) => error.to_errno(),
     }
 }
@@ -224,15 +252,10 @@ unsafe extern "C" fn send_prep(
 unsafe extern "C" fn issue_send(
     hook: *mut bindings::io_uring_ipc_ctx,
     command: *mut bindings::io_uring_ipc_cmd,
-    _issue_flags: c_uint,
+    issue_flags: c_uint,
 ) -> c_int {
-    // SAFETY: io_uring passes a valid instance.
-    let instance = unsafe { instance(hook) };
-    // SAFETY: The request is valid.
-    let buffer = unsafe { UserBuffer::new((*command).addr, (*command).len) };
-    // SAFETY: `send_prep` has written it.
-    let request = unsafe { &*request(command) };
-    result(send::issue(request, instance, buffer))
+    // SAFETY: io_uring passes an instance and a request that `send_prep` has prepared.
+    unsafe { issue(hook, command, issue_flags, Direction::Send, send::issue) }
 }
 
 /// # Safety
@@ -252,15 +275,10 @@ unsafe extern "C" fn recv_prep(
 unsafe extern "C" fn issue_recv(
     hook: *mut bindings::io_uring_ipc_ctx,
     command: *mut bindings::io_uring_ipc_cmd,
-    _issue_flags: c_uint,
+    issue_flags: c_uint,
 ) -> c_int {
-    // SAFETY: io_uring passes a valid instance.
-    let instance = unsafe { instance(hook) };
-    // SAFETY: The request is valid.
-    let buffer = unsafe { UserBuffer::new((*command).addr, (*command).len) };
-    // SAFETY: `recv_prep` has written it.
-    let request = unsafe { &*request(command) };
-    result(recv::issue(request, instance, buffer))
+    // SAFETY: io_uring passes an instance and a request that `recv_prep` has prepared.
+    unsafe { issue(hook, command, issue_flags, Direction::Receive, recv::issue) }
 }
 
 /// # Safety

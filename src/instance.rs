@@ -133,7 +133,7 @@ impl Instance {
         }))?;
         subscriber.channel().attach(subscriber)?;
         self.subscribers
-            .insert(subscriber.id(), attachment)
+            .insert(subscriber.id(), attachment, false)
             .inspect_err(|_| subscriber.channel().detach(subscriber))
     }
 

@@ -13,10 +13,13 @@ use kernel::prelude::*;
 
 mod atomic;
 mod bindings;
+mod buffer;
 mod channel;
 mod command;
 mod cred;
+mod cursor_page;
 mod file;
+mod fixed_buffer;
 mod hook;
 mod instance;
 mod rcu;
@@ -29,6 +32,7 @@ mod request;
 #[allow(dead_code, unreachable_pub)]
 mod ring;
 mod send;
+mod senders;
 mod subscriber;
 mod uapi;
 mod user_buffer;

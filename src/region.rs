@@ -23,10 +23,14 @@ use kernel::{
 
 use crate::{
     bindings,
+    buffer::Buffer,
     ring::{self, Claim, Reservation},
-    uapi::{self, MessageDescriptor, RingHeader},
-    user_buffer::{NotPresent, UserBuffer},
+    uapi::{self, MessageDescriptor, MessageInfo, RingHeader},
+    user_buffer::NotPresent,
 };
+
+/// Where receivers of a broadcast map their own page: behind any region.
+pub(crate) const CURSOR_OFFSET: u64 = 1 << 32;
 
 /// Messages begin at multiples of this, so that neighbours share no cache line.
 const MESSAGE_ALIGN: u64 = 64;
@@ -161,13 +165,19 @@ unsafe impl Send for Region {}
 unsafe impl Sync for Region {}
 
 impl Region {
-    /// Allocates a region of zeroes with its header filled in. May sleep.
+    /// Allocates a region of zeroes with its header filled in, for a channel whose receivers have
+    /// cursors or not. May sleep.
     ///
     /// # Errors
     ///
     /// `EINVAL` if the numbers are out of bounds, `ENOMEM` if there is no memory or it is beyond
     /// the caller's memory cgroup or the `RLIMIT_MEMLOCK` of `account`.
-    pub(crate) fn new(entries: u32, max_msg_size: u32, account: &Account) -> Result<Self> {
+    pub(crate) fn new(
+        entries: u32,
+        max_msg_size: u32,
+        has_cursors: bool,
+        account: &Account,
+    ) -> Result<Self> {
         let layout = Layout::new(entries, max_msg_size)?;
         let charge = MemoryCharge::new(account, layout.pages())?;
 
@@ -193,6 +203,9 @@ impl Region {
             _charge: charge,
         };
         region.fill_header();
+        if has_cursors {
+            region.cursor_offset().store(CURSOR_OFFSET, Relaxed);
+        }
         Ok(region)
     }
 
@@ -252,6 +265,18 @@ impl Region {
             // SAFETY: It is the offset of a `u32` of the header.
             unsafe { self.atomic::<u32>(offset) }.store(value, Relaxed);
         }
+    }
+
+    fn cursor_offset(&self) -> &Atomic<u64> {
+        // SAFETY: It is a `u64` of the header.
+        unsafe { self.atomic(core::mem::offset_of!(RingHeader, cursor_offset)) }
+    }
+
+    /// Not 0 if senders may be waiting, for everybody to see.
+    #[inline(always)]
+    pub(crate) fn senders_wait(&self) -> &Atomic<u32> {
+        // SAFETY: It is a `u32` of the header.
+        unsafe { self.atomic(core::mem::offset_of!(RingHeader, senders_wait)) }
     }
 
     /// Size in bytes.
@@ -320,14 +345,31 @@ impl Region {
             .store(description.sender, Relaxed);
     }
 
-    /// Copies a message from user memory into its slot. It must not be larger than the largest.
+    /// Fills in what the descriptor says about a message.
+    pub(crate) fn read_description(&self, claim: &Claim<'_, Self>, info: &mut MessageInfo) {
+        let index = claim.index();
+        info.len = self.message_len(index);
+        info.msg_id = self
+            .field_u32(index, core::mem::offset_of!(MessageDescriptor, msg_id))
+            .load(Relaxed);
+        info.sender_data = self
+            .field_u64(index, core::mem::offset_of!(MessageDescriptor, sender_data))
+            .load(Relaxed);
+        info.sender = self
+            .field_u32(index, core::mem::offset_of!(MessageDescriptor, sender))
+            .load(Relaxed);
+    }
+
+    /// Copies a message from the buffer of a request into its slot.
     #[inline]
     pub(crate) fn copy_in(
         &self,
         slot: &Reservation<'_, Self>,
-        from: UserBuffer,
+        from: Buffer<'_>,
     ) -> Result<(), NotPresent> {
-        let from = from.up_to(self.layout.max_msg_size);
+        if from.len() > self.layout.max_msg_size {
+            return Err(NotPresent);
+        }
         // SAFETY: The message of a slot has room for that, and nobody else uses it.
         unsafe { from.copy_to(self.message(slot.index()).as_ptr()) }
     }
@@ -340,17 +382,19 @@ impl Region {
         unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to, len) };
     }
 
-    /// Copies a message to user memory, as much of it as fits. Returns how much that was.
+    /// Copies the first bytes of a message to `offset` in the buffer of a request: `len` of them, or
+    /// as many as it has.
     #[inline]
     pub(crate) fn copy_out(
         &self,
-        slot: &Claim<'_, Self>,
-        to: UserBuffer,
-    ) -> Result<u32, NotPresent> {
-        let to = to.up_to(self.message_len(slot.index()));
+        claim: &Claim<'_, Self>,
+        to: Buffer<'_>,
+        offset: u32,
+        len: u32,
+    ) -> Result<(), NotPresent> {
+        let len = len.min(self.message_len(claim.index()));
         // SAFETY: No message is longer than its slot, and nobody writes it.
-        unsafe { to.copy_from(self.message(slot.index()).as_ptr()) }?;
-        Ok(to.len())
+        unsafe { to.copy_from(offset, self.message(claim.index()).as_ptr(), len) }
     }
 
     /// Maps the region, or the beginning of it, into the address space of a process. May sleep,
@@ -394,8 +438,8 @@ impl ring::Memory for Region {
     }
 
     #[inline(always)]
-    fn consumer(&self) -> &Atomic<u32> {
-        // SAFETY: `consumer.head` is a `u32` of the header.
+    fn consumer(&self) -> &Atomic<u64> {
+        // SAFETY: `consumer.head` and what follows are two `u32` at a multiple of 8.
         unsafe { self.atomic(core::mem::offset_of!(RingHeader, consumer)) }
     }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a request keeps of its SQE.
+//! What a request keeps of its SQE, apart from where its buffer is.
 
 /// What a request does when there is no message or no room.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub(crate) enum Wait {
     Multishot,
 }
 
-/// A request, apart from its buffer.
+/// A request.
 #[derive(Clone, Copy)]
 pub(crate) struct Request {
     /// Of the subscriber, or of the channel for one that is not attached.
@@ -22,9 +22,29 @@ pub(crate) struct Request {
     pub(crate) target: u32,
     /// What the sender gives the receiver.
     pub(crate) sender_data: u64,
-    /// Whether it waits.
-    pub(crate) wait: Wait,
+    /// `rw_flags`, checked.
+    flags: u32,
     /// Whether it has waited without a subscriber: if its channel is unknown after that, it was
     /// destroyed.
     pub(crate) has_waited_unattached: bool,
+}
+
+impl Request {
+    /// From the fields of an SQE.
+    pub(crate) fn new(id: i32, target: u32, sender_data: u64, flags: u32) -> Self {
+        Self {
+            // CAST: No id is as large as a negative number is then.
+            id: id as u32,
+            target,
+            sender_data,
+            flags,
+            has_waited_unattached: false,
+        }
+    }
+
+    /// Whether a flag of `rw_flags` is set.
+    #[inline(always)]
+    pub(crate) fn has(&self, flag: u32) -> bool {
+        self.flags & flag != 0
+    }
 }

@@ -2,10 +2,11 @@
 
 //! IPC_SEND.
 
-use kernel::{prelude::*, sync::rcu};
+use kernel::{prelude::*, sync::rcu, uaccess::UserSlice};
 
 use crate::{
-    channel::{Channel, Failure, Message, Payload},
+    buffer::Buffer,
+    channel::{Channel, Failure, Outgoing, Payload},
     instance::Instance,
     request::{Request, Wait},
     uapi::{self, Sqe},
@@ -15,54 +16,131 @@ use crate::{
 /// How often pages that keep going away are faulted in before the message is copied aside.
 const MAX_FAULTS: u32 = 4;
 
+/// How many messages of a vector are sent at once.
+const BATCH: usize = 32;
+
 /// Checks an SQE.
 ///
 /// # Errors
 ///
 /// `EINVAL`.
-pub(crate) fn prepare(sqe: &Sqe) -> Result<Request> {
-    sqe.check(uapi::IOIPC_SEND_WAIT)?;
-    Ok(Request {
-        // CAST: No id is as large as a negative number is then.
-        id: sqe.fd as u32,
-        target: sqe.file_index,
-        sender_data: sqe.user_data,
-        wait: if sqe.rw_flags & uapi::IOIPC_SEND_WAIT != 0 {
-            Wait::Once
-        } else {
-            Wait::Never
-        },
-        has_waited_unattached: false,
-    })
+pub(crate) fn prepare(sqe: &Sqe) -> Result<(Request, Wait)> {
+    sqe.check(uapi::IOIPC_SEND_WAIT | uapi::IOIPC_SEND_VEC | uapi::IOIPC_FIXED_BUF)?;
+    let request = Request::new(sqe.fd, sqe.file_index, sqe.user_data, sqe.rw_flags);
+    if request.has(uapi::IOIPC_SEND_VEC)
+        && (request.has(uapi::IOIPC_FIXED_BUF) || !(1..=uapi::IOIPC_MAX_VEC).contains(&sqe.len))
+    {
+        return Err(EINVAL);
+    }
+    let wait = if request.has(uapi::IOIPC_SEND_WAIT) {
+        Wait::Once
+    } else {
+        Wait::Never
+    };
+    Ok((request, wait))
 }
 
-/// Sends the message in `buffer` and returns its length. May sleep, but not while it has a slot.
-pub(crate) fn issue(request: &Request, instance: &Instance, buffer: UserBuffer) -> Result<u32> {
+/// Sends the message in `buffer` and returns its length, or sends those that the vector in `buffer`
+/// names and returns how many. May sleep, but not while it has a slot.
+pub(crate) fn issue(request: &Request, instance: &Instance, buffer: Buffer<'_>) -> Result<u32> {
+    if request.has(uapi::IOIPC_SEND_VEC) {
+        return issue_vec(request, instance, buffer);
+    }
+    // The usual way of a single message, on which it is worth to leave loops out.
+    let payloads = [Payload::Buffer(buffer)];
+    match attempt(request, instance, &payloads) {
+        Ok(_) => (),
+        Err(Failure::NotPresent(_)) => {
+            send_some(request, instance, &payloads)?;
+        }
+        Err(Failure::Error(error)) => return Err(error),
+        Err(Failure::Busy) => return Err(EAGAIN),
+    }
+    Ok(buffer.len())
+}
+
+fn issue_vec(request: &Request, instance: &Instance, buffer: Buffer<'_>) -> Result<u32> {
+    let mut sent = 0;
+    while sent < buffer.len() {
+        match read_and_send(request, instance, buffer, sent) {
+            Ok(count) => sent += count,
+            Err(error) if sent == 0 => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(sent)
+}
+
+/// Sends messages of a vector, from number `first` on, and returns how many.
+fn read_and_send(
+    request: &Request,
+    instance: &Instance,
+    vector: Buffer<'_>,
+    first: u32,
+) -> Result<u32> {
+    const ENTRY: usize = size_of::<uapi::IoVec>();
+    // `prepare` has excluded the other kind.
+    let Buffer::User(vector) = vector else {
+        return Err(EINVAL);
+    };
+    let count = ((vector.len() - first) as usize).min(BATCH);
+    let mut bytes = [0; BATCH * ENTRY];
+    let bytes = &mut bytes[..count * ENTRY];
+    UserSlice::new(
+        vector.address().wrapping_byte_add(first as usize * ENTRY),
+        bytes.len(),
+    )
+    .reader()
+    .read_slice(bytes)?;
+
+    let mut payloads = [Payload::Copy(&[]); BATCH];
+    for (payload, entry) in payloads.iter_mut().zip(bytes.chunks_exact(ENTRY)) {
+        let (base, len) = uapi::parse_iovec(entry);
+        // CAST: It was clamped, and no message is that long.
+        let len = len.min(u64::from(u32::MAX)) as u32;
+        *payload = Payload::Buffer(Buffer::User(UserBuffer::new(base, len)));
+    }
+    send_some(request, instance, &payloads[..count])
+}
+
+/// Sends messages and returns how many, at least one.
+fn send_some(request: &Request, instance: &Instance, payloads: &[Payload<'_>]) -> Result<u32> {
+    let Some(Payload::Buffer(first)) = payloads.first() else {
+        return Err(EINVAL);
+    };
     for _ in 0..MAX_FAULTS {
-        match attempt(request, instance, Payload::User(buffer), buffer.len()) {
-            Ok(()) => return Ok(buffer.len()),
-            Err(Failure::NotPresent(len)) => buffer.up_to(len).fault_in_readable()?,
+        match attempt_many(request, instance, payloads) {
+            Ok(count) => return Ok(count),
+            Err(Failure::NotPresent(_)) => first.fault_in_readable()?,
             Err(Failure::Error(error)) => return Err(error),
             Err(Failure::Busy) => return Err(EAGAIN),
         }
     }
-    let copy = buffer.to_vec()?;
-    match attempt(request, instance, Payload::Copy(&copy), buffer.len()) {
-        Ok(()) => Ok(buffer.len()),
+    let copy = first.to_vec()?;
+    match attempt_many(request, instance, &[Payload::Copy(&copy)]) {
+        Ok(count) => Ok(count),
         Err(Failure::Error(error)) => Err(error),
         Err(Failure::NotPresent(_) | Failure::Busy) => Err(EFAULT),
     }
 }
 
+#[inline(never)]
+fn attempt_many(
+    request: &Request,
+    instance: &Instance,
+    payloads: &[Payload<'_>],
+) -> Result<u32, Failure> {
+    attempt(request, instance, payloads)
+}
+
+#[inline(always)]
 fn attempt(
     request: &Request,
     instance: &Instance,
-    payload: Payload<'_>,
-    len: u32,
-) -> Result<(), Failure> {
-    let message = |sender| Message {
-        payload,
-        len,
+    payloads: &[Payload<'_>],
+) -> Result<u32, Failure> {
+    let outgoing = |sender| Outgoing {
+        payloads,
         sender_data: request.sender_data,
         sender,
         target: request.target,
@@ -74,18 +152,18 @@ fn attempt(
         }
         subscriber
             .channel()
-            .send(&message(subscriber.id()), &guard)
-            .inspect(|()| subscriber.count_sent())
+            .send(&outgoing(subscriber.id()), &guard)
+            .inspect(|&count| subscriber.count_sent(count))
     } else {
         unattached(request, instance, &guard)
             .map_err(|error| match error {
                 ENOENT if request.has_waited_unattached => EPIPE,
                 error => error,
             })?
-            .send(&message(0), &guard)
+            .send(&outgoing(0), &guard)
     };
     match sent {
-        Err(Failure::Error(ENOBUFS)) if request.wait != Wait::Never => Err(EAGAIN.into()),
+        Err(Failure::Error(ENOBUFS)) if request.has(uapi::IOIPC_SEND_WAIT) => Err(EAGAIN.into()),
         sent => sent,
     }
 }

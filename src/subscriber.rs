@@ -6,9 +6,10 @@ use kernel::prelude::*;
 use kernel::sync::{
     aref::ARef,
     atomic::{Atomic, Relaxed},
+    SetOnce,
 };
 
-use crate::{channel::Channel, rcu::RcuObject, uapi, wait::WaitQueue};
+use crate::{channel::Channel, cursor_page::CursorPage, rcu::RcuObject, uapi, wait::WaitQueue};
 
 /// Has a cache line of its own.
 #[repr(align(64))]
@@ -30,8 +31,14 @@ pub(crate) struct Subscriber {
     channel: ARef<RcuObject<Channel>>,
     /// Where it reads, in a broadcast; and in every channel whether it is detached.
     pub(crate) cursor: CacheAligned<Atomic<u64>>,
+    /// Where it says itself how far it has read, once it has mapped that.
+    cursor_page: SetOnce<CursorPage>,
     /// Messages that it has received.
     received: CacheAligned<Atomic<u64>>,
+    /// Messages that were overwritten before it has received them. Changed with a claim in its name.
+    lost: Atomic<u64>,
+    /// How many of these it has been told of. Changed likewise.
+    reported_lost: Atomic<u64>,
     /// Messages that it has sent.
     sent: CacheAligned<Atomic<u64>>,
     /// Its requests that wait for a message, and who else wants to know.
@@ -51,7 +58,10 @@ impl Subscriber {
             flags,
             channel,
             cursor: CacheAligned(Atomic::new(0)),
+            cursor_page: SetOnce::new(),
             received: CacheAligned(Atomic::new(0)),
+            lost: Atomic::new(0),
+            reported_lost: Atomic::new(0),
             sent: CacheAligned(Atomic::new(0)),
             readable <- WaitQueue::new(),
         }? Error)
@@ -77,14 +87,59 @@ impl Subscriber {
         self.flags & uapi::IOIPC_SUB_RECV != 0
     }
 
-    /// Counts a message that it has sent.
-    pub(crate) fn count_sent(&self) {
-        self.sent.add(1u64, Relaxed);
+    /// Whether it begins with the oldest message that is still there.
+    pub(crate) fn wants_history(&self) -> bool {
+        self.flags & uapi::IOIPC_SUB_HISTORY != 0
     }
 
-    /// Counts a message that it has received.
-    pub(crate) fn count_received(&self) {
-        self.received.add(1u64, Relaxed);
+    /// Counts messages that it has sent.
+    pub(crate) fn count_sent(&self, count: u32) {
+        self.sent.add(u64::from(count), Relaxed);
+    }
+
+    /// Counts messages that it has received.
+    pub(crate) fn count_received(&self, count: u32) {
+        self.received.add(u64::from(count), Relaxed);
+    }
+
+    /// Counts a message that it has lost. The caller has a claim on that message.
+    pub(crate) fn count_lost(&self) {
+        // No more than a load and a store: claims exclude and order each other.
+        self.lost.store(self.lost.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// How many messages it has lost that it was not told of. The caller has a claim.
+    #[inline]
+    pub(crate) fn unreported_lost(&self) -> u64 {
+        self.lost.load(Relaxed) - self.reported_lost.load(Relaxed)
+    }
+
+    /// It has received a message since it lost these. The caller has a claim.
+    #[inline]
+    pub(crate) fn report_lost(&self, count: u64) {
+        if count != 0 {
+            self.reported_lost
+                .store(self.reported_lost.load(Relaxed) + count, Relaxed);
+        }
+    }
+
+    /// Where it says itself how far it has read, if it has mapped that.
+    #[inline]
+    pub(crate) fn cursor_page(&self) -> Option<&CursorPage> {
+        self.cursor_page.as_ref()
+    }
+
+    /// The same page, which is made if there is none. It says `position` at first. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn make_cursor_page(&self, position: u32) -> Result<&CursorPage> {
+        if self.cursor_page.as_ref().is_none() {
+            // If somebody else was faster, theirs is taken: once that is there, which is soon.
+            self.cursor_page.populate(CursorPage::new(position)?);
+        }
+        self.cursor_page.as_ref().ok_or(EAGAIN)
     }
 
     /// How many bytes of the channel it may map.
@@ -104,6 +159,7 @@ impl Subscriber {
         kernel::seq_print!(out, "ioipc-flags:\t{:#x}\n", self.flags);
         kernel::seq_print!(out, "ioipc-sent:\t{}\n", self.sent.load(Relaxed));
         kernel::seq_print!(out, "ioipc-received:\t{}\n", self.received.load(Relaxed));
+        kernel::seq_print!(out, "ioipc-lost:\t{}\n", self.lost.load(Relaxed));
         kernel::seq_print!(out, "ioipc-dropped:\t{}\n", self.channel.dropped());
     }
 }

@@ -14,12 +14,15 @@ use kernel::{
 use crate::bindings;
 
 pub(crate) use crate::bindings::{
-    io_uring_ipc_msg_desc as MessageDescriptor, io_uring_ipc_ring as RingHeader, IOIPC_F_BROADCAST,
-    IOIPC_F_MULTICAST, IOIPC_F_PRIVATE, IOIPC_MAX_MSG_SIZE, IOIPC_MAX_RING_ENTRIES,
-    IOIPC_MAX_SUBSCRIBERS, IOIPC_MSG_CLAIMED, IOIPC_MSG_FREE, IOIPC_MSG_READY,
-    IOIPC_RECV_MULTISHOT, IOIPC_RECV_WAIT, IOIPC_REGISTER_ATTACH, IOIPC_REGISTER_CREATE,
-    IOIPC_REGISTER_DESTROY, IOIPC_REGISTER_DETACH, IOIPC_RING_CLOSED, IOIPC_RING_VERSION,
-    IOIPC_SEND_WAIT, IOIPC_SUB_BOTH, IOIPC_SUB_RECV, IOIPC_SUB_SEND,
+    io_uring_ipc_cursor as CursorPage, io_uring_ipc_msg_desc as MessageDescriptor,
+    io_uring_ipc_msg_info as MessageInfo, io_uring_ipc_ring as RingHeader, iovec as IoVec,
+    IOIPC_FIXED_BUF, IOIPC_F_BROADCAST, IOIPC_F_MULTICAST, IOIPC_F_OVERWRITE, IOIPC_F_PRIVATE,
+    IOIPC_INFO_TARGETED, IOIPC_INFO_TRUNCATED, IOIPC_MAX_MSG_SIZE, IOIPC_MAX_RING_ENTRIES,
+    IOIPC_MAX_SUBSCRIBERS, IOIPC_MAX_VEC, IOIPC_MSG_CLAIMED, IOIPC_MSG_FREE, IOIPC_MSG_READY,
+    IOIPC_RECV_BUNDLE, IOIPC_RECV_INFO, IOIPC_RECV_MAPPED, IOIPC_RECV_MULTISHOT, IOIPC_RECV_TRUNC,
+    IOIPC_RECV_WAIT, IOIPC_REGISTER_ATTACH, IOIPC_REGISTER_CREATE, IOIPC_REGISTER_DESTROY,
+    IOIPC_REGISTER_DETACH, IOIPC_RING_CLOSED, IOIPC_RING_VERSION, IOIPC_SEND_VEC, IOIPC_SEND_WAIT,
+    IOIPC_SUB_BOTH, IOIPC_SUB_HISTORY, IOIPC_SUB_RECV, IOIPC_SUB_SEND,
 };
 
 /// Asserts size and field offsets of a struct.
@@ -45,7 +48,13 @@ assert_layout!(MessageDescriptor, 64,
 assert_layout!(RingHeader, 192,
     producer.head @ 0, producer.tail @ 4, consumer.head @ 64, ring_mask @ 128, ring_entries @ 132,
     max_msg_size @ 136, version @ 140, desc_offset @ 144, desc_stride @ 148, data_offset @ 152,
-    data_stride @ 156, cursor_offset @ 160, reserved @ 168, msgs @ 192);
+    data_stride @ 156, cursor_offset @ 160, senders_wait @ 168, reserved @ 172, msgs @ 192);
+
+assert_layout!(MessageInfo, 48,
+    len @ 0, msg_id @ 4, sender_data @ 8, sender @ 16, pid @ 20, uid @ 24, gid @ 28, flags @ 32,
+    reserved @ 36, lost @ 40);
+
+assert_layout!(CursorPage, 64, position @ 0, reserved @ 4);
 
 /// A struct that io_uring_register(2) passes by pointer.
 ///
@@ -118,6 +127,18 @@ impl UserArgument {
     }
 }
 
+/// Address and length of a `struct iovec`, whose bytes these are.
+pub(crate) fn parse_iovec(bytes: &[u8]) -> (u64, u64) {
+    let word = |offset| {
+        let word = bytes.get(offset..).and_then(<[u8]>::first_chunk);
+        u64::from_ne_bytes(*word.unwrap_or(&[0; 8]))
+    };
+    (
+        word(offset_of!(IoVec, iov_base)),
+        word(offset_of!(IoVec, iov_len)),
+    )
+}
+
 /// An SQE as IPC_SEND and IPC_RECV see it. Same layout as the kernel's union of all uses.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -148,6 +169,11 @@ impl Sqe {
         self.flags & bindings::IOIPC_SQE_BUFFER_SELECT != 0
     }
 
+    /// Whether the buffer is a registered one.
+    pub(crate) fn has_fixed_buffer(&self) -> bool {
+        self.rw_flags & IOIPC_FIXED_BUF != 0
+    }
+
     /// Checks `rw_flags`, and that the fields are zero which neither opcode uses.
     ///
     /// io_uring itself has taken care of `opcode`, `flags`, `ioprio` and `personality`.
@@ -158,7 +184,8 @@ impl Sqe {
     pub(crate) fn check(&self, known_flags: u32) -> Result {
         if self.rw_flags & !known_flags != 0
             || self.off != 0
-            || (self.buf_index != 0 && !self.selects_buffer())
+            || (self.buf_index != 0 && !self.selects_buffer() && !self.has_fixed_buffer())
+            || (self.selects_buffer() && self.has_fixed_buffer())
             || self.addr3 != 0
             || self.pad2 != 0
         {

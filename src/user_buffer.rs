@@ -25,13 +25,20 @@ pub(crate) struct UserBuffer {
 }
 
 impl UserBuffer {
-    /// The `len` bytes from `address` on, as an SQE gives them.
+    /// The `len` bytes from `address` on, as an SQE gives them; but no more than the result of a
+    /// request can say.
+    #[inline]
     pub(crate) fn new(address: u64, len: u32) -> Self {
         // CAST: The kernel that this is for is 64-bit, see `main.rs`.
         Self {
             address: UserPtr::from_addr(address as usize),
-            len,
+            len: len.min(i32::MAX as u32),
         }
+    }
+
+    /// Where it begins.
+    pub(crate) fn address(&self) -> UserPtr {
+        self.address
     }
 
     /// Size in bytes.
@@ -39,11 +46,12 @@ impl UserBuffer {
         self.len
     }
 
-    /// The same buffer, but at most `len` bytes of it.
-    pub(crate) fn up_to(self, len: u32) -> Self {
+    /// `len` bytes of the buffer from `offset` on, or as many as it has there.
+    #[inline]
+    pub(crate) fn part(&self, offset: u32, len: u32) -> Self {
         Self {
-            len: self.len.min(len),
-            ..self
+            address: self.address.wrapping_byte_add(offset as usize),
+            len: len.min(self.len.saturating_sub(offset)),
         }
     }
 

@@ -48,6 +48,61 @@ impl<M: Memory> Ring<M> {
         cursor.store_relaxed(cursor_word(self.tail_position(), 0));
     }
 
+    /// Lets a receiver begin with the oldest message that is still in the ring, or with a later one
+    /// so that `room` slots are left for senders, as far as it is up to this receiver.
+    ///
+    /// As [`Self::broadcast_join`] otherwise.
+    pub fn broadcast_join_at_oldest(&self, cursor: &M::U64, room: u32) {
+        let consumer = self.memory.consumer();
+        let mut old = consumer.load_acquire();
+        let head = loop {
+            let Pair { first, second } = Pair::unpack(old);
+            cursor.store_relaxed(cursor_word(first, BUSY));
+            let new = Pair::new(first, second.wrapping_add(1)).pack();
+            // Pairs with `reclaim_broadcast` (E).
+            match consumer.swap_if_release(old, new) {
+                Ok(()) => break first,
+                // The next one has to be acquired as well: it may be a slot that was in use.
+                Err(_) => old = consumer.load_acquire(),
+            }
+        };
+        // Later than that is fine as well.
+        let latest = self.tail_position();
+        let most = self.memory.entries() - room;
+        let excess = latest.wrapping_sub(head).saturating_sub(most);
+        cursor.store_relaxed(cursor_word(head.wrapping_add(excess), 0));
+    }
+
+    /// Where a receiver reads.
+    pub fn cursor_position(&self, cursor: &M::U64) -> u32 {
+        Pair::unpack(cursor.load_relaxed()).first
+    }
+
+    /// Takes over the position that a receiver says it has reached by itself, unless it is before
+    /// its cursor or after `tail`. It can be any number.
+    pub fn broadcast_accept(&self, cursor: &M::U64, position: u32) {
+        let old = cursor.load_relaxed();
+        let Pair { first, second } = Pair::unpack(old);
+        if second == 0
+            && distance(first, position) > 0
+            && distance(position, self.tail_position()) >= 0
+        {
+            // Pairs with `reclaim_broadcast` (B). If it fails somebody else has moved it.
+            let _ = cursor.swap_if_release(old, cursor_word(position, 0));
+        }
+    }
+
+    /// How many messages `receiver` can receive now, one after the other.
+    pub fn broadcast_count(&self, cursor: &M::U64, receiver: u32) -> Result<u32, NoMessage> {
+        let mut position = self.broadcast_next(cursor, receiver)?;
+        let mut count = 1;
+        while let Some(next) = self.broadcast_following(position, receiver) {
+            position = next;
+            count += 1;
+        }
+        Ok(count)
+    }
+
     /// Lets a receiver leave, and returns whether a request of it is still reading a message.
     ///
     /// It receives nothing after that, but its cursor still holds the slots from there on, until
@@ -82,8 +137,34 @@ impl<M: Memory> Ring<M> {
         Pair::unpack(cursor.load_relaxed()).second & DETACHED != 0
     }
 
-    /// Moves a cursor over slots that `receiver` has no use for: given up, or for somebody else.
-    /// Returns the cursor, and what is in the slot where it stands.
+    /// What is in the slot of a position, and whether `receiver` has no use for it: it was given up,
+    /// or is for somebody else.
+    #[inline]
+    fn look(&self, position: u32, receiver: u32) -> (u64, bool) {
+        // Pairs with `Reservation::store` (A).
+        let slot = self.slot(position).load_acquire();
+        let useless = if slot == slot_word(position, State::Ready) {
+            let target = self.target(position);
+            target != 0 && target != receiver
+        } else {
+            slot == slot_word(position, State::Free)
+        };
+        (slot, useless)
+    }
+
+    /// The position of the message for `receiver` that follows the one at `position`, if there is
+    /// one now.
+    pub(super) fn broadcast_following(&self, mut position: u32, receiver: u32) -> Option<u32> {
+        loop {
+            position = position.wrapping_add(1);
+            let (slot, useless) = self.look(position, receiver);
+            if !useless {
+                return (slot == slot_word(position, State::Ready)).then_some(position);
+            }
+        }
+    }
+
+    /// Moves a cursor over slots that `receiver` has no use for. Returns the cursor, and what is in the slot where it stands.
     fn skip(&self, cursor: &M::U64, receiver: u32) -> (u64, u64) {
         loop {
             // Pairs with `release` and `broadcast_leave`.
@@ -92,14 +173,7 @@ impl<M: Memory> Ring<M> {
                 first: position,
                 second: flags,
             } = Pair::unpack(old);
-            // Pairs with `Reservation::store` (A).
-            let slot = self.slot(position).load_acquire();
-            let useless = if slot == slot_word(position, State::Ready) {
-                let target = self.target(position);
-                target != 0 && target != receiver
-            } else {
-                slot == slot_word(position, State::Free)
-            };
+            let (slot, useless) = self.look(position, receiver);
             if flags != 0 || !useless {
                 return (old, slot);
             }
@@ -158,38 +232,47 @@ impl<M: Memory> Ring<M> {
         })
     }
 
-    /// Moves `head` to the cursor that is farthest behind, or to `tail` if there is none; but not
-    /// past a slot that is reserved and not published, because its sender is still writing there.
+    /// By how much [`Self::reclaim_broadcast`] moves `head` at most.
+    pub fn reclaim_step(&self) -> u32 {
+        (self.memory.entries() / 4).max(1)
+    }
+
+    /// Moves `head` towards the cursor that is farthest behind, or towards `tail` if there is none;
+    /// but not past a slot that is reserved and not published, because its sender is still writing
+    /// there. It moves by at most a quarter of the slots: the others are history, for receivers that
+    /// join at the oldest message.
     ///
     /// `for_each` calls its argument with the cursor and the number of each receiver. Cursors are
     /// moved over what their receivers have no use for, so that a receiver holds nothing up but
     /// with messages that it could receive.
-    pub fn reclaim_broadcast(&self, for_each: impl FnOnce(&mut dyn FnMut(&M::U64, u32))) {
-        let mut last = self.tail_position();
-        // Pairs with `broadcast_join` (C).
-        M::full_barrier();
-        for_each(&mut |cursor, receiver| {
-            // Its load pairs with `release` (B).
-            let (word, _) = self.skip(cursor, receiver);
-            let Pair {
-                first: position,
-                second: flags,
-            } = Pair::unpack(word);
-            if flags != DETACHED && distance(last, position) < 0 {
-                last = position;
-            }
-        });
-        let mut head = self.memory.consumer().load_acquire();
-        // Only forward: another one may have seen more.
-        while distance(head, last) > 0 {
+    pub fn reclaim_broadcast(&self, mut for_each: impl FnMut(&mut dyn FnMut(&M::U64, u32))) {
+        let most = self.reclaim_step();
+        loop {
+            // Pairs with `broadcast_join_at_oldest` (E).
+            let old = self.memory.consumer().load_acquire();
+            let head = Pair::unpack(old).first;
+            let mut last = self.tail_position();
+            // Pairs with `broadcast_join` (C).
+            M::full_barrier();
+            for_each(&mut |cursor, receiver| {
+                // Its load pairs with `release` (B).
+                let (word, _) = self.skip(cursor, receiver);
+                let Pair {
+                    first: position,
+                    second: flags,
+                } = Pair::unpack(word);
+                if flags != DETACHED && distance(last, position) < 0 {
+                    last = position;
+                }
+            });
             let mut to = head;
+            // The cursor of one who is just joining can be behind `head`.
             // Pairs with `Reservation::store` (B).
-            while to != last && self.is_published(to) {
+            while distance(to, last) > 0 && to.wrapping_sub(head) < most && self.is_published(to) {
                 to = to.wrapping_add(1);
             }
-            match self.move_head(head, to) {
-                Ok(()) => break,
-                Err(current) => head = current,
+            if to == head || self.move_head(old, to) {
+                return;
             }
         }
     }
@@ -197,16 +280,17 @@ impl<M: Memory> Ring<M> {
     /// Drops all messages that only `target` could have received and has not, and returns how many.
     ///
     /// For a receiver that has left: call it after the last message for it was published, and again
-    /// when a request of it has put one back that it had in hand.
+    /// when a request of it has ended that was reading. As long as one is, nothing is dropped.
     pub fn broadcast_drop_targeted(&self, cursor: &M::U64, target: u32) -> u32 {
         let Pair {
-            first: mut position,
+            first: position,
             second: flags,
         } = Pair::unpack(cursor.load_acquire());
         if flags & BUSY != 0 {
-            position = position.wrapping_add(1);
+            // The request that is reading may be going over all of them.
+            return 0;
         }
-        let head = self.memory.consumer().load_acquire();
+        let head = self.head_position();
         let first = if distance(position, head) > 0 {
             head
         } else {

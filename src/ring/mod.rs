@@ -42,6 +42,13 @@
 //!   it, then a full barrier, then it loads `tail`. Reclaiming loads `tail`, then a full barrier,
 //!   then it looks at the cursors. So whoever reclaims either sees the new cursor or has a `tail`
 //!   that is not after the position where the receiver starts.
+//! - D: whoever waits enters a queue, marks that with [`Ring::mark_waiting`], and then looks at the
+//!   ring. Whoever changes the ring looks at the mark after that, in [`Ring::wake_marked`]. With a
+//!   full barrier in between on both sides, one of them sees the other.
+//! - E: a receiver that joins at `head` stores its cursor, and then counts up the generation in the
+//!   word of `head` with release. Reclaiming loads that word with acquire before it looks at the
+//!   cursors, and moves `head` only if the word is still the same. So whoever moves `head` after
+//!   the receiver has joined has seen its cursor.
 
 mod broadcast;
 mod queue;
@@ -60,6 +67,8 @@ pub trait Atomic<T: Copy> {
     fn swap_if_acquire(&self, old: T, new: T) -> Result<(), T>;
     /// Stores `new` if the word is `old`, with release ordering if it is; or returns what it is.
     fn swap_if_release(&self, old: T, new: T) -> Result<(), T>;
+    /// Stores `new`, as a full barrier.
+    fn swap_full(&self, new: T);
 }
 
 /// Where the words of a ring are.
@@ -73,8 +82,8 @@ pub trait Memory {
     fn entries(&self) -> u32;
     /// `tail` and whether the ring is closed, in one word.
     fn producer(&self) -> &Self::U64;
-    /// `head`.
-    fn consumer(&self) -> &Self::U32;
+    /// `head` and how many receivers have joined there, in one word.
+    fn consumer(&self) -> &Self::U64;
     /// Sequence number and [`State`] of slot `index`, in one word. `index` is less than
     /// [`Self::entries`].
     fn slot(&self, index: u32) -> &Self::U64;
@@ -180,7 +189,9 @@ impl<M: Memory> Ring<M> {
             ring.slot(previous)
                 .store_relaxed(slot_word(previous, State::Free));
         }
-        ring.memory.consumer().store_relaxed(start);
+        ring.memory
+            .consumer()
+            .store_relaxed(Pair::new(start, 0).pack());
         ring.memory
             .producer()
             .store_release(Pair::new(0, start).pack());
@@ -242,7 +253,8 @@ impl<M: Memory> Ring<M> {
 
     /// Position before which no slot is in use, as far as they have been reclaimed.
     pub fn head_position(&self) -> u32 {
-        self.memory.consumer().load_relaxed()
+        // Pairs with `move_head` (B).
+        Pair::unpack(self.memory.consumer().load_acquire()).first
     }
 
     /// Whether the ring was closed.
@@ -253,7 +265,7 @@ impl<M: Memory> Ring<M> {
     /// Whether all slots are in use, as far as they have been reclaimed.
     pub fn is_full(&self) -> bool {
         // In this order, `head` is not ahead of `tail`.
-        let head = self.memory.consumer().load_acquire();
+        let head = self.head_position();
         self.tail_position().wrapping_sub(head) >= self.memory.entries()
     }
 
@@ -286,46 +298,99 @@ impl<M: Memory> Ring<M> {
     /// the reservation and its publication the sender must not sleep, because receivers wait for
     /// the slot.
     #[inline]
-    pub fn reserve(&self, mut reclaim: impl FnMut(&Self)) -> Result<Reservation<'_, M>, NoRoom> {
+    pub fn reserve(&self, reclaim: impl FnMut(&Self)) -> Result<Reservation<'_, M>, NoRoom> {
+        let (position, _) = self.advance_tail(1, reclaim)?;
+        Ok(Reservation {
+            ring: self,
+            position,
+        })
+    }
+
+    /// Reserves the next slots for a sender, at most `count` and at least one. As [`Self::reserve`].
+    #[inline]
+    pub fn reserve_up_to(
+        &self,
+        count: u32,
+        reclaim: impl FnMut(&Self),
+    ) -> Result<Reservations<'_, M>, NoRoom> {
+        let (next, remaining) = self.advance_tail(count, reclaim)?;
+        Ok(Reservations {
+            ring: self,
+            next,
+            remaining,
+        })
+    }
+
+    /// Moves `tail` over `count` slots, or as many as there is room for. Returns the first position
+    /// and how many they are.
+    #[inline]
+    fn advance_tail(
+        &self,
+        count: u32,
+        mut reclaim: impl FnMut(&Self),
+    ) -> Result<(u32, u32), NoRoom> {
         let producer = self.memory.producer();
-        let mut reclaimed = false;
+        let mut reclaimed = None;
         loop {
-            // Pairs with `move_head` (B). `head` is loaded before `tail`, so that it can't be
-            // ahead of it.
-            let head = self.memory.consumer().load_acquire();
+            // `head` is loaded before `tail`, so that it can't be ahead of it.
+            let head = self.head_position();
             let old = producer.load_relaxed();
             let Pair { first, second } = Pair::unpack(old);
             if first == Self::CLOSED {
                 return Err(NoRoom::Closed);
             }
-            if second.wrapping_sub(head) >= self.memory.entries() {
-                if self.memory.consumer().load_relaxed() != head {
-                    // `tail` has moved on since `head` was loaded.
-                    continue;
-                }
-                if reclaimed {
+            let room = self
+                .memory
+                .entries()
+                .saturating_sub(second.wrapping_sub(head));
+            if room == 0 {
+                if reclaimed == Some(head) {
                     return Err(NoRoom::Full);
                 }
                 reclaim(self);
-                reclaimed = true;
+                // If it has not moved, there is no room. If it has, others may have taken that.
+                reclaimed = Some(head);
                 continue;
             }
-            let new = Pair::new(first, second.wrapping_add(1)).pack();
+            let count = count.min(room);
+            let new = Pair::new(first, second.wrapping_add(count)).pack();
+            // Acquire is not for what is loaded, but so that the slots are not written before.
             if producer.swap_if_acquire(old, new).is_ok() {
-                return Ok(Reservation {
-                    ring: self,
-                    position: second,
-                });
+                return Ok((second, count));
             }
-            // Somebody else got on, so reclaiming once more may help.
-            reclaimed = false;
         }
     }
 
-    /// Moves `head` from `from` to `to`, unless somebody else has moved it.
-    fn move_head(&self, from: u32, to: u32) -> Result<(), u32> {
-        // Pairs with `reserve` (B).
-        self.memory.consumer().swap_if_release(from, to)
+    /// Moves `head`, unless the word that it is in was changed since it was loaded as `old`.
+    fn move_head(&self, old: u64, to: u32) -> bool {
+        let generation = Pair::unpack(old).second;
+        // Pairs with `head_position` (B).
+        self.memory
+            .consumer()
+            .swap_if_release(old, Pair::new(to, generation).pack())
+            .is_ok()
+    }
+
+    /// Marks in `mark` that somebody waits, who has entered a queue and looks at the ring next.
+    pub fn mark_waiting(mark: &M::U32) {
+        // Pairs with `wake_marked` (D).
+        mark.swap_full(1);
+    }
+
+    /// Calls `wake` if `mark` says that somebody may be waiting. It returns whether anybody was.
+    ///
+    /// Follows a change of the ring and a full barrier (D).
+    #[inline]
+    pub fn wake_marked(mark: &M::U32, mut wake: impl FnMut() -> bool) {
+        if mark.load_relaxed() == 0 || wake() {
+            return;
+        }
+        mark.store_relaxed(0);
+        // Pairs with `mark_waiting` (D): who has entered before the mark was taken back is seen now.
+        M::full_barrier();
+        if wake() {
+            mark.store_relaxed(1);
+        }
     }
 }
 
@@ -375,6 +440,37 @@ impl<M: Memory> Drop for Reservation<'_, M> {
     }
 }
 
+/// Slots that a sender has to itself, one after the other.
+///
+/// If it is dropped, those that are left are given up.
+#[must_use]
+pub struct Reservations<'a, M: Memory> {
+    ring: &'a Ring<M>,
+    next: u32,
+    remaining: u32,
+}
+
+impl<'a, M: Memory> Iterator for Reservations<'a, M> {
+    type Item = Reservation<'a, M>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let position = self.next;
+        self.remaining = self.remaining.checked_sub(1)?;
+        self.next = position.wrapping_add(1);
+        Some(Reservation {
+            ring: self.ring,
+            position,
+        })
+    }
+}
+
+impl<M: Memory> Drop for Reservations<'_, M> {
+    fn drop(&mut self) {
+        self.for_each(drop);
+    }
+}
+
 /// A message that a receiver has in hand.
 ///
 /// As long as it exists the slot is not used again. If it is dropped, the message stays in the
@@ -398,7 +494,17 @@ impl<M: Memory> Claim<'_, M> {
         self.ring.index(self.position)
     }
 
-    /// Is done with the message.
+    /// In a broadcast, is done with the message and goes on to the next one for `receiver`, which is
+    /// the one who claimed. If there is none yet, returns false and keeps this message.
+    #[inline]
+    pub fn step(&mut self, receiver: u32) -> bool {
+        let following = self.ring.broadcast_following(self.position, receiver);
+        self.position = following.unwrap_or(self.position);
+        following.is_some()
+    }
+
+    /// Is done with the message. In a queue its slot is used again after the next
+    /// [`Ring::queue_reclaim`].
     #[inline]
     pub fn consume(self) {
         match self.cursor {

@@ -10,7 +10,16 @@ impl<M: Memory> Ring<M> {
     /// The search ends at the first slot that is reserved and not published, so that all receivers
     /// see messages in the order of their positions.
     pub fn queue_next(&self, receiver: u32) -> Result<u32, NoMessage> {
-        let mut position = self.memory.consumer().load_acquire();
+        self.queue_find(self.head_position(), receiver)
+    }
+
+    /// Finds the first message after a position that `receiver` had claimed. As
+    /// [`Self::queue_next`], but does not look again at what comes before.
+    pub fn queue_following(&self, position: u32, receiver: u32) -> Result<u32, NoMessage> {
+        self.queue_find(position.wrapping_add(1), receiver)
+    }
+
+    fn queue_find(&self, mut position: u32, receiver: u32) -> Result<u32, NoMessage> {
         let mut others_hold_some = false;
         loop {
             // Pairs with `Reservation::store`, `queue_consume` and `queue_put_back` (A).
@@ -18,7 +27,7 @@ impl<M: Memory> Ring<M> {
             let lead = distance(position.wrapping_add(1), Pair::unpack(word).first);
             if lead > 0 {
                 // The slot is in use for a later position: `head` is past this one.
-                position = self.memory.consumer().load_acquire();
+                position = self.head_position();
                 others_hold_some = false;
                 continue;
             }
@@ -64,7 +73,6 @@ impl<M: Memory> Ring<M> {
         // Pairs with `queue_reclaim` (B).
         self.slot(position)
             .store_release(slot_word(position, State::Free));
-        self.queue_reclaim();
     }
 
     pub(super) fn queue_put_back(&self, position: u32) {
@@ -79,13 +87,17 @@ impl<M: Memory> Ring<M> {
     /// That is made up for by whoever calls this next, at the latest by a sender that finds the
     /// ring full.
     pub fn queue_reclaim(&self) {
-        let mut head = self.memory.consumer().load_acquire();
-        // Pairs with `queue_consume` and `Reservation::store` (B).
-        while self.slot(head).load_acquire() == slot_word(head, State::Free) {
-            head = match self.move_head(head, head.wrapping_add(1)) {
-                Ok(()) => head.wrapping_add(1),
-                Err(current) => current,
-            };
+        loop {
+            let old = self.memory.consumer().load_acquire();
+            let head = Pair::unpack(old).first;
+            let mut to = head;
+            // Pairs with `queue_consume` and `Reservation::store` (B).
+            while self.slot(to).load_acquire() == slot_word(to, State::Free) {
+                to = to.wrapping_add(1);
+            }
+            if to == head || self.move_head(old, to) {
+                return;
+            }
         }
     }
 
@@ -93,7 +105,7 @@ impl<M: Memory> Ring<M> {
     ///
     /// For a receiver that has left: call it after the last message for it was published.
     pub fn queue_drop_targeted(&self, target: u32) -> u32 {
-        let dropped = self.drop_targeted(self.memory.consumer().load_acquire(), target);
+        let dropped = self.drop_targeted(self.head_position(), target);
         self.queue_reclaim();
         dropped
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use crate::{
     memory::TestMemory,
-    ring::{Claim, Memory, NoMessage, NoRoom, Reservation, Ring},
+    ring::{Claim, Memory, NoMessage, NoRoom, Reservation, Reservations, Ring, State},
 };
 
 /// How many subscribers a channel can have. Their ids begin with 1. Few for loom, because each of them
@@ -27,6 +27,10 @@ struct Subscriber {
     /// 1 if it is among the subscribers. Stands for its entry in the xarray of the channel.
     attached: AtomicU32,
     cursor: AtomicU64,
+    /// How far it says that it has read. Stands for the page that it maps.
+    position: AtomicU32,
+    /// How many messages were taken away from it. Changed only by who has a claim of it.
+    lost: AtomicU32,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,20 +42,25 @@ enum Mode {
 /// A channel.
 pub struct Channel {
     mode: Mode,
+    /// Whether receivers say by themselves how far they have read.
+    is_mapped: bool,
     pub ring: Ring<TestMemory>,
     subscribers: Vec<Subscriber>,
     dropped: AtomicU32,
 }
 
 impl Channel {
-    fn new(mode: Mode, entries: u32, start: u32) -> Self {
+    fn new(mode: Mode, is_mapped: bool, entries: u32, start: u32) -> Self {
         let ring = Ring::new(TestMemory::new(entries), start);
         Self {
             mode,
+            is_mapped,
             subscribers: (0..MAX_SUBSCRIBERS)
                 .map(|_| Subscriber {
                     attached: AtomicU32::new(0),
                     cursor: AtomicU64::new(ring.new_cursor()),
+                    position: AtomicU32::new(start),
+                    lost: AtomicU32::new(0),
                 })
                 .collect(),
             ring,
@@ -61,12 +70,22 @@ impl Channel {
 
     /// A channel where each message goes to one receiver.
     pub fn queue(entries: u32, start: u32) -> Self {
-        Self::new(Mode::Queue, entries, start)
+        Self::new(Mode::Queue, false, entries, start)
     }
 
     /// A channel where each message goes to all receivers.
     pub fn broadcast(entries: u32, start: u32) -> Self {
-        Self::new(Mode::Broadcast, entries, start)
+        Self::new(Mode::Broadcast, false, entries, start)
+    }
+
+    /// The same, where receivers read in place and say by themselves how far they have read.
+    pub fn mapped(entries: u32, start: u32) -> Self {
+        Self::new(Mode::Broadcast, true, entries, start)
+    }
+
+    /// Whether each message goes to all receivers.
+    pub fn is_broadcast(&self) -> bool {
+        self.mode == Mode::Broadcast
     }
 
     fn subscriber(&self, id: u32) -> &Subscriber {
@@ -80,13 +99,12 @@ impl Channel {
 
     /// Where a receiver of a broadcast stands.
     pub fn cursor_position(&self, id: u32) -> u32 {
-        let word = self.cursor(id).load(Ordering::Relaxed).to_ne_bytes();
-        u32::from_ne_bytes([word[0], word[1], word[2], word[3]])
+        self.ring.cursor_position(self.cursor(id))
     }
 
     /// `head` of the ring.
     pub fn head(&self) -> u32 {
-        self.ring.memory().consumer().load(Ordering::Acquire)
+        self.ring.head_position()
     }
 
     /// How many messages were dropped because their target detached.
@@ -94,14 +112,35 @@ impl Channel {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Lets a subscriber take part.
-    pub fn attach(&self, id: u32) {
+    /// How many messages were taken away from a receiver.
+    pub fn lost(&self, id: u32) -> u32 {
+        self.subscriber(id).lost.load(Ordering::Relaxed)
+    }
+
+    /// Puts a subscriber among those that [`Self::reclaim`] looks at. It has yet to join.
+    fn enlist(&self, id: u32) -> &AtomicU64 {
         let subscriber = self.subscriber(id);
         subscriber
             .cursor
             .store(self.ring.new_cursor(), Ordering::Relaxed);
+        if self.is_mapped {
+            // Not after the position where it joins, so that it counts as no progress.
+            let position = self.head();
+            subscriber.position.store(position, Ordering::Relaxed);
+        }
         subscriber.attached.store(1, Ordering::Release);
-        self.ring.broadcast_join(&subscriber.cursor);
+        &subscriber.cursor
+    }
+
+    /// Lets a subscriber take part.
+    pub fn attach(&self, id: u32) {
+        self.ring.broadcast_join(self.enlist(id));
+    }
+
+    /// Lets a subscriber take part that begins with the oldest message, or with a later one that
+    /// leaves `room` slots.
+    pub fn attach_at_oldest(&self, id: u32, room: u32) {
+        self.ring.broadcast_join_at_oldest(self.enlist(id), room);
     }
 
     /// First half of detaching. If it returns true, the second one has to wait until the claim of
@@ -137,6 +176,7 @@ impl Channel {
             Mode::Broadcast => self.ring.reclaim_broadcast(|each| {
                 for (id, subscriber) in (1..).zip(&self.subscribers) {
                     if subscriber.attached.load(Ordering::Acquire) == 1 {
+                        self.accept_position(id);
                         each(&subscriber.cursor, id);
                     }
                 }
@@ -144,9 +184,54 @@ impl Channel {
         }
     }
 
+    /// Moves `head` as far as possible.
+    pub fn reclaim_all(&self) {
+        loop {
+            let head = self.head();
+            self.reclaim();
+            if self.head() == head {
+                return;
+            }
+        }
+    }
+
+    /// Takes over how far a receiver says that it has read.
+    pub fn accept_position(&self, id: u32) {
+        if self.is_mapped {
+            // Pairs with `store_position`.
+            let position = self.subscriber(id).position.load(Ordering::Acquire);
+            self.ring.broadcast_accept(self.cursor(id), position);
+        }
+    }
+
+    /// What a receiver does in user space: says how far it has read.
+    pub fn store_position(&self, id: u32, position: u32) {
+        // Pairs with `accept_position`.
+        let word = &self.subscriber(id).position;
+        word.store(position, Ordering::Release);
+    }
+
+    /// What a receiver does in user space: reads the message at a position, if there is one.
+    pub fn read_in_place(&self, position: u32) -> Option<Message> {
+        let memory = self.ring.memory();
+        let index = position & (memory.entries() - 1);
+        let word = memory.slot(index).load(Ordering::Acquire).to_ne_bytes();
+        let field = |at| u32::from_ne_bytes(std::array::from_fn(|byte| word[at + byte]));
+        let is_there = field(0) == position.wrapping_add(1) && field(4) == State::Ready as u32;
+        is_there.then(|| Message {
+            position,
+            payload: memory.read(index),
+        })
+    }
+
     /// Reserves a slot.
     pub fn reserve(&self) -> Result<Reservation<'_, TestMemory>, NoRoom> {
         self.ring.reserve(|_| self.reclaim())
+    }
+
+    /// Reserves up to `count` slots.
+    pub fn reserve_up_to(&self, count: u32) -> Result<Reservations<'_, TestMemory>, NoRoom> {
+        self.ring.reserve_up_to(count, |_| self.reclaim())
     }
 
     /// Writes a message to a slot and hands it to the receivers.
@@ -170,12 +255,65 @@ impl Channel {
         Ok(message)
     }
 
+    /// Sends as many messages as there is room for, with one reservation.
+    pub fn send_up_to(&self, payloads: &[u32]) -> Result<Vec<Message>, NoRoom> {
+        let slots = self.reserve_up_to(payloads.len() as u32)?;
+        Ok(slots
+            .zip(payloads)
+            .map(|(slot, &payload)| self.publish(slot, 0, payload))
+            .collect())
+    }
+
+    /// Takes the messages in the `count` oldest slots away from all who have not received them.
+    /// Returns their positions, once for each receiver.
+    pub fn overwrite_oldest(&self, count: u32) -> Vec<u32> {
+        let head = self.head();
+        let is_old = |position: u32| position.wrapping_sub(head) < count;
+        let mut taken = Vec::new();
+        for (id, subscriber) in (1..).zip(&self.subscribers) {
+            if subscriber.attached.load(Ordering::Acquire) == 0 {
+                continue;
+            }
+            let claim = match self.next(id) {
+                Ok(position) if is_old(position) => self.claim_at(id, position),
+                _ => None,
+            };
+            let Some(mut claim) = claim else {
+                continue;
+            };
+            loop {
+                let lost = subscriber.lost.load(Ordering::Relaxed);
+                subscriber.lost.store(lost + 1, Ordering::Relaxed);
+                taken.push(claim.position());
+                if !claim.step(id) {
+                    claim.consume();
+                    break;
+                }
+                if !is_old(claim.position()) {
+                    // This one stays.
+                    drop(claim);
+                    break;
+                }
+            }
+        }
+        taken
+    }
+
     /// Finds the next message for a receiver.
     pub fn next(&self, id: u32) -> Result<u32, NoMessage> {
         match self.mode {
             Mode::Queue => self.ring.queue_next(id),
-            Mode::Broadcast => self.ring.broadcast_next(self.cursor(id), id),
+            Mode::Broadcast => {
+                self.accept_position(id);
+                self.ring.broadcast_next(self.cursor(id), id)
+            }
         }
+    }
+
+    /// How many messages a receiver of a broadcast can receive.
+    pub fn count(&self, id: u32) -> Result<u32, NoMessage> {
+        self.accept_position(id);
+        self.ring.broadcast_count(self.cursor(id), id)
     }
 
     /// Claims a message that [`Self::next`] found.
@@ -203,6 +341,14 @@ impl Channel {
         }
     }
 
+    /// Is done with a message.
+    pub fn consume(&self, claim: Claim<'_, TestMemory>) {
+        claim.consume();
+        if self.mode == Mode::Queue {
+            self.ring.queue_reclaim();
+        }
+    }
+
     /// Puts a message back. Nobody else will look for it if the receiver has detached meanwhile.
     pub fn put_back(&self, id: u32, claim: Claim<'_, TestMemory>) {
         drop(claim);
@@ -213,7 +359,51 @@ impl Channel {
     pub fn receive(&self, id: u32) -> Result<Message, NoMessage> {
         let claim = self.claim(id)?;
         let message = self.read(&claim);
-        claim.consume();
+        self.consume(claim);
         Ok(message)
+    }
+
+    /// Is done with a message and claims the next one, if there is one.
+    pub fn following<'a>(
+        &'a self,
+        id: u32,
+        mut claim: Claim<'a, TestMemory>,
+    ) -> Option<Claim<'a, TestMemory>> {
+        match self.mode {
+            Mode::Queue => {
+                let position = claim.position();
+                claim.consume();
+                let position = self.ring.queue_following(position, id).ok()?;
+                self.ring.queue_claim(position)
+            }
+            Mode::Broadcast => {
+                if claim.step(id) {
+                    return Some(claim);
+                }
+                claim.consume();
+                None
+            }
+        }
+    }
+
+    /// Receives up to `most` messages.
+    pub fn receive_bundle(&self, id: u32, most: usize) -> Result<Vec<Message>, NoMessage> {
+        let mut claim = self.claim(id)?;
+        let mut messages = Vec::new();
+        loop {
+            messages.push(self.read(&claim));
+            if messages.len() == most {
+                claim.consume();
+                break;
+            }
+            match self.following(id, claim) {
+                Some(next) => claim = next,
+                None => break,
+            }
+        }
+        if self.mode == Mode::Queue {
+            self.ring.queue_reclaim();
+        }
+        Ok(messages)
     }
 }

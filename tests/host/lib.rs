@@ -9,6 +9,8 @@ pub mod ring;
 
 pub mod channel;
 pub mod memory;
+#[cfg(loom)]
+pub mod waiting;
 
 /// Positions to begin with: two where they wrap soon, as unsigned and as signed numbers.
 pub const STARTS: [u32; 3] = [0, u32::MAX - 3, i32::MAX as u32 - 3];

@@ -45,6 +45,12 @@ macro_rules! impl_ring_atomic {
                 self.compare_exchange(old, new, Ordering::Release, Ordering::Relaxed)
                     .map(|_| ())
             }
+
+            fn swap_full(&self, new: $value) {
+                fence(Ordering::SeqCst);
+                self.swap(new, Ordering::Relaxed);
+                fence(Ordering::SeqCst);
+            }
         }
     };
 }
@@ -62,7 +68,7 @@ struct Slot {
 /// The words of a ring and the messages.
 pub struct TestMemory {
     producer: AtomicU64,
-    consumer: AtomicU32,
+    consumer: AtomicU64,
     slots: Vec<Slot>,
 }
 
@@ -76,7 +82,7 @@ impl TestMemory {
         assert!(entries.is_power_of_two());
         Self {
             producer: AtomicU64::new(0),
-            consumer: AtomicU32::new(0),
+            consumer: AtomicU64::new(0),
             slots: (0..entries)
                 .map(|_| Slot {
                     word: AtomicU64::new(0),
@@ -110,7 +116,7 @@ impl ring::Memory for TestMemory {
         &self.producer
     }
 
-    fn consumer(&self) -> &AtomicU32 {
+    fn consumer(&self) -> &AtomicU64 {
         &self.consumer
     }
 

@@ -27,12 +27,21 @@ enum Operation {
     GiveUp(Index),
     /// Reserve and publish at once.
     Send(Id),
+    /// Reserve several slots, publish the first ones, keep the next ones and give up the others.
+    Batch {
+        wanted: u32,
+        published: u32,
+        kept: u32,
+        target: Id,
+    },
     /// Find a message.
     Find(Id),
     /// Claim a message that was found.
     ClaimFound(Index),
     /// Find and claim a message.
     Claim(Id),
+    /// Go on to the next message with a claim.
+    Step(Index),
     /// Consume a message that was claimed.
     Consume(Index),
     /// Put back a message that was claimed.
@@ -41,6 +50,12 @@ enum Operation {
     Receive(Id),
     /// Join a broadcast, or leave it.
     JoinOrLeave(Id),
+    /// Join a broadcast at the oldest message, or at a later one that leaves so many slots.
+    JoinAtOldest(Id, u32),
+    /// Say what a receiver of a broadcast has read: up to so many positions after `tail`.
+    Accept(Id, i32),
+    /// Take so many of the oldest messages of a broadcast away from all who have not received them.
+    Overwrite(u32),
     /// Drop the messages for one receiver of a queue that has left.
     DropTargeted(Id),
     /// Move `head`.
@@ -55,18 +70,26 @@ fn operation() -> impl Strategy<Value = Operation> {
     // Most messages are for everybody.
     let target = || prop_oneof![3 => Just(0), 1 => id()];
     let index = any::<Index>;
+    let position = prop_oneof![4 => -20..4, 1 => any::<i32>()];
     prop_oneof![
         60 => Just(Reserve),
         60 => (index(), target()).prop_map(|(index, target)| Publish(index, target)),
         10 => index().prop_map(GiveUp),
         80 => target().prop_map(Send),
+        20 => (1..10u32, 0..6u32, 0..3u32, target()).prop_map(|(wanted, published, kept, target)| {
+            Batch { wanted, published, kept, target }
+        }),
         20 => id().prop_map(Find),
         20 => index().prop_map(ClaimFound),
         40 => id().prop_map(Claim),
+        40 => index().prop_map(Step),
         40 => index().prop_map(Consume),
         10 => index().prop_map(PutBack),
         80 => id().prop_map(Receive),
         20 => id().prop_map(JoinOrLeave),
+        10 => (id(), 0..4u32).prop_map(|(id, room)| JoinAtOldest(id, room)),
+        10 => (id(), position).prop_map(|(id, position)| Accept(id, position)),
+        5 => (1..6u32).prop_map(Overwrite),
         10 => id().prop_map(DropTargeted),
         10 => Just(Reclaim),
         // Rare, so that there is something before it.
@@ -93,6 +116,7 @@ enum Slot {
 /// Where a receiver of a broadcast stands.
 #[derive(Clone, Copy)]
 struct Cursor {
+    /// As long as it is busy, this is where its claim began.
     offset: u32,
     busy: bool,
     left: bool,
@@ -105,6 +129,7 @@ type Cursors = [Option<Cursor>; MAX_SUBSCRIBERS as usize];
 struct Model {
     entries: u32,
     closed: bool,
+    head: u32,
     /// The slots of all positions that ever were.
     slots: Vec<Slot>,
     /// If it is a broadcast.
@@ -159,19 +184,37 @@ impl Model {
         reserved.map_or(self.needed(), |first| self.needed().min(first as u32))
     }
 
-    fn reserve(&mut self) -> Result<u32, NoRoom> {
+    /// Moves `head`: in a queue as far as possible, in a broadcast by a quarter of the slots.
+    fn reclaim(&mut self) {
+        let most = match self.cursors {
+            Some(_) => (self.entries / 4).max(1),
+            None => self.entries,
+        };
+        self.head = self.in_use().min(self.head + most);
+    }
+
+    fn room(&self) -> u32 {
+        self.entries - (self.tail() - self.head)
+    }
+
+    /// Reserves up to `wanted` slots. Returns the first one and how many they are.
+    fn reserve_up_to(&mut self, wanted: u32) -> Result<(u32, u32), NoRoom> {
         if self.closed {
             return Err(NoRoom::Closed);
         }
-        if self.tail() - self.in_use() >= self.entries {
+        if self.room() == 0 {
+            self.reclaim();
+        }
+        if self.room() == 0 {
             return Err(NoRoom::Full);
         }
-        self.slots.push(Slot::Reserved);
-        Ok(self.tail() - 1)
+        let (first, count) = (self.tail(), wanted.min(self.room()));
+        self.slots.extend((0..count).map(|_| Slot::Reserved));
+        Ok((first, count))
     }
 
     fn next(&mut self, id: Id) -> Result<u32, NoMessage> {
-        let (mut offset, mut claimed) = (0, false);
+        let mut offset = 0;
         if let Some(cursor) = self.cursor(id) {
             let cursor = cursor.unwrap();
             if cursor.left {
@@ -182,22 +225,66 @@ impl Model {
             }
             offset = cursor.offset;
         }
-        loop {
-            offset = self.skip(id, offset);
-            let Some(Slot::Claimed { .. }) = self.slots.get(offset as usize) else {
-                break;
-            };
-            claimed = true;
-            offset += 1;
-        }
+        let found = self.find_from(id, &mut offset);
         if let Some(Some(cursor)) = self.cursor(id) {
             cursor.offset = offset;
         }
-        match self.slots.get(offset as usize) {
-            Some(Slot::Ready { .. }) => Ok(offset),
-            None if self.closed && !claimed => Err(NoMessage::Closed),
-            _ => Err(NoMessage::Empty),
+        found
+    }
+
+    /// Finds the first message from `offset` on, and moves that on as far as it has looked.
+    fn find_from(&self, id: Id, offset: &mut u32) -> Result<u32, NoMessage> {
+        let mut claimed = false;
+        loop {
+            *offset = self.skip(id, *offset);
+            match self.slots.get(*offset as usize) {
+                Some(Slot::Claimed { .. }) => claimed = true,
+                Some(Slot::Ready { .. }) => return Ok(*offset),
+                None if self.closed && !claimed => return Err(NoMessage::Closed),
+                _ => return Err(NoMessage::Empty),
+            }
+            *offset += 1;
         }
+    }
+
+    /// The position after `offset` of a message that the receiver of a broadcast can go on to.
+    fn following(&self, id: Id, offset: u32) -> Option<u32> {
+        let offset = self.skip(id, offset + 1);
+        let slot = self.slots.get(offset as usize);
+        matches!(slot, Some(Slot::Ready { .. })).then_some(offset)
+    }
+
+    fn count(&mut self, id: Id) -> Result<u32, NoMessage> {
+        let first = self.next(id)?;
+        Ok(std::iter::successors(Some(first), |offset| self.following(id, *offset)).count() as u32)
+    }
+
+    /// Takes over what a receiver says that it has read.
+    fn accept(&mut self, id: Id, offset: u32) {
+        let tail = self.tail();
+        if let Some(Some(cursor)) = self.cursor(id) {
+            if !cursor.busy && !cursor.left && cursor.offset < offset && offset <= tail {
+                cursor.offset = offset;
+            }
+        }
+    }
+
+    /// Takes messages before `end` away from `id`. Returns where they are.
+    fn overwrite(&mut self, id: Id, end: u32) -> Vec<u32> {
+        let mut taken = Vec::new();
+        let mut offset = self
+            .next(id)
+            .ok()
+            .filter(|offset| *offset < end && self.claim(id, *offset));
+        while let Some(lost) = offset.filter(|offset| *offset < end) {
+            taken.push(lost);
+            offset = self.following(id, lost);
+            match offset {
+                Some(offset) => self.end_claim(id, offset, false),
+                None => self.end_claim(id, lost, true),
+            }
+        }
+        taken
     }
 
     /// Claims a message if it can be claimed.
@@ -228,9 +315,10 @@ impl Model {
         if let Some(cursor) = self.cursor(id) {
             let cursor = cursor.as_mut().unwrap();
             cursor.busy = false;
-            cursor.offset += u32::from(consume);
+            cursor.offset = offset + u32::from(consume);
         } else if consume {
             *self.slot(offset) = Slot::Free;
+            self.reclaim();
         } else if let Slot::Claimed { target, payload } = *self.slot(offset) {
             *self.slot(offset) = Slot::Ready { target, payload };
         }
@@ -257,8 +345,9 @@ struct Run<'a> {
     channel: &'a Channel,
     start: u32,
     model: Model,
-    head: u32,
     dropped: u32,
+    /// How many messages were taken away from each subscriber.
+    lost: [u32; MAX_SUBSCRIBERS as usize],
     payload: u32,
     reserved: Vec<Reservation<'a, TestMemory>>,
     found: Vec<(Id, u32)>,
@@ -278,8 +367,31 @@ impl<'a> Run<'a> {
     fn reserve(&mut self) -> Option<Reservation<'a, TestMemory>> {
         let slot = self.channel.reserve();
         let position = slot.as_ref().map(|slot| self.offset(slot.position()));
-        assert_eq!(position.map_err(|&reason| reason), self.model.reserve());
+        let expected = self.model.reserve_up_to(1).map(|(first, _)| first);
+        assert_eq!(position.map_err(|&reason| reason), expected);
         slot.ok()
+    }
+
+    fn batch(&mut self, wanted: u32, published: u32, kept: u32, target: Id) {
+        let slots = self.channel.reserve_up_to(wanted);
+        let expected = self.model.reserve_up_to(wanted);
+        assert_eq!(slots.as_ref().err(), expected.as_ref().err());
+        let (Ok(mut slots), Ok((first, count))) = (slots, expected) else {
+            return;
+        };
+        for offset in first..first + count.min(published + kept) {
+            let slot = slots.next().unwrap();
+            assert_eq!(self.offset(slot.position()), offset);
+            if offset < first + published {
+                self.publish(slot, target);
+            } else {
+                self.reserved.push(slot);
+            }
+        }
+        drop(slots);
+        for offset in (first..first + count).skip((published + kept) as usize) {
+            *self.model.slot(offset) = Slot::Free;
+        }
     }
 
     fn publish(&mut self, slot: Reservation<'a, TestMemory>, target: Id) {
@@ -306,6 +418,9 @@ impl<'a> Run<'a> {
         let position = self.channel.next(id);
         let offset = position.map(|position| self.offset(position));
         assert_eq!(offset, self.model.next(id));
+        if self.model.cursors.is_some() {
+            assert_eq!(self.channel.count(id), self.model.count(id));
+        }
         position.ok()
     }
 
@@ -316,12 +431,36 @@ impl<'a> Run<'a> {
         claim
     }
 
-    fn end_claim(&mut self, id: Id, claim: Claim<'a, TestMemory>, consume: bool) {
-        let message = self.channel.read(&claim);
+    /// Checks the message that is claimed, and returns its position.
+    fn read(&mut self, claim: &Claim<'a, TestMemory>) -> u32 {
+        let message = self.channel.read(claim);
         let offset = self.offset(message.position);
         assert_eq!(message.payload, self.model.payload(offset));
+        offset
+    }
+
+    fn step(&mut self, id: Id, mut claim: Claim<'a, TestMemory>) {
+        let offset = self.read(&claim);
+        if self.model.cursors.is_some() {
+            let following = self.model.following(id, offset);
+            assert_eq!(claim.step(id), following.is_some());
+            assert_eq!(self.read(&claim), following.unwrap_or(offset));
+            self.claimed.push((id, claim));
+            return;
+        }
+        let position = claim.position();
+        self.end_claim(id, claim, true);
+        let following = self.channel.ring.queue_following(position, id);
+        let expected = self.model.find_from(id, &mut (offset + 1));
+        assert_eq!(following.map(|position| self.offset(position)), expected);
+        let claim = following.ok().and_then(|position| self.claim(id, position));
+        self.claimed.extend(claim.map(|claim| (id, claim)));
+    }
+
+    fn end_claim(&mut self, id: Id, claim: Claim<'a, TestMemory>, consume: bool) {
+        let offset = self.read(&claim);
         if consume {
-            claim.consume();
+            self.channel.consume(claim);
         } else {
             drop(claim);
         }
@@ -345,29 +484,69 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn join_or_leave(&mut self, id: Id) {
-        let offset = self.model.tail();
-        let Some(cursor) = self.model.cursor(id) else {
+    /// Lets a receiver of a broadcast join that does not take part: at the next message, or at the
+    /// oldest that leaves so many slots.
+    fn join(&mut self, id: Id, room: Option<u32>) {
+        let room = room.map(|room| room.min(self.model.entries));
+        let tail = self.model.tail();
+        let offset = room.map_or(tail, |room| {
+            self.model
+                .head
+                .max(tail.saturating_sub(self.model.entries - room))
+        });
+        let Some(
+            cursor @ (None
+            | Some(Cursor {
+                left: true,
+                busy: false,
+                ..
+            })),
+        ) = self.model.cursor(id)
+        else {
             return;
         };
-        match cursor {
-            Some(cursor) if !cursor.left => {
+        *cursor = Some(Cursor {
+            offset,
+            busy: false,
+            left: false,
+        });
+        match room {
+            Some(room) => self.channel.attach_at_oldest(id, room),
+            None => self.channel.attach(id),
+        }
+        self.found.retain(|(other, _)| *other != id);
+    }
+
+    fn join_or_leave(&mut self, id: Id) {
+        match self.model.cursor(id) {
+            Some(Some(cursor)) if !cursor.left => {
                 cursor.left = true;
-                assert_eq!(self.channel.leave(id), cursor.busy);
-                if !cursor.busy {
+                let busy = cursor.busy;
+                assert_eq!(self.channel.leave(id), busy);
+                if !busy {
                     self.remove(id);
                 }
             }
-            Some(Cursor { busy: true, .. }) => {}
-            _ => {
-                *cursor = Some(Cursor {
-                    offset,
-                    busy: false,
-                    left: false,
-                });
-                self.channel.attach(id);
-                self.found.retain(|(other, _)| *other != id);
+            _ => self.join(id, None),
+        }
+    }
+
+    fn overwrite(&mut self, count: u32) {
+        let (head, mut taken) = (self.model.head, Vec::new());
+        for id in 1..=MAX_SUBSCRIBERS {
+            if self.exists(id) {
+                let offsets = self.model.overwrite(id, head + count);
+                self.lost[id as usize - 1] += offsets.len() as u32;
+                taken.extend(
+                    offsets
+                        .into_iter()
+                        .map(|offset| self.start.wrapping_add(offset)),
+                );
             }
+        }
+        assert_eq!(self.channel.overwrite_oldest(count), taken);
+        for (id, lost) in (1..).zip(self.lost) {
+            assert_eq!(self.channel.lost(id), lost);
         }
     }
 
@@ -392,6 +571,12 @@ impl<'a> Run<'a> {
                     self.publish(slot, target);
                 }
             }
+            Operation::Batch {
+                wanted,
+                published,
+                kept,
+                target,
+            } => self.batch(wanted, published, kept, target),
             Operation::Find(id) => {
                 let position = self.find(id);
                 self.found.extend(position.map(|position| (id, position)));
@@ -405,6 +590,11 @@ impl<'a> Run<'a> {
             Operation::Claim(id) => {
                 let claim = self.find(id).and_then(|position| self.claim(id, position));
                 self.claimed.extend(claim.map(|claim| (id, claim)));
+            }
+            Operation::Step(index) => {
+                if let Some((id, claim)) = pick(&mut self.claimed, index) {
+                    self.step(id, claim);
+                }
             }
             Operation::Consume(index) => {
                 if let Some((id, claim)) = pick(&mut self.claimed, index) {
@@ -420,31 +610,38 @@ impl<'a> Run<'a> {
                 self.receive(id);
             }
             Operation::JoinOrLeave(id) => self.join_or_leave(id),
+            Operation::JoinAtOldest(id, room) => self.join(id, Some(room)),
+            Operation::Accept(id, position) => {
+                if self.model.cursors.is_some() && self.exists(id) {
+                    let offset = self.model.tail().wrapping_add_signed(position);
+                    let cursor = self.channel.cursor(id);
+                    let position = self.start.wrapping_add(offset);
+                    self.channel.ring.broadcast_accept(cursor, position);
+                    self.model.accept(id, offset);
+                }
+            }
+            Operation::Overwrite(count) => {
+                if self.model.cursors.is_some() {
+                    self.overwrite(count);
+                }
+            }
             Operation::DropTargeted(id) => {
                 if self.model.cursors.is_none() {
                     let dropped = self.channel.ring.queue_drop_targeted(id);
                     assert_eq!(dropped, self.model.drop_targeted(id));
+                    self.model.reclaim();
                 }
             }
             Operation::Reclaim => {
                 self.channel.reclaim();
-                if self.reserved.is_empty() {
-                    assert_eq!(self.offset(self.channel.head()), self.model.in_use());
-                }
+                self.model.reclaim();
             }
             Operation::Close => {
                 assert_eq!(self.channel.ring.close(), !self.model.closed);
                 self.model.closed = true;
             }
         }
-        self.check_head();
-    }
-
-    /// `head` never moves backwards, and never past what receivers need.
-    fn check_head(&mut self) {
-        let head = self.offset(self.channel.head());
-        assert!(self.head <= head && head <= self.model.needed());
-        self.head = head;
+        assert_eq!(self.offset(self.channel.head()), self.model.head);
     }
 
     /// Lets everything that is going on come to an end.
@@ -473,11 +670,12 @@ fn run(channel: Channel, cursors: Option<Cursors>, entries: u32, operations: Vec
         model: Model {
             entries,
             closed: false,
+            head: 0,
             slots: Vec::new(),
             cursors,
         },
-        head: 0,
         dropped: 0,
+        lost: [0; MAX_SUBSCRIBERS as usize],
         payload: 0,
         reserved: Vec::new(),
         found: Vec::new(),

@@ -113,7 +113,7 @@ fn close_with_a_claim() {
         let claim = channel.claim(2).unwrap();
         assert_eq!(channel.read(&claim), message);
         assert_eq!(channel.receive(1), EMPTY);
-        claim.consume();
+        channel.consume(claim);
         assert_eq!(channel.receive(1), Err(NoMessage::Closed));
     }
 }
@@ -183,7 +183,7 @@ fn claim_once() {
         assert_eq!(channel.next(2), Ok(position));
         let claim = channel.claim_at(2, position).unwrap();
         assert!(channel.claim_at(1, position).is_none());
-        claim.consume();
+        channel.consume(claim);
         assert!(channel.claim_at(1, position).is_none());
         // The slot of the next message, but not its position.
         fill(&channel, 0..1);
@@ -201,11 +201,11 @@ fn consume_in_any_order() {
         let mut claims: Vec<_> = (0..entries).map(|_| channel.claim(1).unwrap()).collect();
         let first = claims.remove(0);
         while let Some(claim) = claims.pop() {
-            claim.consume();
+            channel.consume(claim);
             assert_eq!(channel.head(), start);
             assert_eq!(channel.send(99), Err(NoRoom::Full));
         }
-        first.consume();
+        channel.consume(first);
         assert_eq!(channel.head(), start.wrapping_add(entries));
         fill(&channel, 0..entries);
     }
@@ -289,5 +289,153 @@ fn put_back_by_detached() {
         channel.put_back(1, claim);
         assert_eq!(channel.dropped(), 1);
         fill(&channel, 0..entries);
+    }
+}
+
+/// Several slots can be reserved at once: as many as there is room for, one after the other.
+#[test]
+fn batches() {
+    for (channel, entries) in queues() {
+        for used in 0..entries {
+            for wanted in 1..entries + 3 {
+                fill(&channel, 0..used);
+                let first = channel.ring.tail_position();
+                let slots: Vec<_> = channel.reserve_up_to(wanted).unwrap().collect();
+                let count = wanted.min(entries - used);
+                let end = first.wrapping_add(count);
+                assert_eq!(channel.ring.tail_position(), end);
+                assert_eq!(channel.send(99).is_err(), used + count == entries);
+                let positions = slots.iter().map(|slot| slot.position());
+                assert!(positions.eq((0..count).map(|by| first.wrapping_add(by))));
+                // In any order.
+                for (payload, slot) in (0..count).zip(slots).rev() {
+                    channel.publish(slot, 0, used + payload);
+                }
+                let mut received = receive_all(&channel, 1);
+                received.truncate((used + count) as usize);
+                assert!(received.into_iter().eq(0..used + count));
+            }
+        }
+    }
+}
+
+/// Nothing can be reserved when the ring is full or closed.
+#[test]
+fn batch_without_room() {
+    for (channel, entries) in queues() {
+        fill(&channel, 0..entries);
+        for wanted in 1..entries + 3 {
+            assert_eq!(channel.reserve_up_to(wanted).err(), Some(NoRoom::Full));
+        }
+        assert!(channel.receive(1).is_ok());
+        assert_eq!(channel.reserve_up_to(entries).unwrap().count(), 1);
+        channel.ring.close();
+        assert_eq!(channel.reserve_up_to(1).err(), Some(NoRoom::Closed));
+    }
+}
+
+/// What is left of a batch when it is dropped is given up, whatever happens to the slots before.
+#[test]
+fn batch_given_up() {
+    for (channel, entries) in queues() {
+        for _ in 0..20 {
+            for taken in 0..=entries {
+                let mut slots = channel.reserve_up_to(entries).unwrap();
+                let first: Vec<_> = slots.by_ref().take(taken as usize).collect();
+                drop(slots);
+                assert_eq!(channel.receive(1), EMPTY);
+                assert_eq!(channel.reserve().is_ok(), taken == 0);
+                for (payload, slot) in (0..).zip(first) {
+                    if payload % 2 == 0 {
+                        channel.publish(slot, 0, payload);
+                    }
+                }
+                let published = (0..taken).filter(|payload| payload % 2 == 0);
+                assert!(receive_all(&channel, 1).into_iter().eq(published));
+                channel.reclaim();
+                assert_eq!(channel.head(), channel.ring.tail_position());
+            }
+        }
+    }
+}
+
+/// A batch that was taken to its end gives up nothing.
+#[test]
+fn batch_taken_to_its_end() {
+    for (channel, entries) in queues() {
+        let mut slots = channel.reserve_up_to(entries).unwrap();
+        for payload in 0..entries {
+            channel.publish(slots.next().unwrap(), 0, payload);
+        }
+        assert!(slots.next().is_none());
+        assert!(slots.next().is_none());
+        drop(slots);
+        assert_eq!(channel.send(99), Err(NoRoom::Full));
+        assert!(receive_all(&channel, 1).into_iter().eq(0..entries));
+    }
+}
+
+/// A message that was consumed keeps its slot until somebody reclaims it.
+#[test]
+fn consume_and_reclaim() {
+    for (channel, entries) in queues() {
+        let start = channel.head();
+        fill(&channel, 0..entries);
+        for _ in 0..entries {
+            channel.claim(1).unwrap().consume();
+        }
+        assert_eq!(channel.head(), start);
+        assert!(channel.ring.is_full());
+        channel.ring.queue_reclaim();
+        assert_eq!(channel.head(), channel.ring.tail_position());
+        assert!(!channel.ring.is_full());
+    }
+}
+
+/// After a message was consumed, the search for the next one goes on behind it.
+#[test]
+fn following() {
+    for (channel, entries) in queues() {
+        for round in 0..20 {
+            fill(&channel, 0..entries);
+            // Comes before, and back later.
+            let first = channel.claim(2).unwrap();
+            let mut next = channel.claim(1).ok();
+            for payload in 1..entries {
+                let claim = next.unwrap();
+                assert_eq!(channel.read(&claim).payload, payload);
+                next = channel.following(1, claim);
+            }
+            assert!(next.is_none());
+            drop(first);
+            assert_eq!(receive_all(&channel, 1), [0], "{round}");
+        }
+    }
+}
+
+/// The search goes over what was given up, is for others, or in the hand of others.
+#[test]
+fn following_and_skip() {
+    for (channel, entries) in queues().filter(|(_, entries)| *entries > 2) {
+        for _ in 0..20 {
+            fill(&channel, 0..1);
+            drop(channel.reserve().unwrap());
+            channel.send_to(2, 2).unwrap();
+            fill(&channel, 3..4);
+            let claim = channel.claim(1).unwrap();
+            fill(&channel, 4..5);
+            let position = claim.position().wrapping_add(3);
+            let other = channel.claim_at(3, position).unwrap();
+            let slot = channel.reserve().unwrap();
+            fill(&channel, 6..entries);
+            let claim = channel.following(1, claim).unwrap();
+            assert_eq!(channel.read(&claim).payload, 4);
+            assert!(channel.following(1, claim).is_none());
+            channel.publish(slot, 1, 5);
+            channel.consume(other);
+            assert_eq!(channel.receive_bundle(1, 2).unwrap().len(), 2);
+            assert_eq!(channel.receive(2).unwrap().payload, 2);
+            assert!(receive_all(&channel, 1).into_iter().eq(7..entries));
+        }
     }
 }

@@ -113,7 +113,7 @@ TEST_F_TIMEOUT(abi, header_of_a_new_channel, IPC_TIMEOUT)
 					&channel));
 		ASSERT_EQ(0, ipc_attach(&self->ring, channel, IOIPC_SUB_RECV,
 					&sub));
-		map = ipc_map(&sub);
+		map = ipc_region(&sub);
 		ASSERT_NE(NULL, map);
 
 		EXPECT_EQ(0, map->producer.head);
@@ -158,7 +158,7 @@ TEST_F_TIMEOUT(abi, descriptors_describe_the_messages, IPC_TIMEOUT)
 	ASSERT_EQ(0, ipc_attach(&self->ring, channel, IOIPC_SUB_SEND, &sender));
 	ASSERT_EQ(0, ipc_attach(&self->ring, channel, IOIPC_SUB_RECV,
 				&receiver));
-	map = ipc_map(&receiver);
+	map = ipc_region(&receiver);
 	ASSERT_NE(NULL, map);
 
 	for (position = 0; position < 8; position++) {
@@ -209,7 +209,7 @@ TEST_F_TIMEOUT(abi, unattached_sender_is_0, IPC_TIMEOUT)
 	ASSERT_EQ(0, ipc_create(&self->ring, 0, 4, 64, &channel));
 	ASSERT_EQ(0, ipc_attach(&self->ring, channel, IOIPC_SUB_RECV,
 				&receiver));
-	map = ipc_map(&receiver);
+	map = ipc_region(&receiver);
 	ASSERT_NE(NULL, map);
 	ASSERT_EQ(2, ipc_send_data(&self->ring, channel, "hi", 2, 0, 7));
 	EXPECT_EQ(1, ipc_seq(map, 0));
@@ -226,7 +226,7 @@ TEST_F_TIMEOUT(abi, destroyed_channel_is_marked, IPC_TIMEOUT)
 	ASSERT_EQ(0, ipc_create(&self->ring, 0, 4, 64, &channel));
 	ASSERT_EQ(0, ipc_attach(&self->ring, channel, IOIPC_SUB_RECV,
 				&receiver));
-	map = ipc_map(&receiver);
+	map = ipc_region(&receiver);
 	ASSERT_NE(NULL, map);
 	EXPECT_EQ(0, map->producer.head);
 	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->ring, channel));

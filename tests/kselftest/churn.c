@@ -101,7 +101,7 @@ static void cycle(struct __test_metadata *_metadata, struct io_uring *ring,
 	ASSERT_EQ(0, ipc_attach_key(ring, key, IOIPC_SUB_BOTH, &both));
 	ASSERT_EQ(0, ipc_attach(ring, create.channel_id_out, IOIPC_SUB_RECV,
 				&receiver));
-	map = ipc_map(&both);
+	map = ipc_region(&both);
 	ASSERT_NE(NULL, map);
 	ASSERT_EQ(IPC_NUM, ipc_send_num(ring, both.id, 1));
 	ASSERT_EQ(IPC_NUM, ipc_send_num(ring, both.id, 2));
@@ -244,7 +244,7 @@ static void race_to_attach(struct __test_metadata *_metadata, int me,
 			ASSERT_EQ(-ENOENT, ret);
 			continue;
 		}
-		map = ipc_map(&sub);
+		map = ipc_region(&sub);
 		ASSERT_NE(NULL, map);
 		ASSERT_EQ(8, map->ring_entries);
 		ret = ipc_send_num(&ring, sub.id, 1);

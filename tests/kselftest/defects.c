@@ -96,7 +96,7 @@ TEST_F_TIMEOUT(defects, defect_04_mapping_of_freed_memory, IPC_TIMEOUT)
 	int i;
 
 	start(_metadata, &self->ring, 0, &channel, &both);
-	map = ipc_map(&both);
+	map = ipc_region(&both);
 	ASSERT_NE(NULL, map);
 	ASSERT_EQ(3, ipc_send_nums(&self->ring, both.id, 0, 3));
 	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->ring, channel));
@@ -220,7 +220,7 @@ TEST_F_TIMEOUT(defects, defect_10_two_layouts, IPC_TIMEOUT)
 	int i;
 
 	start(_metadata, &self->ring, 0, &channel, &both);
-	map = ipc_map(&both);
+	map = ipc_region(&both);
 	ASSERT_NE(NULL, map);
 	ASSERT_EQ(ENTRIES, ipc_send_nums(&self->ring, both.id, 0, ENTRIES));
 	EXPECT_EQ((const char *)map->msgs - (const char *)map,
@@ -278,7 +278,7 @@ TEST_F_TIMEOUT(defects, defect_13_lost_properties, IPC_TIMEOUT)
 	__u32 channel;
 
 	start(_metadata, &self->ring, 0, &channel, &both);
-	map = ipc_map(&both);
+	map = ipc_region(&both);
 	ASSERT_NE(NULL, map);
 	ASSERT_EQ(64, ipc_send_data(&self->ring, both.id, buf, 64, 0, 4711));
 	EXPECT_EQ(1, map->msgs[0].msg_id);
@@ -345,7 +345,7 @@ TEST_F_TIMEOUT(defects, defect_15_head_moves_backwards, IPC_TIMEOUT)
 	attached = ipc_shared(sizeof(*attached));
 	ASSERT_NE(NULL, attached);
 	start(_metadata, &self->ring, IOIPC_F_BROADCAST, &channel, &both);
-	map = ipc_map(&both);
+	map = ipc_region(&both);
 	ASSERT_NE(NULL, map);
 	for (i = 0; i < RECEIVERS; i++) {
 		child[i] = ipc_fork();

@@ -80,7 +80,7 @@ TEST_F_TIMEOUT(details, a_detached_receiver_cannot_map, IPC_TIMEOUT)
 	ASSERT_EQ(0, ipc_create(&self->ring, 0, ENTRIES, 64, &channel));
 	ASSERT_EQ(0, ipc_attach(&self->ring, channel, IOIPC_SUB_RECV, &sub));
 	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring, sub.id));
-	EXPECT_EQ(NULL, ipc_map(&sub));
+	EXPECT_EQ(NULL, ipc_region(&sub));
 	EXPECT_EQ(EACCES, errno);
 }
 

@@ -45,7 +45,7 @@ FIXTURE_SETUP(faults)
 				&self->sender));
 	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_RECV,
 				&self->receiver));
-	self->map = ipc_map(&self->receiver);
+	self->map = ipc_region(&self->receiver);
 	ASSERT_NE(NULL, self->map);
 	self->page = sysconf(_SC_PAGESIZE);
 }

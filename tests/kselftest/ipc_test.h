@@ -272,7 +272,7 @@ static inline __u64 ipc_new_key(void)
 }
 
 /* Maps all of the region, NULL with errno on failure. */
-static inline const struct io_uring_ipc_ring *ipc_map(const struct ipc_sub *sub)
+static inline const struct io_uring_ipc_ring *ipc_region(const struct ipc_sub *sub)
 {
 	void *map;
 

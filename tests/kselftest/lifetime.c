@@ -262,7 +262,7 @@ TEST_F_TIMEOUT(life, subscriber_outlives_its_file, IPC_TIMEOUT)
 /* Everything goes away but the mapping, which still shows the last state. */
 TEST_F_TIMEOUT(life, mapping_outlives_everything, IPC_TIMEOUT)
 {
-	const struct io_uring_ipc_ring *map = ipc_map(&self->receiver);
+	const struct io_uring_ipc_ring *map = ipc_region(&self->receiver);
 	__u32 witness;
 	int i;
 
@@ -394,7 +394,7 @@ static int module_refs(void)
 /* The module cannot go away while anything of it is in use. */
 TEST_F_TIMEOUT(life, module_is_in_use, IPC_TIMEOUT)
 {
-	const struct io_uring_ipc_ring *map = ipc_map(&self->receiver);
+	const struct io_uring_ipc_ring *map = ipc_region(&self->receiver);
 	int before;
 
 	if (geteuid())

@@ -108,7 +108,7 @@ TEST_F_TIMEOUT(mapping, never_writable, IPC_TIMEOUT)
 /* A debugger may write to memory that the program itself may not. */
 TEST_F_TIMEOUT(mapping, not_writable_by_a_debugger, IPC_TIMEOUT)
 {
-	const struct io_uring_ipc_ring *map = ipc_map(&self->sub);
+	const struct io_uring_ipc_ring *map = ipc_region(&self->sub);
 	__u32 bad = 77;
 	int mem;
 
@@ -142,7 +142,7 @@ TEST_F_TIMEOUT(mapping, does_not_grow, IPC_TIMEOUT)
 
 TEST_F_TIMEOUT(mapping, can_be_split_and_moved, IPC_TIMEOUT)
 {
-	const struct io_uring_ipc_ring *map = ipc_map(&self->sub);
+	const struct io_uring_ipc_ring *map = ipc_region(&self->sub);
 	size_t size = self->sub.region_size;
 	void *moved, *room;
 
@@ -205,7 +205,7 @@ TEST_F_TIMEOUT(mapping, no_read_no_write, IPC_TIMEOUT)
 /* What is not used yet has no memory of anybody else in it. */
 TEST_F_TIMEOUT(mapping, unused_memory_is_zero, IPC_TIMEOUT)
 {
-	const struct io_uring_ipc_ring *map = ipc_map(&self->sub);
+	const struct io_uring_ipc_ring *map = ipc_region(&self->sub);
 	size_t size = self->sub.region_size, i;
 	const char *byte = (const char *)map;
 	char used = 0;
@@ -251,7 +251,7 @@ static int read_in_place(const struct io_uring_ipc_ring *map, __u32 position,
 
 TEST_F_TIMEOUT(mapping, read_in_place, IPC_TIMEOUT)
 {
-	const struct io_uring_ipc_ring *map = ipc_map(&self->sub);
+	const struct io_uring_ipc_ring *map = ipc_region(&self->sub);
 	char buf[SIZE];
 	__u32 i;
 
@@ -284,7 +284,7 @@ TEST_F_TIMEOUT(mapping, read_in_place_while_it_changes, IPC_TIMEOUT)
 	pid = ipc_fork();
 	ASSERT_LE(0, pid);
 	if (!pid) {
-		const struct io_uring_ipc_ring *map = ipc_map(&self->sub);
+		const struct io_uring_ipc_ring *map = ipc_region(&self->sub);
 		__u32 tail, seen = 0;
 		int len;
 
@@ -333,7 +333,7 @@ TEST_F_TIMEOUT(mapping, inherited_file_maps, IPC_TIMEOUT)
 		__u64 num = 0;
 
 		ipc_become(nobody);
-		map = ipc_map(&self->sub);
+		map = ipc_region(&self->sub);
 		ASSERT_NE(NULL, map);
 		EXPECT_EQ(IPC_NUM, read_in_place(map, 0, (char *)&num));
 		EXPECT_EQ(9, num);
@@ -350,9 +350,9 @@ TEST_F_TIMEOUT(mapping, all_mappings_are_the_same, IPC_TIMEOUT)
 
 	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_RECV,
 				&other));
-	map[0] = ipc_map(&self->sub);
-	map[1] = ipc_map(&self->sub);
-	map[2] = ipc_map(&other);
+	map[0] = ipc_region(&self->sub);
+	map[1] = ipc_region(&self->sub);
+	map[2] = ipc_region(&other);
 	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->sub.id, 3));
 	for (i = 0; i < 3; i++) {
 		__u64 num = 0;

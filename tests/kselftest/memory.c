@@ -124,7 +124,7 @@ TEST_F_TIMEOUT(memory, charged_until_unmapped, IPC_TIMEOUT)
 	open_limited(_metadata, 4, 2 * MIB, &ring);
 	ASSERT_EQ(0, create(&ring, MIB, &channel));
 	ASSERT_EQ(0, ipc_attach(&ring, channel, IOIPC_SUB_RECV, &sub));
-	map = ipc_map(&sub);
+	map = ipc_region(&sub);
 	ASSERT_NE(NULL, map);
 	EXPECT_EQ(0, io_uring_ipc_channel_destroy(&ring, channel));
 	EXPECT_EQ(-ENOMEM, create(&ring, 3 * MIB / 2, &channel));
@@ -227,7 +227,7 @@ TEST_F_TIMEOUT(memory, size_of_the_region, IPC_TIMEOUT)
 		       (sizeof(map->msgs[0]) + (shapes[i].size + 63) / 64 * 64);
 		EXPECT_LE(need, sub.region_size);
 		EXPECT_GT(need + 2 * page, sub.region_size);
-		map = ipc_map(&sub);
+		map = ipc_region(&sub);
 		ASSERT_NE(NULL, map);
 		/* Nobody has written the last byte. */
 		EXPECT_EQ(0, ((const char *)map)[sub.region_size - 1]);

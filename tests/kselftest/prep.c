@@ -19,7 +19,7 @@ FIXTURE_SETUP(prep)
 	ASSERT_EQ(0, ipc_create(&self->ring, 0, 64, 64, &self->channel));
 	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_BOTH,
 				&self->sub));
-	self->map = ipc_map(&self->sub);
+	self->map = ipc_region(&self->sub);
 	ASSERT_NE(NULL, self->map);
 }
 
@@ -112,9 +112,20 @@ static int spoil(struct io_uring_sqe *sqe, int bad)
 		break;
 	default:
 		sqe->rw_flags = 1U << (bad - BAD_RW_FLAGS);
-		/* MULTISHOT is wrong without provided buffers. */
 		if (sqe->rw_flags == (send ? IOIPC_SEND_WAIT : IOIPC_RECV_WAIT))
 			return 0;
+		if (!send && sqe->rw_flags == IOIPC_RECV_TRUNC)
+			return 0;
+		/* There is no registered buffer. */
+		if (sqe->rw_flags == IOIPC_FIXED_BUF)
+			return -EFAULT;
+		/* A vector cannot be in one. */
+		if (send && sqe->rw_flags == IOIPC_SEND_VEC)
+			sqe->rw_flags |= IOIPC_FIXED_BUF;
+		/*
+		 * MULTISHOT is wrong without provided buffers, INFO and BUNDLE
+		 * without room for them, MAPPED with a buffer.
+		 */
 	}
 	return -EINVAL;
 }

@@ -123,7 +123,7 @@ static void run_head(struct __test_metadata *_metadata, struct io_uring *ring,
 	ASSERT_EQ(0, ipc_create(ring, IOIPC_F_BROADCAST, entries, size,
 				&head.channel));
 	ASSERT_EQ(0, ipc_attach(ring, head.channel, IOIPC_SUB_RECV, &sub));
-	head.map = ipc_map(&sub);
+	head.map = ipc_region(&sub);
 	ASSERT_NE(NULL, head.map);
 	ASSERT_EQ(0, io_uring_ipc_channel_detach(ring, sub.id));
 	ASSERT_EQ(0, pthread_create(&thread[0], NULL, high, &head));
@@ -336,7 +336,7 @@ TEST_F_TIMEOUT(races, defect_09_bad_target_takes_no_slot, IPC_TIMEOUT)
 
 	ASSERT_EQ(0, ipc_create(&self->ring, 0, ENTRIES, 64, &channel));
 	ASSERT_EQ(0, ipc_attach(&self->ring, channel, IOIPC_SUB_BOTH, &both));
-	map = ipc_map(&both);
+	map = ipc_region(&both);
 	ASSERT_NE(NULL, map);
 	EXPECT_EQ(-ENOENT, ipc_send_num_to(&self->ring, both.id, 2, UINT_MAX));
 	EXPECT_EQ(0, ipc_tail(map));

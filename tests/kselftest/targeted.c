@@ -43,7 +43,7 @@ FIXTURE_SETUP(targeted)
 				&self->first));
 	ASSERT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_RECV,
 				&self->second));
-	self->map = ipc_map(&self->first);
+	self->map = ipc_region(&self->first);
 	ASSERT_NE(NULL, self->map);
 }
 

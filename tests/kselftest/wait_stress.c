@@ -834,7 +834,7 @@ FIXTURE_SETUP(wait_stress)
 	/* The mapping stays. */
 	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_RECV,
 				&sub));
-	self->map = ipc_map(&sub);
+	self->map = ipc_region(&sub);
 	ASSERT_NE(NULL, self->map);
 	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring, sub.id));
 	ASSERT_EQ(0, close(sub.fd));

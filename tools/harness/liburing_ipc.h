@@ -8,6 +8,14 @@
 #ifndef LIBURING_IPC_H
 #define LIBURING_IPC_H
 
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
 #include <liburing.h>
 #include <linux/io_uring/ipc.h>
 
@@ -37,12 +45,51 @@ static inline void io_uring_prep_ipc_send(struct io_uring_sqe *sqe, unsigned int
 }
 
 /**
+ * io_uring_prep_ipc_send_vec() - prepare sending several messages at once
+ * @sqe: submission queue entry to fill in
+ * @id: a subscriber of this ring, or a channel to send without being attached
+ * @messages: one entry for each message, to be left alone like the messages
+ * @count: how many, from 1 to IOIPC_MAX_VEC
+ * @target: the only subscriber that shall receive the messages, or 0
+ * @flags: 0, or IOIPC_SEND_WAIT to wait for room for one of them at least
+ *
+ * The result of the completion is how many messages were sent, at least one, or
+ * a negative error.
+ */
+static inline void io_uring_prep_ipc_send_vec(struct io_uring_sqe *sqe, unsigned int id,
+					      const struct iovec *messages, unsigned int count,
+					      unsigned int target, unsigned int flags)
+{
+	io_uring_prep_ipc_send(sqe, id, messages, count, target, flags | IOIPC_SEND_VEC);
+}
+
+/**
+ * io_uring_prep_ipc_send_fixed() - prepare sending a message from a registered buffer
+ * @sqe: submission queue entry to fill in
+ * @id: a subscriber of this ring, or a channel to send without being attached
+ * @buf: the message, inside of the registered buffer
+ * @len: length of the message in bytes, may be 0
+ * @buf_index: which registered buffer
+ * @target: the only subscriber that shall receive the message, or 0
+ * @flags: 0, or IOIPC_SEND_WAIT to wait for room
+ */
+static inline void io_uring_prep_ipc_send_fixed(struct io_uring_sqe *sqe, unsigned int id,
+						const void *buf, unsigned int len,
+						unsigned short buf_index, unsigned int target,
+						unsigned int flags)
+{
+	io_uring_prep_ipc_send(sqe, id, buf, len, target, flags | IOIPC_FIXED_BUF);
+	sqe->buf_index = buf_index;
+}
+
+/**
  * io_uring_prep_ipc_recv() - prepare receiving a message
  * @sqe: submission queue entry to fill in
  * @id: a subscriber of this ring
  * @buf: where the message is stored
  * @len: size of @buf in bytes; the rest of a longer message is lost
- * @flags: 0, or IOIPC_RECV_WAIT to wait for a message
+ * @flags: 0, or of IOIPC_RECV_WAIT to wait for a message, IOIPC_RECV_INFO,
+ *	IOIPC_RECV_BUNDLE and IOIPC_RECV_TRUNC
  *
  * The result of the completion is the number of bytes stored or a negative
  * error, -EAGAIN if there is no message.
@@ -59,16 +106,75 @@ static inline void io_uring_prep_ipc_recv(struct io_uring_sqe *sqe, unsigned int
  * @sqe: submission queue entry to fill in
  * @id: a subscriber of this ring
  * @buf_group: group of provided buffers; each message is stored in one of them
+ * @flags: 0, or of IOIPC_RECV_INFO, IOIPC_RECV_BUNDLE and IOIPC_RECV_TRUNC
  *
  * There is a completion for each message, with the buffer in its flags, and with
  * IORING_CQE_F_MORE as long as more will follow.
  */
 static inline void io_uring_prep_ipc_recv_multishot(struct io_uring_sqe *sqe, unsigned int id,
-						    unsigned short buf_group)
+						    unsigned short buf_group,
+						    unsigned int flags)
 {
-	io_uring_prep_ipc_recv(sqe, id, NULL, 0, IOIPC_RECV_MULTISHOT);
+	io_uring_prep_ipc_recv(sqe, id, NULL, 0, flags | IOIPC_RECV_MULTISHOT);
 	sqe->buf_group = buf_group;
 	io_uring_sqe_set_flags(sqe, IOSQE_BUFFER_SELECT);
+}
+
+/**
+ * io_uring_prep_ipc_recv_fixed() - prepare receiving a message into a registered buffer
+ * @sqe: submission queue entry to fill in
+ * @id: a subscriber of this ring
+ * @buf: where the message is stored, inside of the registered buffer
+ * @len: how many bytes there are at @buf
+ * @buf_index: which registered buffer
+ * @flags: as for io_uring_prep_ipc_recv()
+ */
+static inline void io_uring_prep_ipc_recv_fixed(struct io_uring_sqe *sqe, unsigned int id,
+						void *buf, unsigned int len,
+						unsigned short buf_index, unsigned int flags)
+{
+	io_uring_prep_ipc_recv(sqe, id, buf, len, flags | IOIPC_FIXED_BUF);
+	sqe->buf_index = buf_index;
+}
+
+/**
+ * io_uring_prep_ipc_recv_mapped() - prepare finding out what can be read in place
+ * @sqe: submission queue entry to fill in
+ * @id: a subscriber of this ring, see ipc_map()
+ * @flags: 0, or IOIPC_RECV_WAIT to wait for a message
+ *
+ * The result of the completion is how many messages ipc_peek() will find, or a
+ * negative error.
+ */
+static inline void io_uring_prep_ipc_recv_mapped(struct io_uring_sqe *sqe, unsigned int id,
+						 unsigned int flags)
+{
+	io_uring_prep_ipc_recv(sqe, id, NULL, 0, flags | IOIPC_RECV_MAPPED);
+}
+
+/**
+ * ipc_bundle_next() - find the messages that IOIPC_RECV_BUNDLE has stored
+ * @buf: the buffer, aligned to 8 bytes
+ * @used: how many bytes of it are used, from the completion
+ * @offset: where to look: 0 for the first message; set to where the next one is
+ *
+ * The bytes of the message follow the info that is returned: as many as
+ * info->len, or less if info->flags has IOIPC_INFO_TRUNCATED.
+ *
+ * Return: the info, or NULL if there are no more messages.
+ */
+static inline const struct io_uring_ipc_msg_info *
+ipc_bundle_next(const void *buf, unsigned int used, unsigned int *offset)
+{
+	const struct io_uring_ipc_msg_info *info;
+	unsigned int end;
+
+	if (*offset >= used)
+		return NULL;
+	info = (const struct io_uring_ipc_msg_info *)((const char *)buf + *offset);
+	end = *offset + (unsigned int)sizeof(*info) + info->len;
+	*offset = (end + 7) & ~7U;
+	return info;
 }
 
 /*
@@ -133,6 +239,186 @@ static inline int io_uring_ipc_channel_detach(struct io_uring *ring, unsigned in
 static inline int io_uring_ipc_channel_destroy(struct io_uring *ring, unsigned int id)
 {
 	return __io_uring_ipc_register(ring, IOIPC_REGISTER_DESTROY, NULL, id);
+}
+
+/*
+ * Receiving in place, in a broadcast channel: the messages are read where the
+ * sender has put them, and consumed with a store.  There is no system call as
+ * long as there are messages.
+ */
+
+/**
+ * struct ipc_map - a receiver's mapping
+ * @ring: the region of the channel
+ * @size: its size in bytes
+ * @cursor: the page where the receiver says how far it has read
+ * @page_size: the size of that
+ * @id: the subscriber
+ * @next: position that ipc_peek() looks at next
+ * @lost: how many messages were overwritten before they were read: at most,
+ *	because it counts also what was for others
+ */
+struct ipc_map {
+	const struct io_uring_ipc_ring *ring;
+	size_t size;
+	struct io_uring_ipc_cursor *cursor;
+	size_t page_size;
+	uint32_t id;
+	uint32_t next;
+	uint64_t lost;
+};
+
+/**
+ * struct ipc_message - a message that is read in place
+ * @data: where it is
+ * @len: its length in bytes
+ * @msg_id: its number
+ * @sender_data: user_data of the SQE that sent it
+ * @sender: subscriber that sent it, or 0
+ * @position: of its slot
+ */
+struct ipc_message {
+	const void *data;
+	uint32_t len;
+	uint32_t msg_id;
+	uint64_t sender_data;
+	uint32_t sender;
+	uint32_t position;
+};
+
+/**
+ * ipc_unmap() - take a mapping back
+ * @map: what ipc_map() has filled in
+ *
+ * The subscriber stays where it is and can receive by other means.
+ */
+static inline void ipc_unmap(struct ipc_map *map)
+{
+	munmap((void *)map->ring, map->size);
+	munmap(map->cursor, map->page_size);
+}
+
+/**
+ * ipc_map() - map a channel to receive in place
+ * @map: filled in
+ * @attach: what io_uring_ipc_channel_attach() has filled in: a receiver of a
+ *	broadcast channel that is not private.  Its channel_fd can be closed after
+ *	this
+ *
+ * Return: 0 or a negative error: -EOPNOTSUPP if this subscriber cannot be mapped.
+ */
+static inline int ipc_map(struct ipc_map *map, const struct io_uring_ipc_channel_attach *attach)
+{
+	void *region, *cursor;
+
+	memset(map, 0, sizeof(*map));
+	map->size = attach->region_size;
+	map->page_size = (size_t)sysconf(_SC_PAGESIZE);
+	map->id = attach->local_id_out;
+	if (!map->size)
+		return -EOPNOTSUPP;
+	region = mmap(NULL, map->size, PROT_READ, MAP_SHARED, attach->channel_fd,
+		      (off_t)attach->mmap_offset_out);
+	if (region == MAP_FAILED)
+		return -errno;
+	map->ring = (const struct io_uring_ipc_ring *)region;
+	if (map->ring->version != IOIPC_RING_VERSION || !map->ring->cursor_offset) {
+		munmap(region, map->size);
+		return -EOPNOTSUPP;
+	}
+	cursor = mmap(NULL, map->page_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+		      attach->channel_fd, (off_t)map->ring->cursor_offset);
+	if (cursor == MAP_FAILED) {
+		int error = errno;
+
+		munmap(region, map->size);
+		return -error;
+	}
+	map->cursor = (struct io_uring_ipc_cursor *)cursor;
+	map->next = __atomic_load_n(&map->cursor->position, __ATOMIC_RELAXED);
+	return 0;
+}
+
+/**
+ * ipc_intact() - tell whether a message was still there until now
+ * @map: the mapping
+ * @message: from ipc_peek()
+ *
+ * Only in a channel with IOIPC_F_OVERWRITE a message can go away before it is
+ * consumed.  There, what was read of it counts only if this is true afterwards.
+ */
+static inline bool ipc_intact(const struct ipc_map *map, const struct ipc_message *message)
+{
+	/* what was read of the message comes first */
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	return (int32_t)(__atomic_load_n(&map->ring->consumer.head, __ATOMIC_RELAXED) -
+			 message->position) <= 0;
+}
+
+/**
+ * ipc_peek() - find the next message in place
+ * @map: the mapping
+ * @message: filled in
+ *
+ * The message stays there until ipc_consume().  Call this again for the message
+ * after it.
+ *
+ * Return: whether there is one.
+ */
+static inline bool ipc_peek(struct ipc_map *map, struct ipc_message *message)
+{
+	const struct io_uring_ipc_ring *ring = map->ring;
+
+	for (;; map->next++) {
+		uint32_t position = map->next;
+		const struct io_uring_ipc_msg_desc *desc = &ring->msgs[position & ring->ring_mask];
+		uint32_t seq = __atomic_load_n(&desc->seq, __ATOMIC_ACQUIRE);
+		uint32_t state = __atomic_load_n(&desc->state, __ATOMIC_ACQUIRE);
+		uint32_t target = __atomic_load_n(&desc->target, __ATOMIC_RELAXED);
+
+		if (seq != position + 1) {
+			uint32_t head = __atomic_load_n(&ring->consumer.head, __ATOMIC_ACQUIRE);
+
+			/* not there yet, unless it is gone already */
+			if ((int32_t)(head - position) <= 0)
+				return false;
+			map->lost += head - position;
+			/* the loop adds the one */
+			map->next = head - 1;
+			continue;
+		}
+		if (state != IOIPC_MSG_READY || (target && target != map->id))
+			continue;
+		message->position = position;
+		message->data = (const char *)ring + desc->offset;
+		message->len = desc->len;
+		message->msg_id = desc->msg_id;
+		message->sender_data = desc->sender_data;
+		message->sender = desc->sender;
+		/* if it is being overwritten right now, the offset may be another one's */
+		if (ipc_intact(map, message)) {
+			map->next++;
+			return true;
+		}
+		/* look at this one again: it is gone, and counted then */
+		map->next--;
+	}
+}
+
+/**
+ * ipc_consume() - be done with all messages that ipc_peek() has found
+ * @map: the mapping
+ *
+ * Return: whether a sender waits for room: then submit an
+ * io_uring_prep_ipc_recv_mapped() that does not wait, for the kernel to see it.
+ */
+static inline bool ipc_consume(struct ipc_map *map)
+{
+	/* what was read comes first */
+	__atomic_store_n(&map->cursor->position, map->next, __ATOMIC_RELEASE);
+	/* a sender that has not seen the position has set the flag before */
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return __atomic_load_n(&map->ring->senders_wait, __ATOMIC_RELAXED);
 }
 
 #ifdef __cplusplus

@@ -28,8 +28,10 @@ extern "C" {
  *	file_index	0, or id of the only subscriber that shall receive it
  *	rw_flags	IOIPC_SEND_*
  *	user_data	also handed to the receiver, as sender_data
- *	cqe->res	len, or
- *	  -EINVAL	a field or flag that must be zero is not
+ *	cqe->res	len, with IOIPC_SEND_VEC how many messages were sent, or
+ *	  -EINVAL	a field or flag that must be zero is not; flags that exclude
+ *			each other; IOIPC_SEND_VEC with a count that is not from 1
+ *			to IOIPC_MAX_VEC
  *	  -ENOENT	no such subscriber on this ring, no such channel in this
  *			IPC namespace, or the target cannot receive from this
  *			channel
@@ -37,9 +39,12 @@ extern "C" {
  *			not attached, write permission is missing or the channel
  *			is private
  *	  -EMSGSIZE	len is greater than max_msg_size of the channel
- *	  -ENOBUFS	the ring is full
+ *	  -ENOBUFS	the ring is full; in a channel with IOIPC_F_OVERWRITE only
+ *			while a receiver is just copying the oldest message, or
+ *			a sender its own
  *	  -EPIPE	the channel was destroyed
- *	  -EFAULT	the message cannot be read
+ *	  -EFAULT	the message cannot be read; the registered buffer does not
+ *			have it
  *	  -ENOMEM	no memory for a copy of the message; only for buffers
  *			that change while they are being read
  *
@@ -49,8 +54,11 @@ extern "C" {
  *			IOSQE_BUFFER_SELECT a buffer of the group buf_group is
  *			taken, addr is 0, and len is 0 or limits what is used of it
  *	rw_flags	IOIPC_RECV_*
- *	cqe->res	min(length of the message, len), or
- *	  -EINVAL	a field or flag that must be zero is not
+ *	cqe->res	min(length of the message, len), see also the flags, or
+ *	  -EINVAL	a field or flag that must be zero is not; flags that exclude
+ *			each other; with IOIPC_RECV_INFO or IOIPC_RECV_BUNDLE, a
+ *			buffer that is smaller than struct io_uring_ipc_msg_info:
+ *			the message stays
  *	  -ENOENT	no such subscriber on this ring
  *	  -EACCES	the subscriber did not attach with IOIPC_SUB_RECV
  *	  -EAGAIN	there is no message, or another request of this subscriber
@@ -58,13 +66,13 @@ extern "C" {
  *	  -EPIPE	there is no message, and the channel was destroyed
  *	  -EFAULT	the buffer cannot be written; the message stays, and
  *			a part of it may have been written
- *
  *	  -ENOBUFS	no provided buffer is left; the message stays
  *
  * A request that waits can also be ended with the usual -ECANCELED or -EINTR,
  * and with -ENOENT by DETACH of its subscriber.  No message is lost by that.
  *
- * All other fields of the SQE must be zero.  All of its flags work except
+ * All other fields of the SQE must be zero, buf_index too unless there is
+ * IOIPC_FIXED_BUF or IOSQE_BUFFER_SELECT.  All flags of the SQE work except
  * IOSQE_FIXED_FILE (-EINVAL), and IOSQE_BUFFER_SELECT for SEND (-EOPNOTSUPP),
  * and so do personalities.
  */
@@ -74,6 +82,20 @@ extern "C" {
 /* sqe->rw_flags of SEND */
 /* Wait for room in place of -ENOBUFS. */
 #define IOIPC_SEND_WAIT			(1U << 0)
+/*
+ * addr is an array of len struct iovec, each of them a message, sent in this
+ * order and with the same target and user_data.  cqe->res is how many of them
+ * were sent, at least one: with IOIPC_SEND_WAIT the request waits until one can
+ * be.  What kept the next one from being sent is told by sending it again.
+ */
+#define IOIPC_SEND_VEC			(1U << 1)
+
+/*
+ * sqe->rw_flags of SEND and RECV: addr and len are a part of the registered
+ * buffer buf_index, see io_uring_register_buffers(3).  Not with IOIPC_SEND_VEC,
+ * not with IOSQE_BUFFER_SELECT.
+ */
+#define IOIPC_FIXED_BUF			(1U << 2)
 
 /* sqe->rw_flags of RECV */
 /* Wait for a message in place of -EAGAIN. */
@@ -83,6 +105,28 @@ extern "C" {
  * in a buffer of its own.  Waits, and needs IOSQE_BUFFER_SELECT.
  */
 #define IOIPC_RECV_MULTISHOT		(1U << 1)
+/*
+ * The message is preceded by a struct io_uring_ipc_msg_info in the buffer.
+ * cqe->res is the size of that plus the number of bytes of the message.
+ */
+#define IOIPC_RECV_INFO			(1U << 3)
+/*
+ * Receive as many messages as there are and fit in the buffer.  Each is preceded
+ * by a struct io_uring_ipc_msg_info, which starts at the next multiple of 8 bytes
+ * from the start of the buffer.  Only the first message can be truncated, and is
+ * alone then.  cqe->res is how many bytes of the buffer are used.  Not with
+ * IOIPC_RECV_TRUNC.
+ */
+#define IOIPC_RECV_BUNDLE		(1U << 4)
+/* cqe->res counts the whole message, also what did not fit in the buffer. */
+#define IOIPC_RECV_TRUNC		(1U << 5)
+/*
+ * Copy nothing: addr and len are 0, and cqe->res is how many messages there are
+ * in the mapping from the position on that the receiver has stored in its struct
+ * io_uring_ipc_cursor.  Only in broadcast channels (-EINVAL), and only together
+ * with IOIPC_RECV_WAIT.
+ */
+#define IOIPC_RECV_MAPPED		(1U << 6)
 
 /*
  * Commands for io_uring_register(2).  A kernel that has them calls them
@@ -125,6 +169,8 @@ extern "C" {
 #define IOIPC_MAX_RING_ENTRIES		32768
 #define IOIPC_MAX_MSG_SIZE		(1U << 20)
 #define IOIPC_MAX_SUBSCRIBERS		4096
+/* Messages in one SEND with IOIPC_SEND_VEC. */
+#define IOIPC_MAX_VEC			1024
 
 /*
  * io_uring_ipc_channel_create.flags.  Without BROADCAST and MULTICAST, each
@@ -140,13 +186,25 @@ extern "C" {
  * another ring finds it by id only with the owner's uid or CAP_IPC_OWNER.
  */
 #define IOIPC_F_PRIVATE			(1U << 2)
+/*
+ * With IOIPC_F_BROADCAST only: when the ring is full, a message that is sent
+ * takes the place of the oldest one, and for each receiver that had not received
+ * that one it counts as lost.
+ */
+#define IOIPC_F_OVERWRITE		(1U << 3)
 
-/* io_uring_ipc_channel_attach.flags, at least one of them. */
+/* io_uring_ipc_channel_attach.flags, at least one of SEND and RECV. */
 /* May send; needs write permission. */
 #define IOIPC_SUB_SEND			(1U << 0)
 /* May receive; needs read permission. */
 #define IOIPC_SUB_RECV			(1U << 1)
 #define IOIPC_SUB_BOTH			(IOIPC_SUB_SEND | IOIPC_SUB_RECV)
+/*
+ * With IOIPC_SUB_RECV in a broadcast channel: begin with the oldest message that
+ * is still in the ring, not with the next one that is sent; but without
+ * IOIPC_F_OVERWRITE leave a quarter of the ring to the senders.
+ */
+#define IOIPC_SUB_HISTORY		(1U << 2)
 
 /**
  * struct io_uring_ipc_channel_create - argument of CREATE
@@ -204,6 +262,44 @@ struct io_uring_ipc_channel_attach {
 	__u64	mmap_offset_out;
 	__u32	region_size;
 	__u32	reserved[3];
+};
+
+/* io_uring_ipc_msg_info.flags */
+/* It was sent to this subscriber and nobody else. */
+#define IOIPC_INFO_TARGETED		(1U << 0)
+/* The buffer has only the first part of it. */
+#define IOIPC_INFO_TRUNCATED		(1U << 1)
+
+/**
+ * struct io_uring_ipc_msg_info - what a receiver is told about a message
+ * @len: length of the message in bytes, also if the buffer has only a part
+ * @msg_id: number of the message, as in struct io_uring_ipc_msg_desc
+ * @sender_data: user_data of the SQE that sent it
+ * @sender: id of the subscriber that sent it, 0 if it was not attached
+ * @pid: process that sent it, in the pid namespace of the receiver; 0 if it is
+ *	not visible there
+ * @uid: effective user of the request that sent it, in the user namespace of
+ *	the receiver; the overflow uid if it has no number there
+ * @gid: effective group, likewise
+ * @flags: IOIPC_INFO_*
+ * @reserved: zero
+ * @lost: how many messages this subscriber has lost since the last one that it
+ *	received, see IOIPC_F_OVERWRITE
+ *
+ * The kernel fills in all of it, the sender has no say except for @sender_data.
+ * "The receiver" is the task that the request runs in, with its credentials.
+ */
+struct io_uring_ipc_msg_info {
+	__u32	len;
+	__u32	msg_id;
+	__u64	sender_data;
+	__u32	sender;
+	__u32	pid;
+	__u32	uid;
+	__u32	gid;
+	__u32	flags;
+	__u32	reserved;
+	__u64	lost;
 };
 
 /*
@@ -266,6 +362,7 @@ struct io_uring_ipc_msg_desc {
  * @producer.head: 0, or IOIPC_RING_CLOSED once the channel is destroyed
  * @producer.tail: position after the last slot that a sender has reserved
  * @consumer.head: no slot before this position is in use any more
+ * @consumer.reserved: not for user space
  * @ring_mask: @ring_entries - 1
  * @ring_entries: number of slots, a power of two
  * @max_msg_size: of the channel, in bytes
@@ -275,7 +372,11 @@ struct io_uring_ipc_msg_desc {
  * @data_offset: of the message of slot 0 from the start of the region, in bytes
  * @data_stride: from the message of one slot to that of the next, in bytes:
  *	@max_msg_size rounded up to 64
- * @cursor_offset: 0; will be where a receiver maps its own read position
+ * @cursor_offset: offset for mmap(2) of the struct io_uring_ipc_cursor of a
+ *	receiver; 0 if the channel is no broadcast
+ * @senders_wait: not 0 if somebody waits for room.  Whoever finds that after
+ *	storing a position (with a full barrier in between) has to tell the kernel
+ *	with a RECV of IOIPC_RECV_MAPPED that does not wait
  * @msgs: the slots
  */
 struct io_uring_ipc_ring {
@@ -285,6 +386,7 @@ struct io_uring_ipc_ring {
 	} producer;
 	struct {
 		__u32	head __attribute__((aligned(64)));
+		__u32	reserved;
 	} consumer;
 	__u32	ring_mask;
 	__u32	ring_entries;
@@ -295,13 +397,32 @@ struct io_uring_ipc_ring {
 	__u32	data_offset;
 	__u32	data_stride;
 	__u64	cursor_offset;
-	__u64	reserved[3];
+	__u32	senders_wait;
+	__u32	reserved[5];
 	struct io_uring_ipc_msg_desc msgs[];
 };
 
 #ifdef __cplusplus
 #pragma GCC diagnostic pop
 #endif
+
+/**
+ * struct io_uring_ipc_cursor - where a receiver of a broadcast reads
+ * @position: of the next message that the receiver wants.  Storing a position
+ *	(with release) consumes all messages before it
+ * @reserved: not used
+ *
+ * A receiver maps this page, one of its own, shared and writable at
+ * cursor_offset of its file, and reads messages in place.  The kernel sets
+ * @position when the page is first mapped and never after that.  It takes over a
+ * position that is not before the last one and not after producer.tail, and
+ * takes any other as if the receiver had not moved.  A slot that is published
+ * but not IOIPC_MSG_READY, or is for another target, is to be stepped over.
+ */
+struct io_uring_ipc_cursor {
+	__u32	position;
+	__u32	reserved[15];
+};
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where the message of a request is or goes: user memory, or a registered buffer.
+
+use kernel::prelude::*;
+
+use crate::{
+    fixed_buffer::FixedBuffer,
+    user_buffer::{NotPresent, UserBuffer},
+};
+
+/// The buffer of a request.
+#[derive(Clone, Copy)]
+pub(crate) enum Buffer<'a> {
+    /// In user memory, which can come and go.
+    User(UserBuffer),
+    /// In a registered buffer, which is always present.
+    Fixed(&'a FixedBuffer),
+}
+
+impl Buffer<'_> {
+    /// Size in bytes.
+    #[inline]
+    pub(crate) fn len(&self) -> u32 {
+        match self {
+            Self::User(buffer) => buffer.len(),
+            Self::Fixed(buffer) => buffer.len(),
+        }
+    }
+
+    /// Whether it looks as if [`Self::copy_to`] would work now. Does not sleep.
+    #[inline]
+    pub(crate) fn is_readable(&self) -> Result<(), NotPresent> {
+        match self {
+            Self::User(buffer) => buffer.is_readable(),
+            Self::Fixed(_) => Ok(()),
+        }
+    }
+
+    /// Whether it looks as if [`Self::copy_from`] would work now for the first `len` bytes. Does not
+    /// sleep and changes nothing.
+    #[inline]
+    pub(crate) fn is_writable(&self, len: u32) -> Result<(), NotPresent> {
+        match self {
+            Self::User(buffer) => buffer.part(0, len).is_writable(),
+            Self::Fixed(_) => Ok(()),
+        }
+    }
+
+    /// Brings the pages in. May sleep for as long as their owner likes.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if they cannot be read.
+    pub(crate) fn fault_in_readable(&self) -> Result {
+        match self {
+            Self::User(buffer) => buffer.fault_in_readable(),
+            Self::Fixed(_) => Err(EFAULT),
+        }
+    }
+
+    /// Brings the pages of the first `len` bytes in and changes nothing. May sleep for as long as
+    /// their owner likes.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` if they cannot be written.
+    pub(crate) fn fault_in_writable(&self, len: u32) -> Result {
+        match self {
+            Self::User(buffer) => buffer.part(0, len).fault_in_writable(),
+            Self::Fixed(_) => Err(EFAULT),
+        }
+    }
+
+    /// Copies the whole buffer to kernel memory. Does not sleep.
+    ///
+    /// # Safety
+    ///
+    /// `to` is valid for writing as many bytes.
+    #[inline]
+    pub(crate) unsafe fn copy_to(&self, to: *mut u8) -> Result<(), NotPresent> {
+        match self {
+            // SAFETY: The caller vouches for `to`.
+            Self::User(buffer) => unsafe { buffer.copy_to(to) },
+            // SAFETY: The caller vouches for `to`.
+            Self::Fixed(buffer) => unsafe { buffer.copy_to(to) },
+        }
+    }
+
+    /// Fills `len` bytes from `offset` on from kernel memory. Both have to lie within the buffer.
+    /// Does not sleep.
+    ///
+    /// # Safety
+    ///
+    /// `from` is valid for reading `len` bytes.
+    #[inline]
+    pub(crate) unsafe fn copy_from(
+        &self,
+        offset: u32,
+        from: *const u8,
+        len: u32,
+    ) -> Result<(), NotPresent> {
+        match self {
+            // SAFETY: The caller vouches for `from`.
+            Self::User(buffer) => unsafe { buffer.part(offset, len).copy_from(from) },
+            // SAFETY: The caller vouches for `from`.
+            Self::Fixed(buffer) => unsafe { buffer.copy_from(offset, from, len) },
+        }
+    }
+
+    /// Copies the whole buffer to memory that is allocated for it. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT`, `ENOMEM`.
+    pub(crate) fn to_vec(self) -> Result<KVVec<u8>> {
+        match self {
+            Self::User(buffer) => buffer.to_vec(),
+            Self::Fixed(_) => Err(EFAULT),
+        }
+    }
+}

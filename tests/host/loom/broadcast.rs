@@ -1,0 +1,564 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The ring as a broadcast.
+
+use host::{
+    channel::{Channel, Message},
+    ring::{NoMessage, NoRoom},
+};
+use loom::{sync::Arc, thread};
+
+use crate::{
+    assert_all_consumed, assert_in_order, drain, explore, offset, read_and_put_back, receive_some,
+    send_all, sorted, spawn, START,
+};
+
+/// See [`crate::close`].
+#[test]
+fn close() {
+    explore(3, || crate::close(Channel::broadcast(2, START)));
+}
+
+/// See [`crate::target_detaches`].
+#[test]
+fn target_detaches() {
+    explore(3, || crate::target_detaches(Channel::broadcast(2, START)));
+}
+
+/// See [`crate::target_detaches_in_request`].
+#[test]
+fn target_detaches_in_request() {
+    explore(3, || {
+        crate::target_detaches_in_request(Channel::broadcast(2, START), true)
+    });
+}
+
+/// See [`crate::target_detaches_in_request`].
+#[test]
+fn target_detaches_and_puts_back() {
+    explore(3, || {
+        crate::target_detaches_in_request(Channel::broadcast(2, START), false)
+    });
+}
+
+/// Messages for a subscriber that detaches are counted also when their slots are used again at once.
+#[test]
+fn target_detaches_from_full() {
+    explore(3, || {
+        let channel = Arc::new(Channel::broadcast(1, START));
+        channel.attach(1);
+        channel.send_to(1, 10).unwrap();
+        let sender = spawn(&channel, |channel| send_all(channel, [20]));
+        assert!(!channel.leave(1));
+        channel.remove(1);
+
+        sender.join().unwrap();
+        assert_eq!(channel.dropped(), 1);
+    });
+}
+
+/// Two senders and two receivers: both receive all messages, in the same order.
+#[test]
+fn all_parties() {
+    explore(2, || {
+        let channel = Arc::new(Channel::broadcast(2, START));
+        channel.attach(1);
+        channel.attach(2);
+        let sender = spawn(&channel, |channel| send_all(channel, [10, 11]));
+        let other_sender = spawn(&channel, |channel| send_all(channel, [20]));
+        let receiver = spawn(&channel, |channel| receive_some(channel, 1, 1));
+        let mut received_here = receive_some(&channel, 2, 1);
+
+        let sent = sorted([sender.join().unwrap(), other_sender.join().unwrap()]);
+        let mut received = receiver.join().unwrap();
+        received.extend(drain(&channel, 1));
+        received_here.extend(drain(&channel, 2));
+        assert_eq!(received, sent);
+        assert_eq!(received_here, sent);
+        assert_all_consumed(&channel);
+    });
+}
+
+/// A slot that its sender gives up is skipped by both receivers.
+#[test]
+fn skip() {
+    explore(3, || {
+        let channel = Arc::new(Channel::broadcast(2, START));
+        channel.attach(1);
+        let sender = spawn(&channel, |channel| {
+            drop(channel.reserve());
+            send_all(channel, [10])
+        });
+        let other_sender = spawn(&channel, |channel| send_all(channel, [20]));
+        let mut received = receive_some(&channel, 1, 2);
+
+        let sent = sorted([sender.join().unwrap(), other_sender.join().unwrap()]);
+        received.extend(drain(&channel, 1));
+        assert_eq!(received, sent);
+        assert_all_consumed(&channel);
+    });
+}
+
+/// Without receivers messages go nowhere, but a slot that is being written is not used again.
+#[test]
+fn to_nobody() {
+    explore(3, || {
+        let channel = Arc::new(Channel::broadcast(1, START));
+        let sender = spawn(&channel, |channel| send_all(channel, [10]));
+        let sent = send_all(&channel, [20, 21]);
+
+        let sent = sorted([sent, sender.join().unwrap()]);
+        assert_eq!(offset(channel.ring.tail_position()), sent.len() as u32);
+        // The slot is in a state from which it goes on.
+        channel.attach(1);
+        assert!(channel.send(30).is_ok());
+        assert!(channel
+            .receive(1)
+            .is_ok_and(|message| message.payload == 30));
+    });
+}
+
+/// Joining while a sender uses slots again: the receiver is not behind `head`, and it gets all
+/// messages from where it starts, among them one that is sent after it has joined.
+#[test]
+fn join() {
+    explore(3, || {
+        let channel = Arc::new(Channel::broadcast(1, START));
+        let sender = spawn(&channel, |channel| send_all(channel, [10, 11, 12]));
+        channel.attach(1);
+        let first = offset(channel.cursor_position(1));
+        assert!(offset(channel.head()) <= first);
+        let sent_here = send_all(&channel, [20]);
+        let mut received = receive_some(&channel, 1, 2);
+
+        let sent = sorted([sent_here.clone(), sender.join().unwrap()]);
+        received.extend(drain(&channel, 1));
+        assert!(sent_here.iter().all(|message| received.contains(message)));
+        assert!(sent.ends_with(&received));
+        assert_eq!(sent.len(), first as usize + received.len());
+        assert_all_consumed(&channel);
+    });
+}
+
+/// Joining while slots are used again that the receiver would have no use for: also then it is not
+/// behind `head`.
+#[test]
+fn join_and_skip() {
+    explore(3, || {
+        let channel = Arc::new(Channel::broadcast(1, START));
+        let sender = spawn(&channel, |channel| {
+            for payload in 10..13 {
+                let _ = channel.send_to(2, payload);
+            }
+        });
+        channel.attach(1);
+        assert!(offset(channel.head()) <= offset(channel.cursor_position(1)));
+
+        sender.join().unwrap();
+        assert!(channel.send(20).is_ok());
+        assert!(channel
+            .receive(1)
+            .is_ok_and(|message| message.payload == 20));
+        assert_all_consumed(&channel);
+    });
+}
+
+/// Joining while another receiver, which was there before, lets slots be used again.
+#[test]
+fn join_another() {
+    explore(3, || {
+        let channel = Arc::new(Channel::broadcast(1, START));
+        channel.attach(1);
+        let sender = spawn(&channel, |channel| send_all(channel, [10, 11]));
+        let receiver = spawn(&channel, |channel| receive_some(channel, 1, 2));
+        channel.attach(2);
+        let first = offset(channel.cursor_position(2));
+        assert!(offset(channel.head()) <= first);
+        let mut received_here = receive_some(&channel, 2, 1);
+
+        let sent = sender.join().unwrap();
+        let mut received = receiver.join().unwrap();
+        received.extend(drain(&channel, 1));
+        received_here.extend(drain(&channel, 2));
+        assert_eq!(received, sent);
+        assert_eq!(received_here, sent[first as usize..]);
+        assert_all_consumed(&channel);
+    });
+}
+
+/// Two requests of one receiver: none of its messages is received twice or left out.
+#[test]
+fn two_requests() {
+    explore(3, || {
+        let channel = Arc::new(Channel::broadcast(2, START));
+        channel.attach(1);
+        let sender = spawn(&channel, |channel| send_all(channel, [10, 11, 12]));
+        let request = spawn(&channel, |channel| receive_some(channel, 1, 1));
+        let received_here = receive_some(&channel, 1, 2);
+
+        let sent = sender.join().unwrap();
+        let received = [received_here, request.join().unwrap(), drain(&channel, 1)];
+        received.iter().for_each(|list| assert_in_order(list));
+        assert_eq!(sorted(received), sent);
+        assert_all_consumed(&channel);
+    });
+}
+
+/// There are messages for both requests of a receiver, so neither is told that there is none.
+#[test]
+fn never_looks_empty() {
+    explore(3, || {
+        let channel = Arc::new(Channel::broadcast(2, START));
+        channel.attach(1);
+        send_all(&channel, [10, 11]);
+        let request = spawn(&channel, |channel| channel.receive(1).err());
+        let sender = spawn(&channel, |channel| send_all(channel, [12]));
+        let result = channel.receive(1).err();
+
+        for result in [result, request.join().unwrap()] {
+            assert!([None, Some(NoMessage::Busy)].contains(&result));
+        }
+        sender.join().unwrap();
+    });
+}
+
+/// Two requests of one receiver, of which one puts a message back first.
+#[test]
+fn put_back() {
+    explore(2, || {
+        let channel = Arc::new(Channel::broadcast(1, START));
+        channel.attach(1);
+        let sender = spawn(&channel, |channel| send_all(channel, [10, 11]));
+        let request = spawn(&channel, |channel| {
+            read_and_put_back(channel, 1);
+            receive_some(channel, 1, 1)
+        });
+        let received_here = receive_some(&channel, 1, 2);
+
+        let sent = sender.join().unwrap();
+        let received = [received_here, request.join().unwrap(), drain(&channel, 1)];
+        assert_eq!(sorted(received), sent);
+        assert_all_consumed(&channel);
+    });
+}
+
+/// Leaving while a request reads a message: the slot is not used again before the request is done,
+/// and then it is.
+#[test]
+fn leave() {
+    explore(3, || {
+        let channel = Arc::new(Channel::broadcast(1, START));
+        channel.attach(1);
+        send_all(&channel, [10]);
+        let request = spawn(&channel, |channel| receive_some(channel, 1, 1));
+        let sender = spawn(&channel, |channel| send_all(channel, [11]));
+        let busy = channel.leave(1);
+        if !busy {
+            channel.remove(1);
+        }
+
+        let received = request.join().unwrap();
+        if busy {
+            channel.remove(1);
+        }
+        sender.join().unwrap();
+        assert!(received.len() == 1 || !busy);
+        assert_eq!(channel.receive(1), Err(NoMessage::Detached));
+        assert_all_consumed(&channel);
+    });
+}
+
+/// Joins at the oldest message and receives one. Returns the offset of the oldest message and what
+/// was received.
+fn join_at_oldest_and_receive(channel: &Channel, id: u32) -> (usize, Vec<Message>) {
+    channel.attach_at_oldest(id, 0);
+    let first = offset(channel.cursor_position(id));
+    let received = receive_some(channel, id, 1);
+    // `head` has moved because the ring was full. So there is a message where it has moved to, and
+    // this receiver sees it, although it has not looked at `head` since it joined.
+    assert!(first == 0 || !received.is_empty());
+    assert!(offset(channel.head()) <= first + received.len() as u32);
+    (first as usize, received)
+}
+
+/// Joining at the oldest message while a sender uses slots again: the receiver gets all messages
+/// from there on, one after the other.
+#[test]
+fn join_at_oldest() {
+    explore(3, || {
+        let channel = Arc::new(Channel::broadcast(2, START));
+        let sender = spawn(&channel, |channel| send_all(channel, [10, 11, 12, 13]));
+        let (first, mut received) = join_at_oldest_and_receive(&channel, 1);
+
+        let sent = sender.join().unwrap();
+        received.extend(drain(&channel, 1));
+        assert_eq!(received, sent[first..]);
+        assert_all_consumed(&channel);
+    });
+}
+
+/// Two receivers join at the oldest message.
+#[test]
+fn join_at_oldest_twice() {
+    explore(2, || {
+        let channel = Arc::new(Channel::broadcast(2, START));
+        let mut sent = send_all(&channel, [10, 11]);
+        let sender = spawn(&channel, |channel| send_all(channel, [12]));
+        let receiver = spawn(&channel, |channel| join_at_oldest_and_receive(channel, 1));
+        let (first_here, mut received_here) = join_at_oldest_and_receive(&channel, 2);
+
+        sent.extend(sender.join().unwrap());
+        let (first, mut received) = receiver.join().unwrap();
+        received.extend(drain(&channel, 1));
+        received_here.extend(drain(&channel, 2));
+        assert_eq!(received, sent[first..]);
+        assert_eq!(received_here, sent[first_here..]);
+        assert_all_consumed(&channel);
+    });
+}
+
+/// Joining at the oldest message while another receiver, which was there before, lets slots be used
+/// again: that one still gets everything. The new one leaves room.
+#[test]
+fn join_at_oldest_beside_another() {
+    explore(2, || {
+        let channel = Arc::new(Channel::broadcast(2, START));
+        channel.attach(1);
+        let mut sent = send_all(&channel, [10, 11]);
+        let sender = spawn(&channel, |channel| send_all(channel, [12, 13]));
+        let receiver = spawn(&channel, |channel| receive_some(channel, 1, 2));
+        channel.attach_at_oldest(2, 1);
+        let first = offset(channel.cursor_position(2));
+
+        sent.extend(sender.join().unwrap());
+        let mut received = receiver.join().unwrap();
+        received.extend(drain(&channel, 1));
+        assert_eq!(received, sent);
+        assert_eq!(drain(&channel, 2), sent[first as usize..]);
+        assert_all_consumed(&channel);
+    });
+}
+
+/// A receiver takes several messages with one claim while a sender needs the room: no slot is used
+/// again before its message was read.
+#[test]
+fn bundle() {
+    explore(3, || {
+        let channel = Arc::new(Channel::broadcast(2, START));
+        channel.attach(1);
+        let mut sent = send_all(&channel, [10, 11]);
+        let sender = spawn(&channel, |channel| send_all(channel, [12, 13]));
+        let mut received = channel.receive_bundle(1, 4).unwrap();
+        assert!(received.len() >= 2);
+
+        sent.extend(sender.join().unwrap());
+        received.extend(drain(&channel, 1));
+        assert_eq!(received, sent);
+        assert_all_consumed(&channel);
+    });
+}
+
+/// The same, but the second message is put back, and another request of the receiver takes it.
+#[test]
+fn bundle_put_back() {
+    explore(3, || {
+        let channel = Arc::new(Channel::broadcast(2, START));
+        channel.attach(1);
+        let mut sent = send_all(&channel, [10, 11]);
+        let sender = spawn(&channel, |channel| send_all(channel, [12, 13]));
+        let request = spawn(&channel, |channel| receive_some(channel, 1, 1));
+        let received_here = channel.claim(1).map_or(Vec::new(), |mut claim| {
+            let message = channel.read(&claim);
+            if claim.step(1) {
+                channel.read(&claim);
+                drop(claim);
+            } else {
+                channel.consume(claim);
+            }
+            vec![message]
+        });
+
+        sent.extend(sender.join().unwrap());
+        let received = [received_here, request.join().unwrap(), drain(&channel, 1)];
+        assert_eq!(sorted(received), sent);
+        assert_all_consumed(&channel);
+    });
+}
+
+/// Leaving while a request takes several messages, which only it could receive, while one more is
+/// sent: each is received or dropped.
+#[test]
+fn bundle_of_target_that_detaches() {
+    explore(2, || {
+        let channel = Arc::new(Channel::broadcast(4, START));
+        channel.attach(1);
+        channel.send_to(1, 10).unwrap();
+        channel.send_to(1, 11).unwrap();
+        let request = spawn(&channel, |channel| {
+            channel.receive_bundle(1, 2).unwrap_or_default()
+        });
+        let sender = spawn(&channel, |channel| channel.send_to(1, 12));
+        let busy = channel.leave(1);
+        if !busy {
+            channel.remove(1);
+        }
+
+        let received = request.join().unwrap();
+        assert!(sender.join().unwrap().is_ok());
+        if busy {
+            channel.remove(1);
+        }
+        assert_eq!(received.len() as u32 + channel.dropped(), 3);
+        assert_all_consumed(&channel);
+    });
+}
+
+/// Reads messages in place from a position on, up to `attempts` of them, and says so.
+fn read_in_place(channel: &Channel, id: u32, position: u32, attempts: u32) -> Vec<Message> {
+    let mut next = position;
+    let mut read = Vec::new();
+    for _ in 0..attempts {
+        match channel.read_in_place(next) {
+            Some(message) => {
+                next = next.wrapping_add(1);
+                channel.store_position(id, next);
+                read.push(message);
+            }
+            None => thread::yield_now(),
+        }
+    }
+    read
+}
+
+/// A receiver reads in place: its slots are used again when it says that it has read them, and not
+/// before.
+#[test]
+fn in_place() {
+    explore(3, || {
+        let channel = Arc::new(Channel::mapped(1, START));
+        channel.attach(1);
+        let sender = spawn(&channel, |channel| send_all(channel, [10, 11, 12]));
+        let mut received = read_in_place(&channel, 1, START, 2);
+
+        let sent = sender.join().unwrap();
+        let position = START.wrapping_add(received.len() as u32);
+        received.extend(read_in_place(&channel, 1, position, 2));
+        assert_eq!(received, sent);
+        assert_all_consumed(&channel);
+    });
+}
+
+/// A receiver says at any time that it has read what it has not, while requests of it read: that is
+/// its own loss. No slot is used again that a request reads, and others get all messages.
+#[test]
+fn in_place_from_nowhere() {
+    explore(2, || {
+        let channel = Arc::new(Channel::mapped(1, START));
+        channel.attach(1);
+        channel.attach(2);
+        let mut sent = send_all(&channel, [10]);
+        let liar = spawn(&channel, |channel| {
+            for position in [2, 1] {
+                channel.store_position(1, START.wrapping_add(position));
+            }
+        });
+        let request = spawn(&channel, |channel| receive_some(channel, 1, 1));
+        let mut received = receive_some(&channel, 2, 1);
+        sent.extend(send_all(&channel, [11]));
+
+        liar.join().unwrap();
+        request.join().unwrap();
+        received.extend(drain(&channel, 2));
+        assert_eq!(received, sent);
+        drain(&channel, 1);
+        assert_all_consumed(&channel);
+    });
+}
+
+/// Sends each message, in the place of the `count` oldest ones if the ring is full and nobody reads
+/// those. Returns what was sent, and the positions of what was taken away from receivers.
+fn send_overwriting<const N: usize>(
+    channel: &Channel,
+    count: u32,
+    payloads: [u32; N],
+) -> (Vec<Message>, Vec<u32>) {
+    let (mut sent, mut taken) = (Vec::new(), Vec::new());
+    for payload in payloads {
+        let mut result = channel.send(payload);
+        if result == Err(NoRoom::Full) {
+            taken.extend(channel.overwrite_oldest(count));
+            result = channel.send(payload);
+        }
+        sent.extend(result);
+    }
+    (sent, taken)
+}
+
+/// Each message was either received or taken away.
+fn assert_received_or_lost(
+    channel: &Channel,
+    sent: &[Message],
+    received: &[Message],
+    taken: Vec<u32>,
+) {
+    assert_in_order(received);
+    assert!(received.iter().all(|message| sent.contains(message)));
+    assert_eq!(taken.len() as u32, channel.lost(1));
+    let received = received.iter().map(|message| message.position);
+    let mut positions: Vec<_> = received.chain(taken).map(offset).collect();
+    positions.sort();
+    assert!(positions.into_iter().eq(0..sent.len() as u32));
+    assert_all_consumed(channel);
+}
+
+/// A sender takes the oldest message away from a receiver which is about to receive it.
+#[test]
+fn overwrite() {
+    explore(3, || {
+        let channel = Arc::new(Channel::broadcast(1, START));
+        channel.attach(1);
+        let sender = spawn(&channel, |channel| {
+            send_overwriting(channel, 1, [10, 11, 12])
+        });
+        let mut received = receive_some(&channel, 1, 2);
+
+        let (sent, taken) = sender.join().unwrap();
+        received.extend(drain(&channel, 1));
+        assert_received_or_lost(&channel, &sent, &received, taken);
+    });
+}
+
+/// A sender takes both messages in the ring away from a receiver which is about to receive them.
+#[test]
+fn overwrite_several() {
+    explore(4, || {
+        let channel = Arc::new(Channel::broadcast(2, START));
+        channel.attach(1);
+        let first = send_all(&channel, [10, 11]);
+        let sender = spawn(&channel, |channel| send_overwriting(channel, 2, [12]));
+        let mut received = receive_some(&channel, 1, 2);
+
+        let (sent, taken) = sender.join().unwrap();
+        let sent = sorted([first, sent]);
+        received.extend(drain(&channel, 1));
+        assert_received_or_lost(&channel, &sent, &received, taken);
+    });
+}
+
+/// Two senders do so at once.
+#[test]
+fn overwrite_twice() {
+    explore(3, || {
+        let channel = Arc::new(Channel::broadcast(1, START));
+        channel.attach(1);
+        let first = send_all(&channel, [10]);
+        let sender = spawn(&channel, |channel| send_overwriting(channel, 1, [20]));
+        let (sent_here, mut taken) = send_overwriting(&channel, 1, [30]);
+
+        let (sent, other_taken) = sender.join().unwrap();
+        taken.extend(other_taken);
+        let sent = sorted([first, sent_here, sent]);
+        let received = drain(&channel, 1);
+        assert_received_or_lost(&channel, &sent, &received, taken);
+    });
+}

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The ring as a queue.
+
+use host::{channel::Channel, ring::NoMessage};
+use loom::{sync::Arc, thread};
+
+use crate::{
+    assert_all_consumed, assert_all_free, assert_in_order, drain, explore, read_and_put_back,
+    receive_some, send_all, sorted, spawn, START,
+};
+
+/// Two senders and two receivers: each message is received once, and in order by each receiver.
+#[test]
+fn all_parties() {
+    explore(2, || {
+        let channel = Arc::new(Channel::queue(2, START));
+        let sender = spawn(&channel, |channel| send_all(channel, [10, 11]));
+        let other_sender = spawn(&channel, |channel| send_all(channel, [20]));
+        let receiver = spawn(&channel, |channel| receive_some(channel, 1, 1));
+        let received_here = receive_some(&channel, 2, 1);
+
+        let sent = [sender.join().unwrap(), other_sender.join().unwrap()];
+        let received = [received_here, receiver.join().unwrap(), drain(&channel, 1)];
+        received.iter().for_each(|list| assert_in_order(list));
+        sent.iter().for_each(|list| assert_in_order(list));
+        assert_eq!(sorted(received), sorted(sent));
+        assert_all_free(&channel, 2);
+    });
+}
+
+/// The same over a ring of one slot, which everybody has to wait for.
+#[test]
+fn of_one_slot() {
+    explore(2, || {
+        let channel = Arc::new(Channel::queue(1, START));
+        let sender = spawn(&channel, |channel| send_all(channel, [10]));
+        let other_sender = spawn(&channel, |channel| send_all(channel, [20]));
+        let receiver = spawn(&channel, |channel| receive_some(channel, 1, 1));
+        let received_here = receive_some(&channel, 2, 1);
+
+        let sent = [sender.join().unwrap(), other_sender.join().unwrap()];
+        let received = [received_here, receiver.join().unwrap(), drain(&channel, 1)];
+        received.iter().for_each(|list| assert_in_order(list));
+        assert_eq!(sorted(received), sorted(sent));
+        assert_all_free(&channel, 1);
+    });
+}
+
+/// A message that a receiver puts back is not lost, nobody receives it twice, and its slot is not
+/// used again before that receiver has read it.
+#[test]
+fn put_back() {
+    explore(2, || {
+        let channel = Arc::new(Channel::queue(1, START));
+        let first = send_all(&channel, [10]);
+        let receiver = spawn(&channel, |channel| read_and_put_back(channel, 1));
+        let sender = spawn(&channel, |channel| send_all(channel, [11]));
+        let received_here = receive_some(&channel, 2, 2);
+
+        receiver.join().unwrap();
+        let sent = [first, sender.join().unwrap()];
+        let received = [received_here, drain(&channel, 2)];
+        assert_eq!(sorted(received), sorted(sent));
+        assert_all_free(&channel, 1);
+    });
+}
+
+/// A slot that its sender gives up is skipped, and used again.
+#[test]
+fn skip() {
+    explore(2, || {
+        let channel = Arc::new(Channel::queue(2, START));
+        let sender = spawn(&channel, |channel| {
+            drop(channel.reserve());
+            send_all(channel, [10])
+        });
+        let other_sender = spawn(&channel, |channel| send_all(channel, [20, 21]));
+        let received_here = receive_some(&channel, 1, 2);
+
+        let sent = [sender.join().unwrap(), other_sender.join().unwrap()];
+        let received = [received_here, drain(&channel, 1)];
+        received.iter().for_each(|list| assert_in_order(list));
+        assert_eq!(sorted(received), sorted(sent));
+        assert_all_free(&channel, 2);
+    });
+}
+
+/// There are messages for both receivers, so both find one, also when the slots are used again
+/// while they look.
+#[test]
+fn never_looks_empty() {
+    explore(2, || {
+        let channel = Arc::new(Channel::queue(2, START));
+        send_all(&channel, [10, 11]);
+        let receiver = spawn(&channel, |channel| channel.receive(1).is_ok());
+        let sender = spawn(&channel, |channel| send_all(channel, [12]));
+        assert!(channel.receive(2).is_ok());
+
+        assert!(receiver.join().unwrap());
+        sender.join().unwrap();
+    });
+}
+
+/// Two receivers consume neighbours at once. `head` may be left behind, but not for good.
+#[test]
+fn neighbours() {
+    explore(3, || {
+        let channel = Arc::new(Channel::queue(2, START));
+        send_all(&channel, [10, 11]);
+        let receiver = spawn(&channel, |channel| receive_some(channel, 1, 1));
+        let mut received = receive_some(&channel, 2, 1);
+        received.extend(receiver.join().unwrap());
+
+        assert_eq!(received.len(), 2);
+        assert_all_free(&channel, 2);
+    });
+}
+
+/// See [`crate::close`].
+#[test]
+fn close() {
+    explore(3, || crate::close(Channel::queue(2, START)));
+}
+
+/// While a receiver has the last message of a closed ring in hand it may still put it back, so
+/// nobody else is told that there will be none.
+#[test]
+fn close_and_put_back() {
+    explore(3, || {
+        let channel = Arc::new(Channel::queue(2, START));
+        send_all(&channel, [10]);
+        channel.ring.close();
+        let receiver = spawn(&channel, |channel| read_and_put_back(channel, 1));
+        let mut received = Vec::new();
+        for _ in 0..2 {
+            match channel.receive(2) {
+                Ok(message) => received.push(message),
+                Err(NoMessage::Closed) => assert_eq!(received.len(), 1),
+                Err(_) => thread::yield_now(),
+            }
+        }
+
+        receiver.join().unwrap();
+        received.extend(drain(&channel, 2));
+        assert_eq!(received.len(), 1);
+        assert_all_consumed(&channel);
+        assert_eq!(channel.receive(1), Err(NoMessage::Closed));
+    });
+}
+
+/// See [`crate::target_detaches`].
+#[test]
+fn target_detaches() {
+    explore(2, || crate::target_detaches(Channel::queue(2, START)));
+}
+
+/// See [`crate::target_detaches_in_request`].
+#[test]
+fn target_detaches_in_request() {
+    explore(2, || {
+        crate::target_detaches_in_request(Channel::queue(2, START), true)
+    });
+}
+
+/// See [`crate::target_detaches_in_request`].
+#[test]
+fn target_detaches_and_puts_back() {
+    explore(2, || {
+        crate::target_detaches_in_request(Channel::queue(2, START), false)
+    });
+}
+
+/// Two senders that reserve several slots at once: each has slots that follow one another, and what
+/// it has not room for is not sent.
+#[test]
+fn batches() {
+    explore(2, || {
+        let channel = Arc::new(Channel::queue(2, START));
+        let senders = [[10, 11], [20, 21]].map(|payloads| {
+            spawn(&channel, move |channel| {
+                channel.send_up_to(&payloads).unwrap_or_default()
+            })
+        });
+        let received_here = receive_some(&channel, 1, 2);
+
+        let sent = senders.map(|sender| sender.join().unwrap());
+        for list in &sent {
+            assert!(list
+                .windows(2)
+                .all(|pair| pair[0].position.wrapping_add(1) == pair[1].position));
+        }
+        let received = [received_here, drain(&channel, 1)];
+        received.iter().for_each(|list| assert_in_order(list));
+        assert_eq!(sorted(received), sorted(sent));
+        assert_all_free(&channel, 2);
+    });
+}
+
+/// A sender that has reserved several slots gives up some of them.
+#[test]
+fn batch_given_up() {
+    explore(2, || {
+        let channel = Arc::new(Channel::queue(2, START));
+        let sender = spawn(&channel, |channel| {
+            let mut slots = channel.reserve_up_to(2).ok()?;
+            // The others are dropped.
+            Some(channel.publish(slots.next()?, 0, 10))
+        });
+        let other_sender = spawn(&channel, |channel| send_all(channel, [20, 21]));
+        let received_here = receive_some(&channel, 1, 2);
+
+        let sent = [
+            Vec::from_iter(sender.join().unwrap()),
+            other_sender.join().unwrap(),
+        ];
+        let received = [received_here, drain(&channel, 1)];
+        received.iter().for_each(|list| assert_in_order(list));
+        assert_eq!(sorted(received), sorted(sent));
+        assert_all_free(&channel, 2);
+    });
+}
+
+/// A receiver takes several messages, one after the other, beside another receiver and a sender that
+/// needs the room: each message is received once.
+#[test]
+fn bundle() {
+    explore(2, || {
+        let channel = Arc::new(Channel::queue(2, START));
+        let mut sent = send_all(&channel, [10, 11]);
+        let sender = spawn(&channel, |channel| send_all(channel, [12]));
+        let receiver = spawn(&channel, |channel| receive_some(channel, 1, 1));
+        let received_here = channel.receive_bundle(2, 3).unwrap_or_default();
+
+        sent.extend(sender.join().unwrap());
+        let received = [received_here, receiver.join().unwrap(), drain(&channel, 1)];
+        received.iter().for_each(|list| assert_in_order(list));
+        assert_eq!(sorted(received), sent);
+        assert_all_free(&channel, 2);
+    });
+}

@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Requests that wait for a message or for room. If one is not woken that should be, all threads of a
+//! model end up blocked, and that fails.
+
+use host::{
+    channel::Channel,
+    waiting::{
+        Request::{self, Receive, Send},
+        WaitingChannel,
+    },
+};
+use loom::sync::Arc;
+
+use crate::{explore, spawn, START};
+
+/// Requests of two receivers.
+const RECEIVE: [Request; 2] = [Receive { id: 1 }, Receive { id: 2 }];
+
+/// Requests of two senders.
+const SEND: [Request; 2] = [
+    Send {
+        number: 1,
+        payload: 10,
+    },
+    Send {
+        number: 2,
+        payload: 20,
+    },
+];
+
+/// A receiver is about to wait while a message is sent.
+#[test]
+fn receiver() {
+    explore(4, || {
+        let channel = Arc::new(WaitingChannel::new(Channel::queue(1, START), false, false));
+        let receiver = spawn(&channel, |channel| channel.submit([RECEIVE[0]]));
+        let sent = channel.send(10).ok();
+
+        assert_eq!(receiver.join().unwrap(), [sent]);
+    });
+}
+
+/// A receiver is about to wait while one sender takes the mark back and another one sends.
+#[test]
+fn receiver_and_mark_taken_back() {
+    explore(3, || {
+        let channel = Arc::new(WaitingChannel::new(Channel::queue(1, START), true, false));
+        let receiver = spawn(&channel, |channel| channel.submit([RECEIVE[0]]));
+        let sender = spawn(&channel, |channel| channel.send(10).ok());
+        channel.send_nothing();
+
+        assert_eq!(receiver.join().unwrap(), [sender.join().unwrap()]);
+    });
+}
+
+/// Two receivers of a broadcast are about to wait while a message is sent.
+#[test]
+fn broadcast_receivers() {
+    explore(2, || {
+        let channel = Channel::broadcast(1, START);
+        channel.attach(1);
+        channel.attach(2);
+        let channel = Arc::new(WaitingChannel::new(channel, false, false));
+        let receivers =
+            RECEIVE.map(|request| spawn(&channel, move |channel| channel.submit([request])));
+        let sent = channel.send(10).ok();
+
+        for receiver in receivers {
+            assert_eq!(receiver.join().unwrap(), [sent]);
+        }
+    });
+}
+
+/// Two receivers of a queue are about to wait while two senders send: their messages can be received
+/// only when both are there, if the first one comes last.
+#[test]
+fn receivers() {
+    explore(2, || {
+        let channel = Arc::new(WaitingChannel::new(Channel::queue(2, START), false, false));
+        let receivers = spawn(&channel, |channel| channel.submit(RECEIVE));
+        let sender = spawn(&channel, |channel| channel.send(10).is_ok());
+        channel.send(11).unwrap();
+
+        assert!(sender.join().unwrap());
+        assert!(receivers.join().unwrap().iter().all(Option::is_some));
+    });
+}
+
+/// The same with a batch, for which one receiver is woken.
+#[test]
+fn receivers_and_batch() {
+    explore(1, || {
+        let channel = Arc::new(WaitingChannel::new(Channel::queue(2, START), false, false));
+        let receivers =
+            RECEIVE.map(|request| spawn(&channel, move |channel| channel.submit([request])));
+        channel.send_up_to(&[10, 11]).unwrap();
+
+        for receiver in receivers {
+            assert!(receiver.join().unwrap()[0].is_some());
+        }
+    });
+}
+
+/// Two receivers of a queue are about to wait while one sender takes the mark back and another one
+/// sends to both.
+#[test]
+fn receivers_and_mark_taken_back() {
+    explore(2, || {
+        let channel = Arc::new(WaitingChannel::new(Channel::queue(2, START), true, false));
+        let receivers = spawn(&channel, |channel| channel.submit(RECEIVE));
+        let sender = spawn(&channel, |channel| {
+            channel.send(10).unwrap();
+            channel.send(11).unwrap();
+        });
+        channel.send_nothing();
+
+        sender.join().unwrap();
+        assert!(receivers.join().unwrap().iter().all(Option::is_some));
+    });
+}
+
+/// The same, with a message that only the second one can receive.
+#[test]
+fn target_and_mark_taken_back() {
+    explore(2, || {
+        let channel = Arc::new(WaitingChannel::new(Channel::queue(2, START), true, false));
+        let receivers = spawn(&channel, |channel| channel.submit(RECEIVE));
+        let sender = spawn(&channel, |channel| channel.send_to(2, 20).ok());
+        channel.send_nothing();
+
+        let sent = sender.join().unwrap();
+        // Wakes the first one only.
+        let sent = [channel.send(10).ok(), sent];
+        assert_eq!(receivers.join().unwrap(), sent);
+    });
+}
+
+/// A receiver of two is cancelled while a message is sent, possibly after it was woken for that and
+/// before it receives it: the other one gets it then.
+fn receiver_is_cancelled(send_and_cancel: impl FnOnce(&WaitingChannel)) {
+    let channel = Arc::new(WaitingChannel::new(Channel::queue(1, START), false, false));
+    let [receiver, other] =
+        RECEIVE.map(|request| spawn(&channel, move |channel| channel.submit([request])));
+    send_and_cancel(&channel);
+
+    if receiver.join().unwrap()[0].is_some() {
+        channel.send(11).unwrap();
+    }
+    assert!(other.join().unwrap()[0].is_some());
+}
+
+/// See [`receiver_is_cancelled`].
+#[test]
+fn receiver_is_cancelled_first() {
+    explore(3, || {
+        receiver_is_cancelled(|channel| {
+            channel.cancel(RECEIVE[0]);
+            channel.send(10).unwrap();
+        });
+    });
+}
+
+/// See [`receiver_is_cancelled`].
+#[test]
+fn receiver_is_cancelled_last() {
+    explore(2, || {
+        receiver_is_cancelled(|channel| {
+            channel.send(10).unwrap();
+            channel.cancel(RECEIVE[0]);
+        });
+    });
+}
+
+/// A receiver finds its message in the hand of a sender which takes that away, and waits: it gets the
+/// next one.
+#[test]
+fn receiver_and_overwrite() {
+    explore(3, || {
+        let channel = Channel::broadcast(2, START);
+        channel.attach(1);
+        channel.send(10).unwrap();
+        channel.send(11).unwrap();
+        let channel = Arc::new(WaitingChannel::new(channel, false, false));
+        let receiver = spawn(&channel, |channel| channel.submit([RECEIVE[0]]));
+        channel.overwrite_oldest();
+
+        assert!(receiver.join().unwrap()[0].is_some());
+    });
+}
+
+/// A channel that is full of messages for receiver 1.
+fn full(channel: Channel, entries: u32, senders_wait: bool) -> Arc<WaitingChannel> {
+    channel.attach(1);
+    (0..entries).for_each(|payload| {
+        channel.send(payload).unwrap();
+    });
+    Arc::new(WaitingChannel::new(channel, false, senders_wait))
+}
+
+/// A sender is about to wait while a message is received.
+fn sender(channel: Channel) {
+    let channel = full(channel, 1, false);
+    let sender = spawn(&channel, |channel| channel.submit([SEND[0]]));
+    assert!(channel.receive(1).is_some());
+
+    assert!(sender.join().unwrap()[0].is_some());
+}
+
+/// See [`sender`].
+#[test]
+fn queue_sender() {
+    explore(4, || sender(Channel::queue(1, START)));
+}
+
+/// See [`sender`].
+#[test]
+fn broadcast_sender() {
+    explore(4, || sender(Channel::broadcast(1, START)));
+}
+
+/// A sender is about to wait while a message is read in place.
+#[test]
+fn sender_and_receiver_in_place() {
+    explore(4, || {
+        let channel = full(Channel::mapped(1, START), 1, false);
+        let sender = spawn(&channel, |channel| channel.submit([SEND[0]]));
+        assert!(channel.receive_in_place(1, START).is_some());
+
+        assert!(sender.join().unwrap()[0].is_some());
+    });
+}
+
+/// A sender is about to wait while somebody takes the mark back and a message is received.
+fn sender_and_mark_taken_back(channel: Channel) {
+    let channel = full(channel, 1, true);
+    let sender = spawn(&channel, |channel| channel.submit([SEND[0]]));
+    let receiver = spawn(&channel, |channel| channel.receive(1));
+    channel.send_nothing();
+
+    assert!(receiver.join().unwrap().is_some());
+    assert!(sender.join().unwrap()[0].is_some());
+}
+
+/// See [`sender_and_mark_taken_back`].
+#[test]
+fn queue_sender_and_mark_taken_back() {
+    explore(2, || sender_and_mark_taken_back(Channel::queue(1, START)));
+}
+
+/// See [`sender_and_mark_taken_back`].
+#[test]
+fn broadcast_sender_and_mark_taken_back() {
+    explore(3, || {
+        sender_and_mark_taken_back(Channel::broadcast(1, START));
+    });
+}
+
+/// Two senders are about to wait while two receivers make room for both.
+#[test]
+fn senders() {
+    explore(1, || {
+        let channel = full(Channel::queue(2, START), 2, false);
+        let senders = spawn(&channel, |channel| channel.submit(SEND));
+        let receiver = spawn(&channel, |channel| channel.receive(1));
+        assert!(channel.receive(2).is_some());
+
+        assert!(receiver.join().unwrap().is_some());
+        assert!(senders.join().unwrap().iter().all(Option::is_some));
+    });
+}
+
+/// A sender of two is cancelled while a message is received, possibly after it was woken for the room
+/// and before it sends: the other one gets that then.
+fn sender_is_cancelled(receive_and_cancel: impl FnOnce(&WaitingChannel)) {
+    let channel = full(Channel::queue(1, START), 1, false);
+    let [sender, other] =
+        SEND.map(|request| spawn(&channel, move |channel| channel.submit([request])));
+    receive_and_cancel(&channel);
+
+    if sender.join().unwrap()[0].is_some() {
+        assert!(channel.receive(1).is_some());
+    }
+    assert!(other.join().unwrap()[0].is_some());
+}
+
+/// See [`sender_is_cancelled`].
+#[test]
+fn sender_is_cancelled_first() {
+    explore(3, || {
+        sender_is_cancelled(|channel| {
+            channel.cancel(SEND[0]);
+            assert!(channel.receive(1).is_some());
+        });
+    });
+}
+
+/// See [`sender_is_cancelled`].
+#[test]
+fn sender_is_cancelled_last() {
+    explore(1, || {
+        sender_is_cancelled(|channel| {
+            assert!(channel.receive(1).is_some());
+            channel.cancel(SEND[0]);
+        });
+    });
+}

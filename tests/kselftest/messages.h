@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the tests of the flags of SEND and RECV share: requests with any flags,
+ * what the kernel tells about a message, the way through a bundle, and groups of
+ * provided buffers.
+ */
+#ifndef MESSAGES_H
+#define MESSAGES_H
+
+#include <sys/uio.h>
+#include "waiting.h"
+
+/* What precedes a message, as a result. */
+#define MSG_INFO	((int)sizeof(struct io_uring_ipc_msg_info))
+
+/* Addresses at which no user memory is, of the kernel's and of nobody's. */
+static void *const msg_bad_addresses[] = {
+	NULL,
+	(void *)8,
+	(void *)0x7ffffffff000,
+	(void *)0x800000000000,
+	(void *)0x8000000000000000,
+	(void *)0xffff888000000000,
+	(void *)0xffffc90000000000,
+	(void *)0xffffffff81000000,
+	(void *)0xfffffffffffff000,
+	(void *)0xffffffffffffffff,
+};
+
+static inline struct io_uring_sqe *msg_get_send(struct io_uring *ring, __u32 id,
+						const void *buf, __u32 len,
+						__u32 flags)
+{
+	struct io_uring_sqe *sqe = wait_get_sqe(ring);
+
+	io_uring_prep_ipc_send(sqe, id, buf, len, 0, flags);
+	io_uring_sqe_set_data64(sqe, wait_new_data());
+	return sqe;
+}
+
+static inline struct io_uring_sqe *msg_get_recv(struct io_uring *ring, __u32 id,
+						void *buf, __u32 len,
+						__u32 flags)
+{
+	struct io_uring_sqe *sqe = wait_get_sqe(ring);
+
+	io_uring_prep_ipc_recv(sqe, id, buf, len, flags);
+	io_uring_sqe_set_data64(sqe, wait_new_data());
+	return sqe;
+}
+
+/* Submits what is queued, and returns the result of this one. */
+static inline int msg_run(struct io_uring *ring, struct io_uring_sqe *sqe)
+{
+	return wait_for(ring, sqe->user_data);
+}
+
+static inline int msg_send_to(struct io_uring *ring, __u32 id, const void *buf,
+			      __u32 len, __u32 flags, __u32 target)
+{
+	struct io_uring_sqe *sqe = msg_get_send(ring, id, buf, len, flags);
+
+	sqe->file_index = target;
+	return msg_run(ring, sqe);
+}
+
+static inline int msg_send(struct io_uring *ring, __u32 id, const void *buf,
+			   __u32 len, __u32 flags)
+{
+	return msg_send_to(ring, id, buf, len, flags, 0);
+}
+
+static inline int msg_recv(struct io_uring *ring, __u32 id, void *buf,
+			   __u32 len, __u32 flags)
+{
+	return msg_run(ring, msg_get_recv(ring, id, buf, len, flags));
+}
+
+/* A number, with what is told about it. */
+struct msg_num {
+	struct io_uring_ipc_msg_info info;
+	__u64	num;
+};
+
+/* Returns the number, or a negative errno. */
+static inline long long msg_recv_num(struct io_uring *ring, __u32 id,
+				     struct msg_num *got)
+{
+	int ret;
+
+	ret = msg_recv(ring, id, got, sizeof(*got), IOIPC_RECV_INFO);
+	if (ret < 0)
+		return ret;
+	return ret == sizeof(*got) ? (long long)got->num : IPC_NOT_RUN;
+}
+
+/* What is told about a message that this process sends. */
+static inline struct io_uring_ipc_msg_info msg_own_info(__u32 len, __u32 msg_id,
+							__u64 sender_data,
+							__u32 sender)
+{
+	return (struct io_uring_ipc_msg_info) {
+		.len = len,
+		.msg_id = msg_id,
+		.sender_data = sender_data,
+		.sender = sender,
+		.pid = getpid(),
+		.uid = geteuid(),
+		.gid = getegid(),
+	};
+}
+
+/* Whether all is as it should be; prints what is not. */
+static inline bool msg_same_info(const struct io_uring_ipc_msg_info *want,
+				 const struct io_uring_ipc_msg_info *got)
+{
+	const struct {
+		const char	*name;
+		__u64		want;
+		__u64		got;
+	} fields[] = {
+		{ "len", want->len, got->len },
+		{ "msg_id", want->msg_id, got->msg_id },
+		{ "sender_data", want->sender_data, got->sender_data },
+		{ "sender", want->sender, got->sender },
+		{ "pid", want->pid, got->pid },
+		{ "uid", want->uid, got->uid },
+		{ "gid", want->gid, got->gid },
+		{ "flags", want->flags, got->flags },
+		{ "reserved", want->reserved, got->reserved },
+		{ "lost", want->lost, got->lost },
+	};
+	bool same = true;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(fields); i++) {
+		if (fields[i].want == fields[i].got)
+			continue;
+		printf("# %s is %llu and not %llu\n", fields[i].name,
+		       fields[i].got, fields[i].want);
+		same = false;
+	}
+	fflush(stdout);
+	return same;
+}
+
+/*
+ * The way through a bundle, which can be anywhere.  Start with buf and res, and
+ * after the last message it is broken if it has not ended there.
+ */
+struct msg_walk {
+	const char	*buf;
+	int		res;
+	/* The end of the message below, from the start of buf. */
+	int		at;
+	bool		broken;
+	/* The message. */
+	struct io_uring_ipc_msg_info info;
+	const char	*data;
+	int		stored;
+};
+
+static inline bool msg_next(struct msg_walk *walk)
+{
+	int start = (walk->at + 7) / 8 * 8;
+
+	if (walk->at >= walk->res)
+		return false;
+	walk->broken = true;
+	if (walk->res - start < MSG_INFO)
+		return false;
+	memcpy(&walk->info, walk->buf + start, MSG_INFO);
+	walk->data = walk->buf + start + MSG_INFO;
+	walk->stored = walk->res - start - MSG_INFO;
+	if (walk->info.flags & IOIPC_INFO_TRUNCATED) {
+		/* Only the first one can be. */
+		if (start || walk->info.len <= walk->stored)
+			return false;
+	} else {
+		if (walk->info.len > walk->stored)
+			return false;
+		walk->stored = walk->info.len;
+	}
+	walk->at = start + MSG_INFO + walk->stored;
+	walk->broken = false;
+	return true;
+}
+
+/*
+ * Takes the next number out of a bundle; returns it, -EAGAIN at the end, or
+ * IPC_NOT_RUN if there is something else.
+ */
+static inline long long msg_next_num(struct msg_walk *walk)
+{
+	__u64 num;
+
+	if (!msg_next(walk))
+		return walk->broken ? IPC_NOT_RUN : -EAGAIN;
+	if (walk->stored != sizeof(num) || walk->info.len != sizeof(num))
+		return IPC_NOT_RUN;
+	memcpy(&num, walk->data, sizeof(num));
+	return num;
+}
+
+/* Sends an array of messages, returns how many were. */
+static inline int msg_send_vec(struct io_uring *ring, __u32 id,
+			       const struct iovec *vec, __u32 count,
+			       __u32 flags)
+{
+	return msg_send(ring, id, vec, count, flags | IOIPC_SEND_VEC);
+}
+
+/* A group of provided buffers. */
+struct msg_pool {
+	struct io_uring_buf_ring *ring;
+	unsigned int	count;
+	__u32		size;
+	char		*mem;
+};
+
+#define MSG_GROUP	7
+
+static inline char *msg_pool_buf(const struct msg_pool *pool, unsigned int id)
+{
+	return pool->mem + (size_t)id * pool->size;
+}
+
+/* Gives a buffer (back), full of x. */
+static inline void msg_pool_add(struct msg_pool *pool, unsigned int id)
+{
+	memset(msg_pool_buf(pool, id), 'x', pool->size);
+	io_uring_buf_ring_add(pool->ring, msg_pool_buf(pool, id), pool->size,
+			      id, io_uring_buf_ring_mask(pool->count), 0);
+	io_uring_buf_ring_advance(pool->ring, 1);
+}
+
+static inline int msg_pool_open(struct msg_pool *pool, struct io_uring *ring,
+				unsigned int count, __u32 size,
+				unsigned int flags)
+{
+	unsigned int id;
+	int ret = 0;
+
+	pool->count = count;
+	pool->size = size;
+	pool->mem = malloc((size_t)count * size);
+	pool->ring = io_uring_setup_buf_ring(ring, count, MSG_GROUP, flags,
+					     &ret);
+	if (!pool->mem || !pool->ring)
+		return ret ?: -ENOMEM;
+	for (id = 0; id < count; id++)
+		msg_pool_add(pool, id);
+	return 0;
+}
+
+/* The buffer that a completion names, NULL if it does not. */
+static inline char *msg_pool_got(const struct msg_pool *pool,
+				 const struct io_uring_cqe *cqe)
+{
+	unsigned int id = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
+
+	if (!(cqe->flags & IORING_CQE_F_BUFFER) || id >= pool->count)
+		return NULL;
+	return msg_pool_buf(pool, id);
+}
+
+/* Queues a receive into one of the buffers, or into one after the other. */
+static inline struct io_uring_sqe *msg_get_select(struct io_uring *ring,
+						  __u32 id, __u32 len,
+						  __u32 flags)
+{
+	struct io_uring_sqe *sqe = msg_get_recv(ring, id, NULL, len, flags);
+
+	sqe->flags |= IOSQE_BUFFER_SELECT;
+	sqe->buf_group = MSG_GROUP;
+	return sqe;
+}
+
+#endif /* MESSAGES_H */
