@@ -30,6 +30,10 @@ demo:
 test:
 	tests/run
 
+.PHONY: bench
+bench:
+	tools/bench/run $(BENCH)
+
 .PHONY: check
 check:
 	tests/check
@@ -54,6 +58,7 @@ help:
 	@echo 'make [KDIR=DIR]       build io_uring_ipc.ko for the kernel built in DIR, in build/module'
 	@echo 'make demo [FILE=F]    boot a kernel in QEMU and stream a file through channels'
 	@echo 'make test             all tests: on the host, and in QEMU on both kernels'
+	@echo 'make bench            compare with pipes, sockets, queues and shared memory (BENCH=OPTIONS)'
 	@echo 'make check            formatting, lints, warnings, unsafe blocks'
 	@echo 'make kernels          build the two kernels that the tests boot'
 	@echo 'make install          install the module and the headers (KDIR=, PREFIX=, DESTDIR=)'

@@ -123,8 +123,8 @@ extern "C" {
 /*
  * Copy nothing: addr and len are 0, and cqe->res is how many messages there are
  * in the mapping from the position on that the receiver has stored in its struct
- * io_uring_ipc_cursor.  Only in broadcast channels (-EINVAL), and only together
- * with IOIPC_RECV_WAIT.
+ * io_uring_ipc_cursor.  Only in broadcast channels (-EINVAL), and with no other
+ * flag than IOIPC_RECV_WAIT.
  */
 #define IOIPC_RECV_MAPPED		(1U << 6)
 

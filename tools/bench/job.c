@@ -1,0 +1,519 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "harness.h"
+#include "job.h"
+#include "process.h"
+
+#define NS_PER_SECOND		1000000000ULL
+#define MAX_ROUND_TRIP_NS	(60 * (int64_t)NS_PER_SECOND)
+#define HISTOGRAM_DIGITS	3
+
+#define MIN_ROUND_TRIPS		200
+#define WARM_UP_ROUND_TRIPS	100
+#define MAX_MESSAGES		0x400000
+/* Every so many messages the slow receiver sleeps. */
+#define SLOW_PAUSE_EVERY	4
+
+/* All processes go through these together. */
+enum phase {
+	/* All words of each message are written and checked. */
+	PHASE_VERIFY,
+	/* Finds out how many messages the next one needs. */
+	PHASE_WARM_UP,
+	PHASE_MEASURE,
+	NR_PHASES,
+};
+
+/* What one process did in a phase. */
+struct tally {
+	_Alignas(CACHE_LINE) uint64_t start_ns;
+	uint64_t end_ns;
+	uint64_t sent;
+	uint64_t sent_sum;
+	uint64_t received;
+	uint64_t received_sum;
+	uint64_t lost;
+};
+
+/* Shared by the processes of a job and the one that runs jobs. */
+static struct board {
+	struct barrier barrier;
+	pid_t pids[MAX_PROCESSES];
+	/* How many to send in a phase, all senders together; 0 leaves it out. */
+	uint64_t messages[NR_PHASES];
+	struct tally tallies[NR_PHASES][MAX_PROCESSES];
+	struct crowd crowd;
+	/* Who has set this may store the reason. */
+	atomic_uint has_reason;
+	enum outcome outcome;
+	char reason[MAX_REASON];
+	struct hdr_histogram histogram;
+} *board;
+
+static _Noreturn void end_job(enum outcome outcome, const char *reason)
+{
+	if (!atomic_exchange(&board->has_reason, 1)) {
+		snprintf(board->reason, sizeof(board->reason), "%s", reason);
+		board->outcome = outcome;
+	}
+	_exit(1);
+}
+
+void job_failed(const char *fmt, ...)
+{
+	char reason[MAX_REASON];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(reason, sizeof(reason), fmt, args);
+	va_end(args);
+	end_job(OUTCOME_FAILED, reason);
+}
+
+void job_errno(const char *what, int errno_value)
+{
+	char reason[MAX_REASON];
+
+	snprintf(reason, sizeof(reason), "%s: %s", what, strerror(errno_value));
+	switch (errno_value) {
+	case EINVAL:
+	case EOPNOTSUPP:
+		end_job(OUTCOME_NA, reason);
+	default:
+		end_job(OUTCOME_FAILED, reason);
+	}
+}
+
+static bool has_crowd(const struct work *work)
+{
+	return work->receivers > 1 && !work->to_all;
+}
+
+/* Sets a link up; of a ping-pong, the second one is the way back. */
+static void make_link(const struct job *job, struct link *link, bool back)
+{
+	const struct work *work = job->work;
+
+	*link = (struct link){
+		.job = job,
+		.senders = work->senders,
+		.receivers = work->receivers,
+		.to_all = work->to_all,
+		.first_sender = back ? 1 : 0,
+		.first_receiver = back ? 0 : work->senders,
+	};
+	job->mechanism->setup(link);
+}
+
+static void exchange(struct endpoint *endpoint)
+{
+	const struct mechanism *mechanism = endpoint->job->mechanism;
+
+	endpoint->sink.remaining = 1;
+	if (mechanism->exchange) {
+		mechanism->exchange(endpoint);
+	} else {
+		mechanism->send(endpoint, 1);
+		mechanism->receive(endpoint);
+	}
+}
+
+static void ping(struct endpoint *endpoint, uint64_t round_trips, enum phase phase)
+{
+	uint64_t before = now_ns(), after;
+
+	for (; round_trips; round_trips--) {
+		exchange(endpoint);
+		after = now_ns();
+		if (phase == PHASE_MEASURE)
+			hdr_record_value(&board->histogram, (int64_t)(after - before));
+		before = after;
+	}
+}
+
+static void pong(struct endpoint *endpoint, uint64_t round_trips)
+{
+	const struct mechanism *mechanism = endpoint->job->mechanism;
+
+	endpoint->sink.remaining = 1;
+	mechanism->receive(endpoint);
+	while (--round_trips)
+		exchange(endpoint);
+	mechanism->send(endpoint, 1);
+}
+
+/* Lets receivers return that wait for messages which none of them will get. */
+static void stop_crowd(const struct endpoint *endpoint)
+{
+	const struct timespec pause = { .tv_nsec = 1000000 };
+	struct crowd *crowd = &board->crowd;
+	unsigned int i;
+
+	while (!atomic_load(&crowd->complete))
+		futex_wait(&crowd->complete, 0);
+	atomic_store(&crowd->stopped, true);
+	/* A signal may come just before the call that it shall interrupt. */
+	while (!barrier_others_wait(&board->barrier)) {
+		for (i = 0; i < endpoint->out->receivers; i++)
+			kill(board->pids[endpoint->out->first_receiver + i], SIGUSR1);
+		nanosleep(&pause, NULL);
+	}
+}
+
+static void begin_phase(struct endpoint *endpoint, enum phase phase)
+{
+	const struct work *work = endpoint->job->work;
+	struct sink *sink = &endpoint->sink;
+
+	endpoint->source.full = phase == PHASE_VERIFY;
+	endpoint->source.count = 0;
+	endpoint->source.sum = 0;
+	*sink = (struct sink){
+		.size = endpoint->job->size,
+		.full = phase == PHASE_VERIFY,
+		.remaining = board->messages[phase],
+		.crowd = has_crowd(work) ? &board->crowd : NULL,
+	};
+	if (work->slow && endpoint->in && !endpoint->in_index)
+		sink->pause_every = SLOW_PAUSE_EVERY;
+}
+
+/* How long a phase took, from the first message sent to the last one received. */
+static uint64_t elapsed_ns(const struct work *work, enum phase phase)
+{
+	const struct tally *tallies = board->tallies[phase];
+	uint64_t start_ns = UINT64_MAX, end_ns = 0;
+	unsigned int i;
+
+	for (i = 0; i < work->senders; i++) {
+		if (tallies[i].start_ns < start_ns)
+			start_ns = tallies[i].start_ns;
+	}
+	if (has_crowd(work))
+		return board->crowd.end_ns - start_ns;
+	for (i = work->senders + work->slow; i < work_processes(work); i++) {
+		if (tallies[i].end_ns > end_ns)
+			end_ns = tallies[i].end_ns;
+	}
+	return end_ns - start_ns;
+}
+
+/* How many messages take as long as the measured part should. */
+static uint64_t plan_messages(const struct job *job)
+{
+	const struct work *work = job->work;
+	uint64_t ns = elapsed_ns(work, PHASE_WARM_UP);
+	/* If the slots were filled and not emptied, that would look fast. */
+	uint64_t min = work->ping_pong ? MIN_ROUND_TRIPS : 4 * job->slots;
+	uint64_t messages = job->target_ns * board->messages[PHASE_WARM_UP] / (ns ? ns : 1);
+
+	if (messages < min)
+		messages = min;
+	if (messages > MAX_MESSAGES)
+		messages = MAX_MESSAGES;
+	return (messages + work->senders - 1) / work->senders * work->senders;
+}
+
+static void run_phase(struct endpoint *endpoint, enum phase phase)
+{
+	const struct job *job = endpoint->job;
+	struct tally *tally = &board->tallies[phase][endpoint->process];
+	uint64_t messages;
+
+	if (!endpoint->process)
+		board->crowd = (struct crowd){ .goal = board->messages[phase] };
+	barrier_wait(&board->barrier);
+	messages = board->messages[phase];
+	begin_phase(endpoint, phase);
+
+	tally->start_ns = now_ns();
+	if (job->work->ping_pong && !endpoint->process)
+		ping(endpoint, messages, phase);
+	else if (job->work->ping_pong)
+		pong(endpoint, messages);
+	else if (endpoint->out)
+		job->mechanism->send(endpoint, messages / job->work->senders);
+	else
+		job->mechanism->receive(endpoint);
+	tally->end_ns = now_ns();
+
+	if (endpoint->sink.torn)
+		job_failed("the first and the last word of a message did not fit each other");
+	if (endpoint->out) {
+		tally->sent = endpoint->source.count;
+		tally->sent_sum = endpoint->source.sum;
+	}
+	tally->received = endpoint->sink.count;
+	tally->received_sum = endpoint->sink.sum;
+	tally->lost = endpoint->sink.lost;
+	if (endpoint->out && endpoint->sink.crowd)
+		stop_crowd(endpoint);
+	barrier_wait(&board->barrier);
+	if (!endpoint->process && phase == PHASE_WARM_UP)
+		board->messages[PHASE_MEASURE] = plan_messages(job);
+}
+
+static void interrupt(int signal)
+{
+	(void)signal;
+}
+
+/* Ends with the process that made this one. */
+static void depend_on(pid_t parent)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
+		job_failed("prctl: %s", strerror(errno));
+	if (getppid() != parent)
+		_exit(1);
+}
+
+static _Noreturn void run_process(const struct job *job, struct link links[2], unsigned int process,
+				  pid_t parent)
+{
+	/* No SA_RESTART: what it interrupts shall return. */
+	struct sigaction action = { .sa_handler = interrupt };
+	const struct work *work = job->work;
+	struct endpoint endpoint = {
+		.job = job,
+		.process = process,
+	};
+	unsigned int phase;
+
+	depend_on(parent);
+	sigaction(SIGUSR1, &action, NULL);
+	if (work->ping_pong) {
+		endpoint.out = &links[process];
+		endpoint.in = &links[!process];
+	} else if (process < work->senders) {
+		endpoint.out = &links[0];
+		endpoint.out_index = process;
+	} else {
+		endpoint.in = &links[0];
+		endpoint.in_index = process - work->senders;
+	}
+	/* More than one per processor are better placed by the kernel. */
+	if (work_processes(work) <= nr_processors())
+		pin_to_processor(process);
+
+	board->pids[process] = getpid();
+	if (endpoint.out)
+		source_init(&endpoint.source, process, job->batch, job->size);
+	if (job->mechanism->open)
+		job->mechanism->open(&endpoint);
+	for (phase = 0; phase < NR_PHASES; phase++) {
+		if (phase != PHASE_VERIFY || job->verify)
+			run_phase(&endpoint, phase);
+	}
+	_exit(0);
+}
+
+/*
+ * The parent of the processes, to which they owe what they inherit.  When it
+ * ends, because one of them has failed, so do all others.
+ */
+static _Noreturn void lead_processes(const struct job *job, pid_t parent)
+{
+	unsigned int i, processes = work_processes(job->work);
+	pid_t self = getpid(), pid;
+	struct link links[2];
+	int status;
+
+	depend_on(parent);
+	make_link(job, &links[0], false);
+	if (job->work->ping_pong)
+		make_link(job, &links[1], true);
+	for (i = 0; i < processes; i++) {
+		pid = fork();
+		if (pid < 0)
+			job_failed("fork: %s", strerror(errno));
+		if (!pid)
+			run_process(job, links, i, self);
+	}
+	while (processes--) {
+		if (wait(&status) < 0)
+			job_failed("wait: %s", strerror(errno));
+		if (WIFSIGNALED(status))
+			job_failed("a process was killed by signal %d", WTERMSIG(status));
+		if (WEXITSTATUS(status))
+			job_failed("a process has ended with status %d", WEXITSTATUS(status));
+	}
+	_exit(0);
+}
+
+/* Each receiver has what all senders sent, or all have it together. */
+static const char *check_link(const struct job *job, const struct tally *tallies,
+			      unsigned int first_sender, unsigned int first_receiver)
+{
+	struct tally sent = {}, received = {};
+	const struct tally *tally;
+	unsigned int i;
+
+	for (i = 0; i < job->work->senders; i++) {
+		sent.sent += tallies[first_sender + i].sent;
+		sent.sent_sum += tallies[first_sender + i].sent_sum;
+	}
+	for (i = 0; i < job->work->receivers; i++) {
+		tally = &tallies[first_receiver + i];
+		if (job->work->to_all)
+			received = (struct tally){};
+		received.received += tally->received;
+		received.received_sum += tally->received_sum;
+		received.lost += tally->lost;
+		if (!job->work->to_all && i < job->work->receivers - 1)
+			continue;
+		if (received.received + received.lost != sent.sent)
+			return "messages were lost or received twice";
+		if (received.lost && !(job->mechanism->flags & MECHANISM_LOSSY))
+			return "messages were dropped";
+		if (!received.lost && received.received_sum != sent.sent_sum)
+			return "the sum of what was received is not the sum of what was sent";
+	}
+	return NULL;
+}
+
+static void check_phase(const struct job *job, enum phase phase, struct job_result *result)
+{
+	const struct tally *tallies = board->tallies[phase];
+	const char *wrong;
+
+	if (!board->messages[phase])
+		return;
+	wrong = check_link(job, tallies, 0, job->work->senders);
+	if (!wrong && job->work->ping_pong)
+		wrong = check_link(job, tallies, 1, 0);
+	if (wrong) {
+		result->outcome = OUTCOME_FAILED;
+		snprintf(result->reason, sizeof(result->reason), "%s", wrong);
+	}
+}
+
+static void summarize(const struct job *job, struct hdr_histogram *histogram,
+		      struct job_result *result)
+{
+	const struct tally *tallies = board->tallies[PHASE_MEASURE];
+	unsigned int i;
+
+	result->messages = board->messages[PHASE_MEASURE];
+	for (i = 0; i < work_processes(job->work); i++)
+		result->lost += tallies[i].lost;
+	if (job->work->ping_pong) {
+		result->ns_per_message =
+			(double)hdr_value_at_percentile(&board->histogram, 50.0);
+		hdr_add(histogram, &board->histogram);
+	} else {
+		result->ns_per_message = (double)elapsed_ns(job->work, PHASE_MEASURE) /
+					 (double)result->messages;
+	}
+}
+
+/* Waits for a child; returns false if it takes too long. */
+static bool wait_seconds(pid_t pid, unsigned int seconds, int *status)
+{
+	uint64_t now = now_ns(), end = now + seconds * NS_PER_SECOND;
+	struct timespec left;
+	sigset_t child;
+
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &child, NULL);
+	while (!waitpid(pid, status, WNOHANG)) {
+		now = now_ns();
+		if (now >= end)
+			return false;
+		left.tv_sec = (time_t)((end - now) / NS_PER_SECOND);
+		left.tv_nsec = (long)((end - now) % NS_PER_SECOND);
+		sigtimedwait(&child, NULL, &left);
+	}
+	return true;
+}
+
+static void histogram_init(struct hdr_histogram *histogram)
+{
+	struct hdr_histogram_bucket_config config;
+
+	if (hdr_calculate_bucket_config(1, MAX_ROUND_TRIP_NS, HISTOGRAM_DIGITS, &config))
+		die("hdr_calculate_bucket_config failed");
+	hdr_init_preallocated(histogram, &config);
+}
+
+struct hdr_histogram *job_histogram(void)
+{
+	struct hdr_histogram *histogram;
+
+	if (hdr_init(1, MAX_ROUND_TRIP_NS, HISTOGRAM_DIGITS, &histogram))
+		die("hdr_init failed");
+	return histogram;
+}
+
+static void board_init(const struct job *job)
+{
+	int64_t *counts;
+
+	if (!board) {
+		board = shared_alloc(sizeof(*board));
+		histogram_init(&board->histogram);
+		counts = shared_alloc((size_t)board->histogram.counts_len * sizeof(*counts));
+		/* Processes that nobody waits for any more come to this one. */
+		if (prctl(PR_SET_CHILD_SUBREAPER, 1))
+			die("prctl: %s", strerror(errno));
+	} else {
+		counts = board->histogram.counts;
+		memset(board, 0, sizeof(*board));
+		histogram_init(&board->histogram);
+	}
+	board->histogram.counts = counts;
+	hdr_reset(&board->histogram);
+	board->barrier.parties = work_processes(job->work);
+	board->messages[PHASE_VERIFY] = job->verify ? job->slots + job->work->senders : 0;
+	board->messages[PHASE_WARM_UP] =
+		job->work->ping_pong ? WARM_UP_ROUND_TRIPS : 2 * job->slots;
+}
+
+void job_run(const struct job *job, struct hdr_histogram *histogram, struct job_result *result)
+{
+	pid_t self = getpid(), leader;
+	int status, phase;
+
+	board_init(job);
+	*result = (struct job_result){};
+	leader = fork();
+	if (leader < 0)
+		die("fork: %s", strerror(errno));
+	if (!leader) {
+		setpgid(0, 0);
+		lead_processes(job, self);
+	}
+	setpgid(leader, leader);
+
+	if (!wait_seconds(leader, job->give_up_seconds, &status)) {
+		result->outcome = OUTCOME_TIMEOUT;
+		snprintf(result->reason, sizeof(result->reason),
+			 "nothing had come of it after %u seconds", job->give_up_seconds);
+	} else if (status) {
+		result->outcome = OUTCOME_FAILED;
+		snprintf(result->reason, sizeof(result->reason), "it has ended with status %#x",
+			 (unsigned int)status);
+		if (atomic_load(&board->has_reason)) {
+			result->outcome = board->outcome;
+			memcpy(result->reason, board->reason, sizeof(result->reason));
+		}
+	}
+	/* Also those that have just been left behind. */
+	kill(-leader, SIGKILL);
+	while (wait(NULL) > 0)
+		;
+	for (phase = 0; phase < NR_PHASES && result->outcome == OUTCOME_OK; phase++)
+		check_phase(job, phase, result);
+	if (result->outcome == OUTCOME_OK)
+		summarize(job, histogram, result);
+}

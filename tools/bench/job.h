@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* One measurement: a mechanism does a work with messages of one size. */
+#ifndef BENCH_JOB_H
+#define BENCH_JOB_H
+
+#include <hdr/hdr_histogram.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "mechanism.h"
+#include "work.h"
+
+struct job {
+	const struct mechanism *mechanism;
+	const struct work *work;
+	size_t size;
+	/* Messages that fit between sender and receivers, a power of two. */
+	unsigned int slots;
+	/* Messages under way at a time in one sender. */
+	unsigned int batch;
+	/* Send and check all words of some messages first. */
+	bool verify;
+	/* How long the measured part should take. */
+	uint64_t target_ns;
+	/* After so long it is taken for stuck. */
+	unsigned int give_up_seconds;
+};
+
+enum outcome {
+	OUTCOME_OK,
+	/* The kernel or the mechanism cannot do this. */
+	OUTCOME_NA,
+	OUTCOME_FAILED,
+	OUTCOME_TIMEOUT,
+};
+
+#define MAX_REASON	160
+
+struct job_result {
+	enum outcome outcome;
+	/* A sentence, unless it is OUTCOME_OK. */
+	char reason[MAX_REASON];
+	uint64_t messages;
+	/* Of all receivers together. */
+	uint64_t lost;
+	/* Of a ping-pong the median of the round trips. */
+	double ns_per_message;
+};
+
+/*
+ * Runs a job in processes of its own that are gone afterwards.  The round trips of
+ * a ping-pong are added to the histogram.
+ */
+void job_run(const struct job *job, struct hdr_histogram *histogram, struct job_result *result);
+
+/* A histogram that is wide and fine enough for round trips. */
+struct hdr_histogram *job_histogram(void);
+
+/*
+ * For the processes of a job.  The first sentence that any of them gives is the
+ * result.
+ */
+__attribute__((noreturn, format(printf, 1, 2)))
+void job_failed(const char *fmt, ...);
+
+/* What the errno of a system call or request makes of the job. */
+__attribute__((noreturn))
+void job_errno(const char *what, int errno_value);
+
+#endif /* BENCH_JOB_H */

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+
+#include "job.h"
+#include "uring.h"
+
+/* An idle thread of SQPOLL polls for so long before it sleeps. */
+#define SQ_THREAD_IDLE_MS	2
+
+void uring_open(struct io_uring *ring, unsigned int setup_flags, unsigned int cq_entries)
+{
+	struct io_uring_params params = {
+		.flags = setup_flags | IORING_SETUP_CQSIZE,
+		.cq_entries = cq_entries,
+		.sq_thread_idle = SQ_THREAD_IDLE_MS,
+	};
+	int ret = io_uring_queue_init_params(URING_ENTRIES, ring, &params);
+
+	if (ret)
+		job_errno("io_uring_queue_init", -ret);
+}
+
+void uring_register_fd(struct io_uring *ring)
+{
+	int ret = io_uring_register_ring_fd(ring);
+
+	if (ret != 1)
+		job_errno("io_uring_register_ring_fd", -ret);
+}
+
+void uring_submit_and_wait(struct io_uring *ring, unsigned int completions)
+{
+	int ret = io_uring_submit_and_wait(ring, completions);
+
+	if (ret < 0 && ret != -EINTR)
+		job_errno("io_uring_submit_and_wait", -ret);
+}
