@@ -564,12 +564,12 @@ impl Channel {
             return Err(failure);
         }
 
-        let (mut sent, mut given_up) = (0, false);
+        let mut sent = 0;
         let slots = self.reserve(ready, guard)?;
+        let end = slots.end();
         for (slot, payload) in slots.zip(outgoing.payloads) {
             if self.fill(slot, payload, outgoing).is_err() {
-                // This slot and those after it are.
-                given_up = true;
+                // This slot and those after it are given up.
                 failure = Failure::NotPresent(payload.len());
                 break;
             }
@@ -584,10 +584,7 @@ impl Channel {
         if sent > 0 {
             self.wake_receivers(target, sent, guard);
         }
-        if given_up {
-            // What others have sent after it can be received now, and be reclaimed.
-            self.wake_receivers(None, 1, guard);
-        }
+        self.wake_receivers_after(end, guard);
         // One receive can make room for many, and wakes one sender.
         self.wake_sender(guard);
         if sent == 0 {
@@ -861,6 +858,30 @@ impl Channel {
         });
     }
 
+    /// Wakes who waits for messages from `position` on that were published before those in front of
+    /// them: receivers that were woken for them have found nothing, because they look no further
+    /// than to the first slot that is not published.
+    ///
+    /// Follows a full barrier (D).
+    #[inline]
+    fn wake_receivers_after(&self, mut position: u32, guard: &rcu::Guard) {
+        if self.receivers_wait.load(Relaxed) == 0 {
+            return;
+        }
+        while let Some(message) = self.ring.published(position) {
+            match message {
+                Some(0) => self.wake_receivers(None, 1, guard),
+                Some(id) => {
+                    if let Some(target) = self.subscribers.get(id, guard) {
+                        self.wake_receivers(Some(target), 1, guard);
+                    }
+                }
+                None => (),
+            }
+            position = position.wrapping_add(1);
+        }
+    }
+
     /// Wakes receivers for `count` messages, in a broadcast all. Returns whether any was waiting.
     fn wake_any_receivers(&self, count: u32, guard: &rcu::Guard) -> bool {
         match self.mode {
@@ -937,12 +958,14 @@ impl Channel {
             return;
         }
         if let Some(subscriber) = subscriber {
-            if let Ok(position) = self.next(subscriber) {
-                let own = self.mode == Mode::Broadcast
-                    || self.ring.target_of(position) == subscriber.id();
-                if own && subscriber.readable.wake_one(READABLE) {
-                    return;
-                }
+            let Ok(position) = self.next(subscriber) else {
+                // If there is none for this one, there is none for anybody.
+                return;
+            };
+            let own =
+                self.mode == Mode::Broadcast || self.ring.target_of(position) == subscriber.id();
+            if own && subscriber.readable.wake_one(READABLE) {
+                return;
             }
         }
         if self.mode != Mode::Broadcast && self.ring.queue_next(0).is_ok() {

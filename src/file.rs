@@ -80,7 +80,7 @@ pub(crate) fn open(subscriber: ARef<RcuObject<Subscriber>>) -> Result<ARef<File>
 /// # Safety
 ///
 /// The file was opened by [`open`] and is not released as long as the result is used.
-unsafe fn subscriber<'a>(file: *mut bindings::file) -> &'a Subscriber {
+pub(crate) unsafe fn subscriber<'a>(file: *mut bindings::file) -> &'a Subscriber {
     // SAFETY: The file is valid by the requirements of this function.
     let private: *mut c_void = unsafe { (*file).private_data };
     // SAFETY: It owns a reference to the subscriber that this points to.

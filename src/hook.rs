@@ -27,7 +27,7 @@ use kernel::{
 use crate::{
     bindings,
     buffer::Buffer,
-    command,
+    command, file,
     fixed_buffer::{Direction, FixedBuffer},
     instance::Instance,
     recv,
@@ -302,12 +302,12 @@ unsafe extern "C" fn wait_file(
 ///
 /// As `io_uring_ipc_ops.wait_done`.
 unsafe extern "C" fn wait_done(
-    hook: *mut bindings::io_uring_ipc_ctx,
+    _hook: *mut bindings::io_uring_ipc_ctx,
     command: *mut bindings::io_uring_ipc_cmd,
 ) {
-    // SAFETY: io_uring passes a valid instance.
-    let instance = unsafe { instance(hook) };
-    // SAFETY: `send_prep` or `recv_prep` has written it.
-    let request = unsafe { &*request(command) };
-    instance.pass_on(request.id);
+    // SAFETY: The request is valid.
+    let file = unsafe { (*command).file };
+    // SAFETY: `wait_file` has returned it, and the request still has its reference. By its id the
+    // subscriber might not be found any more.
+    unsafe { file::subscriber(file) }.pass_on();
 }

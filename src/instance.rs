@@ -5,12 +5,16 @@
 //! Locking: all of this is called with the `uring_lock` of the instance held, except
 //! [`Instance::subscriber`], which is for RCU read-side critical sections.
 
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
 use kernel::{
     fs::File,
     prelude::*,
-    sync::{aref::ARef, rcu},
+    sync::{
+        aref::ARef,
+        atomic::{Acquire, Atomic, Relaxed, Release},
+        rcu,
+    },
     types::Opaque,
 };
 
@@ -27,6 +31,52 @@ struct Attachment {
     file: ARef<File>,
 }
 
+/// Attachments that were made lately, by the lower bits of their ids: most instances have few, and
+/// to find one in the array takes six times as long.
+///
+/// # Invariants
+///
+/// Each pointer is NULL or points to an attachment that is in the array of the same instance.
+struct RecentAttachments([Atomic<*const RcuObject<Attachment>>; Self::COUNT]);
+
+impl RecentAttachments {
+    const COUNT: usize = 8;
+
+    const fn new() -> Self {
+        // INVARIANT: All are NULL.
+        Self([const { Atomic::new(ptr::null()) }; Self::COUNT])
+    }
+
+    #[inline(always)]
+    fn slot(&self, id: u32) -> &Atomic<*const RcuObject<Attachment>> {
+        &self.0[id as usize % Self::COUNT]
+    }
+
+    /// Adds an attachment that was put into the array, in the place of another one.
+    fn add(&self, attachment: &RcuObject<Attachment>) {
+        // Pairs with `get`. INVARIANT: The caller says so.
+        self.slot(attachment.subscriber.id())
+            .store(attachment, Release);
+    }
+
+    #[inline(always)]
+    fn get<'a>(&self, id: u32, _guard: &'a rcu::Guard) -> Option<&'a RcuObject<Attachment>> {
+        // Pairs with `add`.
+        let attachment = self.slot(id).load(Acquire);
+        // SAFETY: By the type invariants it was in the array during this critical section, and the
+        // array had a reference to it then; so it is valid until the end of that.
+        let attachment = unsafe { attachment.as_ref() }?;
+        (attachment.subscriber.id() == id).then_some(attachment)
+    }
+
+    /// Removes an attachment that is going to be taken out of the array.
+    fn remove(&self, id: u32) {
+        if self.get(id, &rcu::read_lock()).is_some() {
+            self.slot(id).store(ptr::null(), Relaxed);
+        }
+    }
+}
+
 /// An io_uring instance that uses IPC.
 #[pin_data]
 #[repr(C)]
@@ -35,6 +85,7 @@ pub(crate) struct Instance {
     hook: Opaque<bindings::io_uring_ipc_ctx>,
     account: Account,
     registry: &'static Registry,
+    recent: RecentAttachments,
     #[pin]
     subscribers: RcuXArray<Attachment>,
 }
@@ -62,6 +113,7 @@ impl Instance {
                 hook: Opaque::uninit(),
                 account,
                 registry,
+                recent: RecentAttachments::new(),
                 subscribers <- RcuXArray::new(),
             }),
             GFP_KERNEL_ACCOUNT,
@@ -87,7 +139,11 @@ impl Instance {
     /// section.
     #[inline]
     pub(crate) fn subscriber<'a>(&self, id: u32, guard: &'a rcu::Guard) -> Option<&'a Subscriber> {
-        Some(&self.subscribers.get(id, guard)?.subscriber)
+        let attachment = match self.recent.get(id, guard) {
+            Some(attachment) => attachment,
+            None => self.subscribers.get(id, guard)?,
+        };
+        Some(&attachment.subscriber)
     }
 
     /// The file that tells when a request should be tried again. May sleep.
@@ -107,16 +163,6 @@ impl Instance {
         Ok(file)
     }
 
-    /// Wakes another request for what one about `id` was possibly woken for and did not take.
-    pub(crate) fn pass_on(&self, id: u32) {
-        let guard = rcu::read_lock();
-        if let Some(subscriber) = self.subscriber(id, &guard) {
-            subscriber.channel().pass_on(Some(subscriber), &guard);
-        } else if let Some(channel) = self.registry.get(id, &guard) {
-            channel.pass_on(None, &guard);
-        }
-    }
-
     /// Attaches a subscriber to its channel and makes it one of this instance. May sleep.
     ///
     /// # Errors
@@ -133,8 +179,10 @@ impl Instance {
         }))?;
         subscriber.channel().attach(subscriber)?;
         self.subscribers
-            .insert(subscriber.id(), attachment, false)
-            .inspect_err(|_| subscriber.channel().detach(subscriber))
+            .insert(subscriber.id(), attachment.clone(), false)
+            .inspect_err(|_| subscriber.channel().detach(subscriber))?;
+        self.recent.add(&attachment);
+        Ok(())
     }
 
     /// Detaches a subscriber of this instance and frees its id. May sleep.
@@ -143,6 +191,7 @@ impl Instance {
     ///
     /// `ENOENT`.
     pub(crate) fn detach(&self, id: u32) -> Result {
+        self.recent.remove(id);
         let attachment = self.subscribers.remove(id).ok_or(ENOENT)?;
         let subscriber = &attachment.subscriber;
         subscriber.channel().detach(subscriber);

@@ -98,7 +98,9 @@ pub(crate) fn issue(request: &Request, instance: &Instance, buffer: Buffer<'_>) 
         }
     };
     // There may be a message that this request cannot take: somebody else may be waiting for it.
-    instance.pass_on(request.id);
+    if let Some(subscriber) = instance.subscriber(request.id, &rcu::read_lock()) {
+        subscriber.pass_on();
+    }
     if received.count > 0 {
         return Ok(received.len);
     }

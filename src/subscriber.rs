@@ -6,7 +6,7 @@ use kernel::prelude::*;
 use kernel::sync::{
     aref::ARef,
     atomic::{Atomic, Relaxed},
-    SetOnce,
+    rcu, SetOnce,
 };
 
 use crate::{channel::Channel, cursor_page::CursorPage, rcu::RcuObject, uapi, wait::WaitQueue};
@@ -140,6 +140,13 @@ impl Subscriber {
             self.cursor_page.populate(CursorPage::new(position)?);
         }
         self.cursor_page.as_ref().ok_or(EAGAIN)
+    }
+
+    /// A request of it that may have been woken ends without having taken what it was woken for:
+    /// wakes another one if that is still there.
+    pub(crate) fn pass_on(&self) {
+        let receiver = self.can_receive().then_some(self);
+        self.channel.pass_on(receiver, &rcu::read_lock());
     }
 
     /// How many bytes of the channel it may map.

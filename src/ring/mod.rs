@@ -220,6 +220,17 @@ impl<M: Memory> Ring<M> {
         Pair::unpack(self.slot(position).load_acquire()).first == position.wrapping_add(1)
     }
 
+    /// Whether the slot of a position is published: if so, the only receiver of the message there or
+    /// 0, or nothing if there is none.
+    pub fn published(&self, position: u32) -> Option<Option<u32>> {
+        let word = self.slot(position).load_acquire();
+        if Pair::unpack(word).first != position.wrapping_add(1) {
+            return None;
+        }
+        let ready = word == slot_word(position, State::Ready);
+        Some(ready.then(|| self.target(position)))
+    }
+
     /// Drops the messages from a position on that only `target` can receive.
     fn drop_targeted(&self, mut position: u32, target: u32) -> u32 {
         let mut dropped = 0;
@@ -448,6 +459,13 @@ pub struct Reservations<'a, M: Memory> {
     ring: &'a Ring<M>,
     next: u32,
     remaining: u32,
+}
+
+impl<M: Memory> Reservations<'_, M> {
+    /// The position after the last one.
+    pub fn end(&self) -> u32 {
+        self.next.wrapping_add(self.remaining)
+    }
 }
 
 impl<'a, M: Memory> Iterator for Reservations<'a, M> {

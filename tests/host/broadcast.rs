@@ -432,6 +432,7 @@ fn is_ahead(position: u32, other: u32) -> bool {
 #[test]
 fn reclaim_a_quarter() {
     for (channel, entries) in broadcasts() {
+        assert_eq!(channel.ring.reclaim_step(), quarter(entries));
         fill(&channel, 0..entries);
         for reclaimed in (0..entries).step_by(quarter(entries) as usize) {
             assert_eq!(

@@ -5,7 +5,7 @@
 //! A thread that has nothing to do but wait blocks. So a wake-up that is lost ends in a model in which
 //! all threads are blocked, and loom fails that.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use loom::{
     sync::atomic::{AtomicU32, Ordering},
@@ -27,7 +27,7 @@ struct Waiter {
     is_queued: AtomicU32,
     /// 1 if the request was cancelled.
     is_cancelled: AtomicU32,
-    /// Who to wake. Not for the models: `is_queued` orders the accesses to it.
+    /// Who to wake. Nothing that loom knows of: `is_queued` orders the accesses to it.
     thread: Mutex<Option<Thread>>,
 }
 
@@ -40,7 +40,7 @@ impl Waiter {
         }
     }
 
-    fn thread(&self) -> std::sync::MutexGuard<'_, Option<Thread>> {
+    fn thread(&self) -> MutexGuard<'_, Option<Thread>> {
         self.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

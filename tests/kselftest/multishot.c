@@ -333,6 +333,51 @@ TEST_F_TIMEOUT(multishot, no_buffer_wakes_the_next, IPC_TIMEOUT)
 	EXPECT_EQ(2, got);
 }
 
+/*
+ * A multishot request that a message without room in the completion queue ends
+ * stays in the queue of those who wait until then, so it may be woken for the next
+ * message as well.
+ */
+TEST_F_TIMEOUT(multishot, full_completion_queue_wakes_the_next, IPC_TIMEOUT)
+{
+	struct io_uring_params params = {
+		.flags = variant->setup | IORING_SETUP_CQSIZE,
+		.cq_entries = 2,
+		.sq_thread_idle = 1,
+	};
+	struct ipc_sub first, second;
+	struct io_uring ring;
+	struct pool pool;
+	__u64 got = 0;
+	int i;
+
+	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring,
+						 self->receiver.id));
+	ASSERT_EQ(0, io_uring_queue_init_params(2, &ring, &params));
+	ASSERT_EQ(0, pool_open(&pool, &ring, BUFS, BUFS, SIZE, 0));
+	ASSERT_EQ(0, ipc_attach(&ring, self->channel, IOIPC_SUB_RECV, &first));
+	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_RECV,
+				&second));
+	get_multishot(&ring, first.id, 7);
+	ASSERT_TRUE(wait_nothing(&ring));
+	for (i = 0; i < 2; i++) {
+		io_uring_prep_nop(wait_get_sqe(&ring));
+		io_uring_submit(&ring);
+	}
+	ASSERT_TRUE(wait_complete(&ring, 2));
+	wait_get_recv(&self->ring, second.id, &got, 8);
+	ASSERT_TRUE(wait_nothing(&self->ring));
+
+	for (i = 1; i <= 2; i++)
+		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id,
+						i));
+	io_uring_get_events(&ring);
+	ASSERT_EQ(IPC_NUM, wait_for(&self->ring, 8));
+	EXPECT_EQ(variant->flags & IOIPC_F_BROADCAST ? 1 : 2, got);
+	io_uring_queue_exit(&ring);
+	free(pool.mem);
+}
+
 /* What waits has no buffer in hand. */
 TEST_F_TIMEOUT(multishot, waiting_takes_no_buffer, IPC_TIMEOUT)
 {
