@@ -43,10 +43,25 @@ impl Drop for Sender {
 
 /// What a task sees of a sender. A bundle is mostly from one, and translating takes longer than the
 /// rest of a small message.
+///
+/// # Invariants
+///
+/// `of.pid` is NULL or a process, of which this has a reference: otherwise another one could be at
+/// the same address, once the slot that it was read from is used again.
 #[derive(Default)]
 pub(crate) struct Translation {
     of: bindings::ioipc_sender,
     info: MessageInfo,
+}
+
+impl Drop for Translation {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.of.pid.is_null() {
+            // SAFETY: This owns the reference by the type invariants.
+            unsafe { bindings::put_pid(self.of.pid) };
+        }
+    }
 }
 
 /// The senders of the messages in all slots.
@@ -131,7 +146,12 @@ impl Senders {
             || sender.uid.val != last.of.uid.val
             || sender.gid.val != last.of.gid.val
         {
-            last.of = sender;
+            // SAFETY: The slot has a reference to the process.
+            unsafe { bindings::ioipc_get_pid(sender.pid) };
+            // INVARIANT: This passes on the reference that was just taken, and takes the other.
+            let before = core::mem::replace(&mut last.of, sender);
+            // SAFETY: `last` owned this reference by the type invariants; NULL is fine.
+            unsafe { bindings::put_pid(before.pid) };
             // SAFETY: The slot has a reference to the process, and the result is valid for writing.
             unsafe { bindings::ioipc_translate_sender(&last.of, &mut last.info) };
         }

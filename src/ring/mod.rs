@@ -400,7 +400,9 @@ impl<M: Memory> Ring<M> {
         // Pairs with `mark_waiting` (D): who has entered before the mark was taken back is seen now.
         M::full_barrier();
         if wake() {
-            mark.store_relaxed(1);
+            // Whoever has changed the ring since then has seen no mark and woken nobody.
+            mark.swap_full(1);
+            wake();
         }
     }
 }
