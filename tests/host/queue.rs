@@ -300,9 +300,11 @@ fn batches() {
             for wanted in 1..entries + 3 {
                 fill(&channel, 0..used);
                 let first = channel.ring.tail_position();
-                let slots: Vec<_> = channel.reserve_up_to(wanted).unwrap().collect();
+                let slots = channel.reserve_up_to(wanted).unwrap();
                 let count = wanted.min(entries - used);
                 let end = first.wrapping_add(count);
+                assert_eq!(slots.end(), end);
+                let slots: Vec<_> = slots.collect();
                 assert_eq!(channel.ring.tail_position(), end);
                 assert_eq!(channel.send(99).is_err(), used + count == entries);
                 let positions = slots.iter().map(|slot| slot.position());
@@ -369,6 +371,7 @@ fn batch_taken_to_its_end() {
         }
         assert!(slots.next().is_none());
         assert!(slots.next().is_none());
+        assert_eq!(slots.end(), channel.ring.tail_position());
         drop(slots);
         assert_eq!(channel.send(99), Err(NoRoom::Full));
         assert!(receive_all(&channel, 1).into_iter().eq(0..entries));
@@ -436,6 +439,34 @@ fn following_and_skip() {
             assert_eq!(channel.receive_bundle(1, 2).unwrap().len(), 2);
             assert_eq!(channel.receive(2).unwrap().payload, 2);
             assert!(receive_all(&channel, 1).into_iter().eq(7..entries));
+        }
+    }
+}
+
+/// Who looks at a slot sees whether it is published, and for whom.
+#[test]
+fn published() {
+    for (channel, entries) in queues() {
+        for target in 0..20 * entries {
+            let slot = channel.reserve().unwrap();
+            let position = slot.position();
+            let next = position.wrapping_add(1);
+            assert_eq!(channel.ring.published(position), None);
+            if target % 3 == 0 {
+                drop(slot);
+                assert_eq!(channel.ring.published(position), Some(None));
+            } else {
+                channel.publish(slot, target, 7);
+                assert_eq!(channel.ring.published(position), Some(Some(target)));
+                let claim = channel.claim_at(target, position).unwrap();
+                assert_eq!(channel.ring.published(position), Some(None));
+                drop(claim);
+                assert_eq!(channel.ring.published(position), Some(Some(target)));
+                assert!(channel.receive(target).is_ok());
+                assert_eq!(channel.ring.published(position), Some(None));
+            }
+            assert_eq!(channel.ring.published(next), None);
+            assert_eq!(channel.ring.published(position.wrapping_sub(entries)), None);
         }
     }
 }

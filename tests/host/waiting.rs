@@ -182,37 +182,59 @@ impl WaitingChannel {
         }
     }
 
-    /// What follows when something was published: for `target`, or for anybody with 0.
-    fn has_published(&self, target: u32) {
+    /// Wakes who waits for messages from `position` on that were published before those in front of
+    /// them. Follows a full barrier.
+    fn wake_receivers_after(&self, mut position: u32) {
+        if self.receivers_wait.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        while let Some(message) = self.channel.ring.published(position) {
+            if let Some(target) = message {
+                self.wake_receivers(target);
+            }
+            position = position.wrapping_add(1);
+        }
+    }
+
+    /// What follows when messages before `end` were published: for `target`, or for anybody with 0.
+    fn has_published(&self, target: u32, end: u32) {
         TestMemory::full_barrier();
         self.wake_receivers(target);
+        self.wake_receivers_after(end);
         self.wake_sender();
     }
 
     /// Sends a message to all.
     pub fn send(&self, payload: u32) -> Result<Message, NoRoom> {
         let message = self.channel.send(payload)?;
-        self.has_published(0);
+        self.has_published(0, message.position.wrapping_add(1));
         Ok(message)
     }
 
     /// Sends a message to one subscriber.
     pub fn send_to(&self, target: u32, payload: u32) -> Result<Message, NoRoom> {
         let message = self.channel.send_to(target, payload)?;
-        self.has_published(target);
+        self.has_published(target, message.position.wrapping_add(1));
         Ok(message)
     }
 
     /// Sends as many messages as there is room for, with one reservation.
-    pub fn send_up_to(&self, payloads: &[u32]) -> Result<Vec<Message>, NoRoom> {
-        let messages = self.channel.send_up_to(payloads)?;
-        self.has_published(0);
-        Ok(messages)
+    pub fn send_up_to(&self, payloads: &[u32]) -> Result<(), NoRoom> {
+        let slots = self.channel.reserve_up_to(payloads.len() as u32)?;
+        let end = slots.end();
+        for (slot, &payload) in slots.zip(payloads) {
+            self.channel.publish(slot, 0, payload);
+        }
+        self.has_published(0, end);
+        Ok(())
     }
 
-    /// Ends as a sender does that has given up its slot. It finds marks that others have left.
-    pub fn send_nothing(&self) {
-        self.has_published(0);
+    /// Ends as a sender does whose message somebody has received at once who has not waited. It
+    /// takes marks back that others have left.
+    pub fn end_send(&self) {
+        TestMemory::full_barrier();
+        self.wake_receivers(0);
+        self.wake_sender();
     }
 
     /// Receives a message if there is one.
@@ -221,6 +243,24 @@ impl WaitingChannel {
         TestMemory::full_barrier();
         self.wake_sender();
         self.pass_on_message(id);
+        Some(message)
+    }
+
+    /// Receives up to `most` messages.
+    pub fn receive_bundle(&self, id: u32, most: usize) -> Vec<Message> {
+        let messages = self.channel.receive_bundle(id, most).unwrap_or_default();
+        TestMemory::full_barrier();
+        self.wake_sender();
+        self.pass_on_message(id);
+        messages
+    }
+
+    /// Ends as a receiver does whose buffer goes away. Returns the message that it had in hand.
+    pub fn receive_in_vain(&self, id: u32) -> Option<Message> {
+        let claim = self.channel.claim(id).ok()?;
+        let message = self.channel.read(&claim);
+        self.channel.put_back(id, claim);
+        self.pass_on(Request::Receive { id });
         Some(message)
     }
 

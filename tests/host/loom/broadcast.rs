@@ -448,6 +448,27 @@ fn in_place() {
     });
 }
 
+/// The same, and the receiver calls the kernel, which takes over how far it has read as well.
+#[test]
+fn in_place_and_count() {
+    explore(3, || {
+        let channel = Arc::new(Channel::mapped(1, START));
+        channel.attach(1);
+        let mut sent = send_all(&channel, [10]);
+        let sender = spawn(&channel, |channel| send_all(channel, [11]));
+        assert_eq!(channel.count(1), Ok(1));
+        let mut received = read_in_place(&channel, 1, START, 1);
+        // The next one may be there.
+        assert_ne!(channel.count(1), Err(NoMessage::Busy));
+
+        sent.extend(sender.join().unwrap());
+        received.extend(read_in_place(&channel, 1, START.wrapping_add(1), 1));
+        assert_eq!(received, sent);
+        assert_eq!(channel.count(1), Err(NoMessage::Empty));
+        assert_all_consumed(&channel);
+    });
+}
+
 /// A receiver says at any time that it has read what it has not, while requests of it read: that is
 /// its own loss. No slot is used again that a request reads, and others get all messages.
 #[test]
@@ -558,6 +579,23 @@ fn overwrite_twice() {
         let (sent, other_taken) = sender.join().unwrap();
         taken.extend(other_taken);
         let sent = sorted([first, sent_here, sent]);
+        let received = drain(&channel, 1);
+        assert_received_or_lost(&channel, &sent, &received, taken);
+    });
+}
+
+/// A sender takes a message away from a receiver whose request puts it back.
+#[test]
+fn overwrite_and_put_back() {
+    explore(3, || {
+        let channel = Arc::new(Channel::broadcast(1, START));
+        channel.attach(1);
+        let first = send_all(&channel, [10]);
+        let request = spawn(&channel, |channel| read_and_put_back(channel, 1));
+        let (sent, taken) = send_overwriting(&channel, 1, [11]);
+
+        request.join().unwrap();
+        let sent = sorted([first, sent]);
         let received = drain(&channel, 1);
         assert_received_or_lost(&channel, &sent, &received, taken);
     });

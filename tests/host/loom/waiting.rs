@@ -48,7 +48,7 @@ fn receiver_and_mark_taken_back() {
         let channel = Arc::new(WaitingChannel::new(Channel::queue(1, START), true, false));
         let receiver = spawn(&channel, |channel| channel.submit([RECEIVE[0]]));
         let sender = spawn(&channel, |channel| channel.send(10).ok());
-        channel.send_nothing();
+        channel.end_send();
 
         assert_eq!(receiver.join().unwrap(), [sender.join().unwrap()]);
     });
@@ -87,7 +87,21 @@ fn receivers() {
     });
 }
 
-/// The same with a batch, for which one receiver is woken.
+/// The same, with one message that only the second one can receive.
+#[test]
+fn receiver_and_target() {
+    explore(2, || {
+        let channel = Arc::new(WaitingChannel::new(Channel::queue(2, START), false, false));
+        let receivers = spawn(&channel, |channel| channel.submit(RECEIVE));
+        let sender = spawn(&channel, |channel| channel.send_to(2, 20).ok());
+        let sent = channel.send(10).ok();
+
+        let sent = [sent, sender.join().unwrap()];
+        assert_eq!(receivers.join().unwrap(), sent);
+    });
+}
+
+/// Two receivers of a queue are about to wait while a batch is sent, for which one of them is woken.
 #[test]
 fn receivers_and_batch() {
     explore(1, || {
@@ -113,7 +127,7 @@ fn receivers_and_mark_taken_back() {
             channel.send(10).unwrap();
             channel.send(11).unwrap();
         });
-        channel.send_nothing();
+        channel.end_send();
 
         sender.join().unwrap();
         assert!(receivers.join().unwrap().iter().all(Option::is_some));
@@ -127,7 +141,7 @@ fn target_and_mark_taken_back() {
         let channel = Arc::new(WaitingChannel::new(Channel::queue(2, START), true, false));
         let receivers = spawn(&channel, |channel| channel.submit(RECEIVE));
         let sender = spawn(&channel, |channel| channel.send_to(2, 20).ok());
-        channel.send_nothing();
+        channel.end_send();
 
         let sent = sender.join().unwrap();
         // Wakes the first one only.
@@ -169,6 +183,22 @@ fn receiver_is_cancelled_last() {
             channel.send(10).unwrap();
             channel.cancel(RECEIVE[0]);
         });
+    });
+}
+
+/// A receiver is about to wait while another one has the message in hand, cannot take it and puts it
+/// back.
+#[test]
+fn receiver_and_put_back() {
+    explore(4, || {
+        let channel = Channel::queue(1, START);
+        let sent = channel.send(10).unwrap();
+        let channel = Arc::new(WaitingChannel::new(channel, false, false));
+        let receiver = spawn(&channel, |channel| channel.submit([RECEIVE[0]]));
+        let received = channel.receive_in_vain(2);
+
+        assert_eq!(receiver.join().unwrap(), [Some(sent)]);
+        assert!(received.is_none_or(|message| message == sent));
     });
 }
 
@@ -236,7 +266,7 @@ fn sender_and_mark_taken_back(channel: Channel) {
     let channel = full(channel, 1, true);
     let sender = spawn(&channel, |channel| channel.submit([SEND[0]]));
     let receiver = spawn(&channel, |channel| channel.receive(1));
-    channel.send_nothing();
+    channel.end_send();
 
     assert!(receiver.join().unwrap().is_some());
     assert!(sender.join().unwrap()[0].is_some());
@@ -268,6 +298,27 @@ fn senders() {
         assert!(receiver.join().unwrap().is_some());
         assert!(senders.join().unwrap().iter().all(Option::is_some));
     });
+}
+
+/// Two senders are about to wait while a receiver makes room for both at once, and wakes one of them.
+fn senders_and_bundle(channel: Channel) {
+    let channel = full(channel, 2, false);
+    let senders = spawn(&channel, |channel| channel.submit(SEND));
+    assert_eq!(channel.receive_bundle(1, 2).len(), 2);
+
+    assert!(senders.join().unwrap().iter().all(Option::is_some));
+}
+
+/// See [`senders_and_bundle`].
+#[test]
+fn queue_senders_and_bundle() {
+    explore(2, || senders_and_bundle(Channel::queue(2, START)));
+}
+
+/// See [`senders_and_bundle`].
+#[test]
+fn broadcast_senders_and_bundle() {
+    explore(2, || senders_and_bundle(Channel::broadcast(2, START)));
 }
 
 /// A sender of two is cancelled while a message is received, possibly after it was woken for the room
