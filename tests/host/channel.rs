@@ -18,9 +18,8 @@ use crate::{
     ring::{Claim, Memory, NoMessage, NoRoom, Reservation, Reservations, Ring, State},
 };
 
-/// How many subscribers a channel can have. Their ids begin with 1. Few for loom, because each of them
-/// makes more interleavings.
-pub const MAX_SUBSCRIBERS: u32 = if cfg!(loom) { 2 } else { 3 };
+/// How many subscribers a channel can have. Their ids begin with 1.
+pub const MAX_SUBSCRIBERS: u32 = 3;
 
 /// A message and where it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

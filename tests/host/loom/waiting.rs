@@ -87,14 +87,14 @@ fn receivers() {
     });
 }
 
-/// The same, with one message that only the second one can receive.
+/// The same, and each of them can receive only its own message.
 #[test]
-fn receiver_and_target() {
+fn targets() {
     explore(2, || {
         let channel = Arc::new(WaitingChannel::new(Channel::queue(2, START), false, false));
         let receivers = spawn(&channel, |channel| channel.submit(RECEIVE));
         let sender = spawn(&channel, |channel| channel.send_to(2, 20).ok());
-        let sent = channel.send(10).ok();
+        let sent = channel.send_to(1, 10).ok();
 
         let sent = [sent, sender.join().unwrap()];
         assert_eq!(receivers.join().unwrap(), sent);
@@ -134,19 +134,22 @@ fn receivers_and_mark_taken_back() {
     });
 }
 
-/// The same, with a message that only the second one can receive.
+/// Three receivers are, and the other sender sends a message that only the last one can receive.
 #[test]
 fn target_and_mark_taken_back() {
     explore(2, || {
-        let channel = Arc::new(WaitingChannel::new(Channel::queue(2, START), true, false));
-        let receivers = spawn(&channel, |channel| channel.submit(RECEIVE));
-        let sender = spawn(&channel, |channel| channel.send_to(2, 20).ok());
+        let channel = Arc::new(WaitingChannel::new(Channel::queue(4, START), true, false));
+        let receivers = spawn(&channel, |channel| {
+            channel.submit([RECEIVE[0], RECEIVE[1], Receive { id: 3 }])
+        });
+        let sender = spawn(&channel, |channel| channel.send_to(3, 30).ok());
         channel.end_send();
 
         let sent = sender.join().unwrap();
-        // Wakes the first one only.
-        let sent = [channel.send(10).ok(), sent];
-        assert_eq!(receivers.join().unwrap(), sent);
+        // The others get something as well.
+        channel.send(10).unwrap();
+        channel.send(11).unwrap();
+        assert_eq!(receivers.join().unwrap()[2], sent);
     });
 }
 
