@@ -135,13 +135,6 @@ unsigned long ioipc_probe_writable(void __user *to, unsigned long size)
 	return missing;
 }
 
-#define copy_in_as(type, to, from, size, label)				\
-	for (; (size) >= sizeof(type); (size) -= sizeof(type)) {	\
-		unsafe_get_user(*(type *)(to), (const type __user *)(from), label); \
-		(to) += sizeof(type);					\
-		(from) += sizeof(type);					\
-	}
-
 /* There is an unsafe_copy_to_user(), but not this on all architectures. */
 static __always_inline unsigned long
 copy_in_small(void *to, const void __user *from, unsigned long size)
@@ -159,9 +152,16 @@ copy_in_small(void *to, const void __user *from, unsigned long size)
 		to += 4 * sizeof(u64);
 		from += 4 * sizeof(u64);
 	}
-	copy_in_as(u64, to, from, size, fault);
-	copy_in_as(u32, to, from, size, fault);
-	copy_in_as(u8, to, from, size, fault);
+	for (; size >= sizeof(u64); size -= sizeof(u64)) {
+		unsafe_get_user(*(u64 *)to, (const u64 __user *)from, fault);
+		to += sizeof(u64);
+		from += sizeof(u64);
+	}
+	for (; size; size--) {
+		unsafe_get_user(*(u8 *)to, (const u8 __user *)from, fault);
+		to++;
+		from++;
+	}
 	user_read_access_end();
 	return 0;
 fault:

@@ -146,10 +146,13 @@ fn target_and_mark_taken_back() {
         channel.end_send();
 
         let sent = sender.join().unwrap();
-        // The others get something as well.
-        channel.send(10).unwrap();
-        channel.send(11).unwrap();
-        assert_eq!(receivers.join().unwrap()[2], sent);
+        // Wakes the others, and only those.
+        let sent = [
+            channel.send_to(1, 10).ok(),
+            channel.send_to(2, 20).ok(),
+            sent,
+        ];
+        assert_eq!(receivers.join().unwrap(), sent);
     });
 }
 
