@@ -833,12 +833,6 @@ TEST_F_TIMEOUT(wait, ring_exit, IPC_TIMEOUT)
 		}
 		ASSERT_TRUE(wait_nothing(&ring));
 		io_uring_queue_exit(&ring);
-		/* Until it is detached, its receives take what the next round sends. */
-		if (!(round % 2))
-			ASSERT_TRUE(ipc_poll(ipc_send_num_to(&self->ring,
-							     self->sender.id, 0,
-							     second.id) ==
-					     -ENOENT));
 		if (round % 2) {
 			/*
 			 * The requests may go on for a moment: it is not said
@@ -857,6 +851,15 @@ TEST_F_TIMEOUT(wait, ring_exit, IPC_TIMEOUT)
 			while (wait_recv(&self->ring, self->receiver.id) >= 0)
 				;
 		}
+		/*
+		 * It is detached once all its requests are gone.  Until then they
+		 * would take what the next round sends, or send something.
+		 */
+		ASSERT_TRUE(ipc_poll(ipc_send_num_to(&self->ring,
+						     self->sender.id, 0,
+						     second.id) == -ENOENT));
+		while (wait_recv(&self->ring, self->receiver.id) >= 0)
+			;
 	}
 	/* The end of all of them is seen by who waits for room. */
 	for (i = 0; i < 3 * ENTRIES; i++) {
