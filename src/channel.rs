@@ -849,12 +849,16 @@ impl Channel {
     /// Follows a full barrier (D).
     #[inline]
     fn wake_receivers(&self, target: Option<&Subscriber>, count: u32, guard: &rcu::Guard) {
-        Ring::<Region>::wake_marked(&self.receivers_wait, || match target {
+        let wake = || match target {
             Some(target) => {
                 target.readable.wake_one(READABLE);
                 true
             }
             None => self.wake_any_receivers(count, guard),
+        };
+        Ring::<Region>::wake_marked(&self.receivers_wait, wake, || {
+            self.subscribers
+                .for_each_marked(guard, |receiver| receiver.readable.wake_all(READABLE));
         });
     }
 
@@ -939,7 +943,7 @@ impl Channel {
     /// Wakes a sender if there is room. Follows a full barrier (D).
     #[inline]
     fn wake_sender(&self, guard: &rcu::Guard) {
-        Ring::<Region>::wake_marked(self.region().senders_wait(), || {
+        let wake = || {
             if !self.room.is_active() {
                 return false;
             }
@@ -948,6 +952,9 @@ impl Channel {
                 self.room.wake_one(WRITABLE);
             }
             true
+        };
+        Ring::<Region>::wake_marked(self.region().senders_wait(), wake, || {
+            wake();
         });
     }
 

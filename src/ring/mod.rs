@@ -389,10 +389,11 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Calls `wake` if `mark` says that somebody may be waiting. It returns whether anybody was.
+    /// Seldom `wake_all` is called as well, which shall wake everybody who can go on.
     ///
     /// Follows a change of the ring and a full barrier (D).
     #[inline]
-    pub fn wake_marked(mark: &M::U32, mut wake: impl FnMut() -> bool) {
+    pub fn wake_marked(mark: &M::U32, mut wake: impl FnMut() -> bool, wake_all: impl FnOnce()) {
         if mark.load_relaxed() == 0 || wake() {
             return;
         }
@@ -400,9 +401,10 @@ impl<M: Memory> Ring<M> {
         // Pairs with `mark_waiting` (D): who has entered before the mark was taken back is seen now.
         M::full_barrier();
         if wake() {
-            // Whoever has changed the ring since then has seen no mark and woken nobody.
+            // Whoever has changed the ring since then, for whomever, has seen no mark and woken
+            // nobody.
             mark.swap_full(1);
-            wake();
+            wake_all();
         }
     }
 }

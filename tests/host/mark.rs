@@ -11,12 +11,15 @@ use host::{memory::TestMemory, ring::Ring};
 /// Lets somebody look at a mark for whom `wake` returns one result after the other. Returns how many
 /// of them were asked for, and the mark after that.
 fn wake_marked(mark: &AtomicU32, results: &[bool]) -> (usize, u32) {
-    let mut count = 0;
-    Ring::<TestMemory>::wake_marked(mark, || {
-        count += 1;
-        results[count - 1]
+    let count = std::cell::Cell::new(0);
+    let wake = || {
+        count.set(count.get() + 1);
+        results[count.get() - 1]
+    };
+    Ring::<TestMemory>::wake_marked(mark, wake, || {
+        wake();
     });
-    (count, mark.load(Ordering::Relaxed))
+    (count.get(), mark.load(Ordering::Relaxed))
 }
 
 /// Without a mark nobody is looked for.

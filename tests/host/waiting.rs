@@ -143,18 +143,23 @@ impl WaitingChannel {
 
     /// Wakes who waits for a message for `target`, or for anybody with 0. Follows a full barrier.
     fn wake_receivers(&self, target: u32) {
-        Ring::<TestMemory>::wake_marked(&self.receivers_wait, || match target {
+        let wake = || match target {
             0 => self.wake_any_receiver(),
             id => {
                 self.readable(id).wake();
                 true
+            }
+        };
+        Ring::<TestMemory>::wake_marked(&self.receivers_wait, wake, || {
+            for waiter in &self.readable {
+                waiter.wake();
             }
         });
     }
 
     /// Wakes a sender if there is room. Follows a full barrier.
     fn wake_sender(&self) {
-        Ring::<TestMemory>::wake_marked(&self.senders_wait, || {
+        let wake = || {
             if !self.room.iter().any(Waiter::is_active) {
                 return false;
             }
@@ -163,6 +168,9 @@ impl WaitingChannel {
                 self.room.iter().any(Waiter::wake);
             }
             true
+        };
+        Ring::<TestMemory>::wake_marked(&self.senders_wait, wake, || {
+            wake();
         });
     }
 
