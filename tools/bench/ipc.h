@@ -53,6 +53,8 @@ struct ipc {
 	const struct io_uring_ipc_ring *region;
 	struct io_uring_ipc_cursor *cursor;
 	uint32_t position;
+	/* The position when a sender that waits was last looked for. */
+	uint32_t told;
 };
 
 /* A way of receiving. */

@@ -29,6 +29,7 @@ static void prepare_mapped(struct endpoint *endpoint,
 	if (ipc->cursor == MAP_FAILED)
 		job_errno("mmap of the cursor", errno);
 	ipc->position = ipc->cursor->position;
+	ipc->told = ipc->position;
 }
 
 static void prepare_request(struct ipc *ipc, unsigned int flags, uint64_t data)
@@ -59,13 +60,21 @@ static void complete_mapped(struct endpoint *endpoint, const struct io_uring_cqe
 		job_errno("IPC_RECV with IOIPC_RECV_MAPPED", -cqe->res);
 }
 
-/* Lets go of what is before the position, and tells senders that wait for it. */
+/*
+ * Lets go of what is before the position.  A sender that waits for room is told
+ * when half of the ring has been read: if it were told sooner, it would soon wait
+ * again.  The request that waits for a message tells it too, so that it is told
+ * of less before nobody does anything any more.
+ */
 static void store_position(struct endpoint *endpoint)
 {
 	struct ipc *ipc = endpoint->state;
 
 	__atomic_store_n(&ipc->cursor->position, ipc->position, __ATOMIC_RELEASE);
 	atomic_thread_fence(memory_order_seq_cst);
+	if (ipc->position - ipc->told < endpoint->job->slots / 2)
+		return;
+	ipc->told = ipc->position;
 	if (!__atomic_load_n(&ipc->region->senders_wait, __ATOMIC_RELAXED))
 		return;
 	prepare_request(ipc, 0, IS_KICK);

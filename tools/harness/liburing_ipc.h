@@ -411,6 +411,9 @@ static inline bool ipc_peek(struct ipc_map *map, struct ipc_message *message)
  *
  * Return: whether a sender waits for room: then submit an
  * io_uring_prep_ipc_recv_mapped() that does not wait, for the kernel to see it.
+ * That is worth a system call when much has been read, such as half of the ring:
+ * a sender that is told of each message soon waits again.  One that waits for a
+ * message tells it too.
  */
 static inline bool ipc_consume(struct ipc_map *map)
 {
