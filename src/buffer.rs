@@ -2,10 +2,13 @@
 
 //! Where the message of a request is or goes: user memory, or a registered buffer.
 
+use core::ptr;
+
 use kernel::prelude::*;
 
 use crate::{
     fixed_buffer::FixedBuffer,
+    uapi::MessageInfo,
     user_buffer::{NotPresent, UserBuffer},
 };
 
@@ -105,6 +108,37 @@ impl Buffer<'_> {
             Self::User(buffer) => unsafe { buffer.part(offset, len).copy_from(from) },
             // SAFETY: The caller vouches for `from`.
             Self::Fixed(buffer) => unsafe { buffer.copy_from(offset, from, len) },
+        }
+    }
+
+    /// Fills the buffer from `offset` on with `info` and then `len` bytes from kernel memory. All of
+    /// it has to lie within the buffer. Does not sleep.
+    ///
+    /// # Safety
+    ///
+    /// `from` is valid for reading `len` bytes.
+    #[inline]
+    pub(crate) unsafe fn copy_from_with_info(
+        &self,
+        offset: u32,
+        info: &MessageInfo,
+        from: *const u8,
+        len: u32,
+    ) -> Result<(), NotPresent> {
+        const SIZE: u32 = size_of::<MessageInfo>() as u32;
+        match self {
+            // SAFETY: The caller vouches for `from`.
+            Self::User(buffer) => unsafe {
+                buffer
+                    .part(offset, SIZE + len)
+                    .copy_from_with_info(info, from)
+            },
+            Self::Fixed(buffer) => {
+                // SAFETY: `info` has as many bytes and no padding.
+                unsafe { buffer.copy_from(offset, ptr::from_ref(info).cast(), SIZE) }?;
+                // SAFETY: The caller vouches for `from`.
+                unsafe { buffer.copy_from(offset + SIZE, from, len) }
+            }
         }
     }
 

@@ -24,7 +24,7 @@ use crate::{
     rcu_xarray::RcuXArray,
     region::{Account, Description, Region},
     ring::{Claim, Memory, NoMessage, NoRoom, Reservation, Reservations, Ring},
-    senders::{Senders, Translation},
+    senders::{CurrentSender, Senders, Translation},
     subscriber::Subscriber,
     uapi::{self, MessageInfo},
     user_buffer::NotPresent,
@@ -448,9 +448,9 @@ impl Channel {
     fn reclaim(&self, guard: &rcu::Guard) {
         if self.mode == Mode::Broadcast {
             self.ring.reclaim_broadcast(|each| {
-                self.subscribers.for_each_marked(guard, |receiver| {
+                self.subscribers.find_marked(0, guard, |receiver| {
                     self.accept_position(receiver);
-                    each(&receiver.cursor, receiver.id());
+                    each(&receiver.cursor, receiver.id())
                 });
             });
         } else {
@@ -513,6 +513,7 @@ impl Channel {
         slot: Reservation<'_, Region>,
         payload: &Payload<'_>,
         outgoing: &Outgoing<'_>,
+        current: &CurrentSender,
     ) -> Result<(), NotPresent> {
         let region = self.region();
         match payload {
@@ -527,7 +528,7 @@ impl Channel {
                 sender: outgoing.sender,
             },
         );
-        self.senders.stamp(&slot);
+        self.senders.stamp(&slot, current);
         slot.set_target(outgoing.target);
         slot.publish();
         Ok(())
@@ -565,10 +566,11 @@ impl Channel {
         }
 
         let mut sent = 0;
+        let current = CurrentSender::new();
         let slots = self.reserve(ready, guard)?;
         let end = slots.end();
         for (slot, payload) in slots.zip(outgoing.payloads) {
-            if self.fill(slot, payload, outgoing).is_err() {
+            if self.fill(slot, payload, outgoing, &current).is_err() {
                 // This slot and those after it are given up.
                 failure = Failure::NotPresent(payload.len());
                 break;
@@ -662,8 +664,9 @@ impl Channel {
         let len = region.message_len(claim.index());
         let stored = len.min(buffer.len().saturating_sub(payload_start));
         let lost = subscriber.unreported_lost();
-        if wanted.info {
+        let info = wanted.info.then(|| {
             let mut info = MessageInfo {
+                len,
                 lost,
                 ..MessageInfo::default()
             };
@@ -675,10 +678,9 @@ impl Channel {
             if stored < len {
                 info.flags |= uapi::IOIPC_INFO_TRUNCATED;
             }
-            // SAFETY: `info` has as many bytes and no padding.
-            unsafe { buffer.copy_from(start, (&raw const info).cast(), wanted.prefix()) }?;
-        }
-        region.copy_out(claim, buffer, payload_start, stored)?;
+            info
+        });
+        region.copy_out(claim, buffer, start, info.as_ref(), stored)?;
         subscriber.report_lost(lost);
         received.count += 1;
         received.len = payload_start + if wanted.whole_len { len } else { stored };

@@ -169,11 +169,19 @@ fault:
 	return size;
 }
 
+/* Without @info if that is NULL. */
 static __always_inline unsigned long
-copy_out_small(void __user *to, const void *from, unsigned long size)
+copy_out_small(void __user *to, const struct io_uring_ipc_msg_info *info,
+	       const void *from, unsigned long size)
 {
-	if (should_fail_usercopy() || !user_write_access_begin(to, size))
-		return size;
+	unsigned long all = size + (info ? sizeof(*info) : 0);
+
+	if (should_fail_usercopy() || !user_write_access_begin(to, all))
+		return all;
+	if (info) {
+		unsafe_copy_to_user(to, (const void *)info, sizeof(*info), fault);
+		to += sizeof(*info);
+	}
 	for (; size >= 4 * sizeof(u64); size -= 4 * sizeof(u64)) {
 		u64 __user *copy = to;
 		const u64 *words = from;
@@ -185,12 +193,13 @@ copy_out_small(void __user *to, const void *from, unsigned long size)
 		to += 4 * sizeof(u64);
 		from += 4 * sizeof(u64);
 	}
-	unsafe_copy_to_user(to, from, size, fault);
+	if (size)
+		unsafe_copy_to_user(to, from, size, fault);
 	user_write_access_end();
 	return 0;
 fault:
 	user_write_access_end();
-	return size;
+	return all;
 }
 
 unsigned long ioipc_copy_in(void *to, const void __user *from,
@@ -216,11 +225,27 @@ unsigned long ioipc_copy_out(void __user *to, const void *from,
 
 	pagefault_disable();
 	if (size <= SMALL_COPY)
-		missing = copy_out_small(to, from, size);
+		missing = copy_out_small(to, NULL, from, size);
 	else if (access_ok(to, size))
 		missing = __copy_to_user_inatomic(to, from, size);
 	else
 		missing = size;
+	pagefault_enable();
+	return missing;
+}
+
+unsigned long ioipc_copy_out_with_info(void __user *to,
+				       const struct io_uring_ipc_msg_info *info,
+				       const void *from, unsigned long size)
+{
+	unsigned long missing;
+
+	if (size > SMALL_COPY) {
+		missing = ioipc_copy_out(to, info, sizeof(*info));
+		return missing ?: ioipc_copy_out(to + sizeof(*info), from, size);
+	}
+	pagefault_disable();
+	missing = copy_out_small(to, info, from, size);
 	pagefault_enable();
 	return missing;
 }

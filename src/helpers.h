@@ -38,6 +38,11 @@ unsigned long ioipc_copy_in(void *to, const void __user *from,
 unsigned long ioipc_copy_out(void __user *to, const void *from,
 			     unsigned long size);
 
+/* The same for @info and @size bytes after it. */
+unsigned long ioipc_copy_out_with_info(void __user *to,
+				       const struct io_uring_ipc_msg_info *info,
+				       const void *from, unsigned long size);
+
 bool ioipc_fatal_signal_pending(void);
 
 void ioipc_init_waitqueue(struct wait_queue_head *queue);

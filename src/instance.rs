@@ -135,15 +135,23 @@ impl Instance {
         self.registry
     }
 
+    #[inline]
+    fn attachment<'a>(
+        &self,
+        id: u32,
+        guard: &'a rcu::Guard,
+    ) -> Option<&'a RcuObject<Attachment>> {
+        match self.recent.get(id, guard) {
+            Some(attachment) => Some(attachment),
+            None => self.subscribers.get(id, guard),
+        }
+    }
+
     /// Finds a subscriber of this instance. It stays valid as long as the read-side critical
     /// section.
     #[inline]
     pub(crate) fn subscriber<'a>(&self, id: u32, guard: &'a rcu::Guard) -> Option<&'a Subscriber> {
-        let attachment = match self.recent.get(id, guard) {
-            Some(attachment) => attachment,
-            None => self.subscribers.get(id, guard)?,
-        };
-        Some(&attachment.subscriber)
+        Some(&self.attachment(id, guard)?.subscriber)
     }
 
     /// The file that tells when a request should be tried again. May sleep.
@@ -152,7 +160,7 @@ impl Instance {
     ///
     /// `ENOENT`, and whatever [`file::open`] returns.
     pub(crate) fn wait_file(&self, request: &mut Request) -> Result<ARef<File>> {
-        if let Some(attachment) = self.subscribers.get(request.id, &rcu::read_lock()) {
+        if let Some(attachment) = self.attachment(request.id, &rcu::read_lock()) {
             return Ok(attachment.file.clone());
         }
         // Whoever sends without being attached gets a file just for this request.

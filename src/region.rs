@@ -149,11 +149,17 @@ pub(crate) struct Description {
 ///
 /// `base` is where `pages` are mapped in the kernel one after another, for as long as this exists.
 /// `layout.size` is their size, and all that `layout` describes lies within. `layout.entries` is a
-/// power of two. All accesses to header and descriptors are atomic. The message of a slot is
+/// power of two and `mask` is that less one. `descriptors` and `messages` are where those of the
+/// first slot are. All accesses to header and descriptors are atomic. The message of a slot is
 /// written only by who has the [`Reservation`], and read only by who has a [`Claim`].
 pub(crate) struct Region {
-    layout: Layout,
+    // What every message needs comes first, and is ready for use.
+    mask: u32,
+    data_stride: u32,
+    descriptors: NonNull<u8>,
+    messages: NonNull<u8>,
     base: NonNull<u8>,
+    layout: Layout,
     pages: KVVec<Page>,
     _charge: MemoryCharge,
 }
@@ -195,33 +201,55 @@ impl Region {
         // CAST: There are fewer than 2^19 pages.
         // SAFETY: These are as many valid pages as said.
         let base = unsafe { bindings::ioipc_vmap(pointers.as_mut_ptr(), pages.len() as u32) };
+        let base = NonNull::new(base.cast::<u8>()).ok_or(ENOMEM)?;
         // INVARIANT: The pages stay as long as they are mapped, see `drop`.
         let region = Self {
+            mask: layout.entries - 1,
+            data_stride: layout.data_stride,
+            // SAFETY: By `Layout::new` it lies within the pages.
+            descriptors: unsafe { base.add(layout.desc_offset as usize) },
+            // SAFETY: As above.
+            messages: unsafe { base.add(layout.data_offset as usize) },
+            base,
             layout,
-            base: NonNull::new(base.cast()).ok_or(ENOMEM)?,
             pages,
             _charge: charge,
         };
         region.fill_header();
+        region.fill_offsets();
         if has_cursors {
             region.cursor_offset().store(CURSOR_OFFSET, Relaxed);
         }
         Ok(region)
     }
 
-    /// The atomic at `offset`.
+    /// The atomic at `offset` from `start`.
     ///
     /// # Safety
     ///
-    /// `offset` is a multiple of the size of `T`, and `T` fits in the header or the descriptors
-    /// there.
+    /// `start` is that of the header or of a descriptor, and a `T` is there in it.
     #[inline(always)]
-    unsafe fn atomic<T: kernel::sync::atomic::AtomicType>(&self, offset: usize) -> &Atomic<T> {
-        // SAFETY: The offset is within the mapping.
-        let pointer = unsafe { self.base.add(offset) };
+    unsafe fn atomic_at<T: kernel::sync::atomic::AtomicType>(
+        &self,
+        start: NonNull<u8>,
+        offset: usize,
+    ) -> &Atomic<T> {
+        // SAFETY: It is within the mapping.
+        let pointer = unsafe { start.add(offset) };
         // SAFETY: It is valid as long as `self` by the type invariants, aligned, and all accesses
         // are atomic.
         unsafe { Atomic::from_ptr(pointer.cast::<T>().as_ptr()) }
+    }
+
+    /// The atomic at `offset` in the header.
+    ///
+    /// # Safety
+    ///
+    /// A `T` is there.
+    #[inline(always)]
+    unsafe fn atomic<T: kernel::sync::atomic::AtomicType>(&self, offset: usize) -> &Atomic<T> {
+        // SAFETY: The header is at the start, and the caller vouches for the offset.
+        unsafe { self.atomic_at(self.base, offset) }
     }
 
     fn fill_header(&self) {
@@ -289,35 +317,44 @@ impl Region {
         self.layout.max_msg_size
     }
 
-    /// Offset of the descriptor of a slot. Any index is taken modulo the number of slots.
+    /// Says in each descriptor where the message of its slot is, which never changes.
+    fn fill_offsets(&self) {
+        for index in 0..self.layout.entries {
+            let offset = u64::from(self.layout.data_offset)
+                + u64::from(index) * u64::from(self.layout.data_stride);
+            self.field_u64(index, core::mem::offset_of!(MessageDescriptor, offset))
+                .store(offset, Relaxed);
+        }
+    }
+
+    /// The descriptor of a slot. Any index is taken modulo the number of slots.
     #[inline(always)]
-    fn descriptor(&self, index: u32) -> usize {
-        let index = index & (self.layout.entries - 1);
-        self.layout.desc_offset as usize + index as usize * size_of::<MessageDescriptor>()
+    fn descriptor(&self, index: u32) -> NonNull<u8> {
+        let offset = (index & self.mask) as usize * size_of::<MessageDescriptor>();
+        // SAFETY: It is within the mapping by the type invariants.
+        unsafe { self.descriptors.add(offset) }
     }
 
     /// The message of a slot: valid for `max_msg_size` bytes.
     #[inline(always)]
     fn message(&self, index: u32) -> NonNull<u8> {
-        let index = index & (self.layout.entries - 1);
-        let offset =
-            self.layout.data_offset as usize + index as usize * self.layout.data_stride as usize;
+        let offset = (index & self.mask) as usize * self.data_stride as usize;
         // SAFETY: It is within the mapping by the type invariants.
-        unsafe { self.base.add(offset) }
+        unsafe { self.messages.add(offset) }
     }
 
     #[inline(always)]
     fn field_u32(&self, index: u32, field: usize) -> &Atomic<u32> {
         // SAFETY: `field` is the offset of a `u32` in a descriptor: this is only called here with
         // `offset_of!`.
-        unsafe { self.atomic(self.descriptor(index) + field) }
+        unsafe { self.atomic_at(self.descriptor(index), field) }
     }
 
     #[inline(always)]
     fn field_u64(&self, index: u32, field: usize) -> &Atomic<u64> {
         // SAFETY: `field` is the offset of a `u64` in a descriptor: this is only called here with
         // `offset_of!`.
-        unsafe { self.atomic(self.descriptor(index) + field) }
+        unsafe { self.atomic_at(self.descriptor(index), field) }
     }
 
     /// Length of the message of a slot: final if the caller has claimed it, otherwise a guess.
@@ -332,9 +369,6 @@ impl Region {
     #[inline]
     pub(crate) fn describe(&self, slot: &Reservation<'_, Self>, description: &Description) {
         let index = slot.index();
-        let offset = self.message(index).as_ptr() as u64 - self.base.as_ptr() as u64;
-        self.field_u64(index, core::mem::offset_of!(MessageDescriptor, offset))
-            .store(offset, Relaxed);
         self.field_u32(index, core::mem::offset_of!(MessageDescriptor, len))
             .store(description.len, Relaxed);
         self.field_u32(index, core::mem::offset_of!(MessageDescriptor, msg_id))
@@ -345,10 +379,9 @@ impl Region {
             .store(description.sender, Relaxed);
     }
 
-    /// Fills in what the descriptor says about a message.
+    /// Fills in what the descriptor says about a message, except its length.
     pub(crate) fn read_description(&self, claim: &Claim<'_, Self>, info: &mut MessageInfo) {
         let index = claim.index();
-        info.len = self.message_len(index);
         info.msg_id = self
             .field_u32(index, core::mem::offset_of!(MessageDescriptor, msg_id))
             .load(Relaxed);
@@ -382,19 +415,25 @@ impl Region {
         unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to, len) };
     }
 
-    /// Copies the first bytes of a message to `offset` in the buffer of a request: `len` of them, or
-    /// as many as it has.
-    #[inline]
+    /// Copies the first `len` bytes of a message to `offset` in the buffer of a request, after
+    /// `info` if there is one. They are as many at most as the message has.
+    #[inline(always)]
     pub(crate) fn copy_out(
         &self,
         claim: &Claim<'_, Self>,
         to: Buffer<'_>,
         offset: u32,
+        info: Option<&MessageInfo>,
         len: u32,
     ) -> Result<(), NotPresent> {
-        let len = len.min(self.message_len(claim.index()));
-        // SAFETY: No message is longer than its slot, and nobody writes it.
-        unsafe { to.copy_from(offset, self.message(claim.index()).as_ptr(), len) }
+        let len = len.min(self.layout.max_msg_size);
+        let from = self.message(claim.index()).as_ptr();
+        match info {
+            // SAFETY: No message is longer than its slot, and nobody writes it.
+            None => unsafe { to.copy_from(offset, from, len) },
+            // SAFETY: As above.
+            Some(info) => unsafe { to.copy_from_with_info(offset, info, from, len) },
+        }
     }
 
     /// Maps the region, or the beginning of it, into the address space of a process. May sleep,
@@ -428,7 +467,8 @@ impl ring::Memory for Region {
 
     #[inline(always)]
     fn entries(&self) -> u32 {
-        self.layout.entries
+        // The compiler sees that an index of the ring does not have to be masked again.
+        self.mask.wrapping_add(1)
     }
 
     #[inline(always)]

@@ -13,6 +13,7 @@ use core::ptr;
 use kernel::{
     prelude::*,
     sync::atomic::{Atomic, Relaxed},
+    types::NotThreadSafe,
 };
 
 use crate::{
@@ -38,6 +39,25 @@ impl Drop for Sender {
     fn drop(&mut self) {
         // SAFETY: This owns the reference by the type invariants; NULL is fine.
         unsafe { bindings::put_pid(self.pid.load(Relaxed)) };
+    }
+}
+
+/// The current task, with the credentials of the request.
+///
+/// # Invariants
+///
+/// `pid` is valid: this stays in the task that has made it, which has a reference.
+pub(crate) struct CurrentSender(bindings::ioipc_sender, NotThreadSafe);
+
+impl CurrentSender {
+    /// Who runs this.
+    #[inline]
+    pub(crate) fn new() -> Self {
+        let mut current = bindings::ioipc_sender::default();
+        // SAFETY: `current` is valid for writing.
+        unsafe { bindings::ioipc_current_sender(&mut current) };
+        // INVARIANT: It is not sent to another task.
+        Self(current, NotThreadSafe)
     }
 }
 
@@ -98,20 +118,18 @@ impl Senders {
         self.slots.get(index as usize)
     }
 
-    /// Remembers the current task, with the credentials of the request, as the sender in a slot.
+    /// Remembers who sends the message in a slot.
     #[inline]
-    pub(crate) fn stamp(&self, reservation: &Reservation<'_, Region>) {
+    pub(crate) fn stamp(&self, reservation: &Reservation<'_, Region>, current: &CurrentSender) {
         let Some(slot) = self.slot(reservation.index()) else {
             return;
         };
-        let mut current = bindings::ioipc_sender::default();
-        // SAFETY: `current` is valid for writing.
-        unsafe { bindings::ioipc_current_sender(&mut current) };
+        let current = &current.0;
         slot.uid.store(current.uid.val, Relaxed);
         slot.gid.store(current.gid.val, Relaxed);
         let before = slot.pid.load(Relaxed);
         if before != current.pid {
-            // SAFETY: The process of the current task is valid.
+            // SAFETY: It is valid by the type invariants.
             unsafe { bindings::ioipc_get_pid(current.pid) };
             // INVARIANT: This passes on the reference that was just taken, and takes the other.
             slot.pid.store(current.pid, Relaxed);

@@ -12,7 +12,7 @@ use kernel::{
     uaccess::{UserPtr, UserSlice},
 };
 
-use crate::bindings;
+use crate::{bindings, uapi::MessageInfo};
 
 /// A page of the buffer is not present, or not valid at all.
 pub(crate) struct NotPresent;
@@ -126,6 +126,24 @@ impl UserBuffer {
         let to = self.address.as_mut_ptr();
         // SAFETY: The caller vouches for `from`. It takes any user address, and checks it.
         Self::outcome(unsafe { bindings::ioipc_copy_out(to, from.cast(), self.len as usize) })
+    }
+
+    /// Fills the whole buffer with `info` and what follows it from kernel memory. Does not sleep.
+    ///
+    /// # Safety
+    ///
+    /// `from` is valid for reading as many bytes as the buffer has beyond `info`.
+    pub(crate) unsafe fn copy_from_with_info(
+        &self,
+        info: &MessageInfo,
+        from: *const u8,
+    ) -> Result<(), NotPresent> {
+        let len = (self.len as usize)
+            .checked_sub(size_of::<MessageInfo>())
+            .ok_or(NotPresent)?;
+        let to = self.address.as_mut_ptr();
+        // SAFETY: The caller vouches for `from`. It takes any user address, and checks it.
+        Self::outcome(unsafe { bindings::ioipc_copy_out_with_info(to, info, from.cast(), len) })
     }
 
     /// Copies the whole buffer to memory that is allocated for it. May sleep.

@@ -242,10 +242,11 @@ impl<M: Memory> Ring<M> {
     /// there. It moves by at most a quarter of the slots: the others are history, for receivers that
     /// join at the oldest message.
     ///
-    /// `for_each` calls its argument with the cursor and the number of each receiver. Cursors are
-    /// moved over what their receivers have no use for, so that a receiver holds nothing up but
-    /// with messages that it could receive.
-    pub fn reclaim_broadcast(&self, mut for_each: impl FnMut(&mut dyn FnMut(&M::U64, u32))) {
+    /// `for_each` calls its argument with the cursor and the number of each receiver, until that
+    /// returns true: then the others do not matter. Cursors are moved over what their receivers
+    /// have no use for, so that a receiver holds nothing up but with messages that it could receive.
+    #[inline]
+    pub fn reclaim_broadcast(&self, mut for_each: impl FnMut(&mut dyn FnMut(&M::U64, u32) -> bool)) {
         let most = self.reclaim_step();
         loop {
             // Pairs with `broadcast_join_at_oldest` (E).
@@ -264,6 +265,7 @@ impl<M: Memory> Ring<M> {
                 if flags != DETACHED && distance(last, position) < 0 {
                     last = position;
                 }
+                distance(head, last) <= 0
             });
             let mut to = head;
             // The cursor of one who is just joining can be behind `head`.

@@ -186,7 +186,9 @@ impl Channel {
                 for (id, subscriber) in (1..).zip(&self.subscribers) {
                     if subscriber.attached.load(Ordering::Acquire) == 1 {
                         self.accept_position(id);
-                        each(&subscriber.cursor, id);
+                        if each(&subscriber.cursor, id) {
+                            break;
+                        }
                     }
                 }
             }),
