@@ -23,7 +23,7 @@ use crate::{
     rcu::RcuObject,
     rcu_xarray::RcuXArray,
     region::{Account, Description, Region},
-    ring::{Claim, Memory, NoMessage, NoRoom, Reservation, Reservations, Ring},
+    ring::{Claim, Memory, NoMessage, NoRoom, Reservation, Reservations, Ring, Waiting},
     senders::{CurrentSender, Senders, Translation},
     subscriber::Subscriber,
     uapi::{self, MessageInfo},
@@ -31,33 +31,13 @@ use crate::{
     wait::{WaitQueue, HANGUP, READABLE, WRITABLE},
 };
 
+pub(crate) use crate::ring::Mode;
+
 /// How often a sender that finds the oldest message of an overwriting channel in use looks again.
 const MAX_OVERWRITES: u32 = 1000;
 
 /// Where a message begins in the buffer of a receive that takes several: at multiples of this.
 const BUNDLE_ALIGN: u32 = 8;
-
-/// Who gets a message.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// One receiver.
-    Unicast,
-    /// One receiver, waiting ones in turn.
-    Multicast,
-    /// All receivers.
-    Broadcast,
-}
-
-impl Mode {
-    /// As people call it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Unicast => "unicast",
-            Self::Multicast => "multicast",
-            Self::Broadcast => "broadcast",
-        }
-    }
-}
 
 /// The argument of CREATE, checked as far as it is not about memory.
 pub(crate) struct Parameters {
@@ -211,17 +191,6 @@ impl From<Error> for Failure {
     fn from(error: Error) -> Self {
         Self::Error(error)
     }
-}
-
-/// Whom a wake-up has reached.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Woken {
-    /// There is nobody.
-    Nobody,
-    /// Those who only watch.
-    Watchers,
-    /// A request that waits.
-    Request,
 }
 
 /// A channel.
@@ -800,11 +769,6 @@ impl Channel {
 
     /// Tells what `subscriber` can do, of what is `wanted`. Calls `enter` with the queues where it
     /// is told when that changes.
-    ///
-    /// Whoever waits enters a queue, marks the channel and then looks at the ring. Whoever changes
-    /// the ring looks at the mark after that. With a full barrier in between on both sides (D), one
-    /// of them sees the other. The mark is taken back by who finds all queues empty, in the same
-    /// way: a full barrier later it looks once more.
     pub(crate) fn poll(
         &self,
         subscriber: &Subscriber,
@@ -822,20 +786,13 @@ impl Channel {
             enter(&self.room);
         }
         if wants_message {
-            // After the queue, before the look at the ring (D).
-            Ring::<Region>::mark_waiting(&self.receivers_wait);
-            match self.next(subscriber) {
+            match self.wait_for_message(subscriber) {
                 Ok(_) | Err(NoMessage::Closed) => events |= READABLE,
                 Err(NoMessage::Empty | NoMessage::Busy | NoMessage::Detached) => (),
             }
         }
-        if wants_room {
-            // After the queue, before the look at the ring (D).
-            Ring::<Region>::mark_waiting(self.region().senders_wait());
-            self.reclaim(&rcu::read_lock());
-            if self.overwrite || !self.ring.is_full() {
-                events |= WRITABLE;
-            }
+        if wants_room && (self.wait_for_room(&rcu::read_lock()) || self.overwrite) {
+            events |= WRITABLE;
         }
         // Pairs with `close` and `detach`: the queue comes first.
         Region::full_barrier();
@@ -844,150 +801,73 @@ impl Channel {
         }
         events
     }
+}
 
-    /// Wakes who waits for messages that were just published for `target`, or for anybody: up to
-    /// `count` receivers.
-    ///
-    /// Follows a full barrier (D).
+impl Waiting for Channel {
+    type Memory = Region;
+    type Receiver = Subscriber;
+    type Guard = rcu::Guard;
+
     #[inline]
-    fn wake_receivers(&self, target: Option<&Subscriber>, count: u32, guard: &rcu::Guard) {
-        let wake = || match target {
-            Some(target) => {
-                target.readable.wake_one(READABLE);
-                true
-            }
-            None => self.wake_any_receivers(count, guard),
-        };
-        Ring::<Region>::wake_marked(&self.receivers_wait, wake, || {
-            self.subscribers
-                .for_each_marked(guard, |receiver| receiver.readable.wake_all(READABLE));
-        });
+    fn ring(&self) -> &Ring<Region> {
+        &self.ring
     }
 
-    /// Wakes who waits for messages from `position` on that were published before those in front of
-    /// them: receivers that were woken for them have found nothing, because they look no further
-    /// than to the first slot that is not published.
-    ///
-    /// Follows a full barrier (D).
     #[inline]
-    fn wake_receivers_after(&self, mut position: u32, guard: &rcu::Guard) {
-        if self.receivers_wait.load(Relaxed) == 0 {
-            return;
-        }
-        while let Some(message) = self.ring.published(position) {
-            match message {
-                Some(0) => self.wake_receivers(None, 1, guard),
-                Some(id) => {
-                    if let Some(target) = self.subscribers.get(id, guard) {
-                        self.wake_receivers(Some(target), 1, guard);
-                    }
-                }
-                None => (),
-            }
-            position = position.wrapping_add(1);
-        }
+    fn mode(&self) -> Mode {
+        self.mode
     }
 
-    /// Wakes receivers for `count` messages, in a broadcast all. Returns whether any was waiting.
-    fn wake_any_receivers(&self, count: u32, guard: &rcu::Guard) -> bool {
-        match self.mode {
-            Mode::Broadcast => {
-                let mut waiting = false;
-                self.subscribers.for_each_marked(guard, |receiver| {
-                    if receiver.readable.is_active() {
-                        waiting = true;
-                        receiver.readable.wake_one(READABLE);
-                    }
-                });
-                waiting
-            }
-            // The one that attached first. It passes on what it does not take.
-            Mode::Unicast => self.wake_receiver_from(0, guard) != Woken::Nobody,
-            // In turn.
-            Mode::Multicast => {
-                let mut waiting = false;
-                for _ in 0..count {
-                    let next = self.last_woken.load(Relaxed).wrapping_add(1);
-                    let mut woken = self.wake_receiver_from(next, guard);
-                    if woken != Woken::Request {
-                        woken = woken.max(self.wake_receiver_from(0, guard));
-                    }
-                    waiting |= woken != Woken::Nobody;
-                    if woken != Woken::Request {
-                        break;
-                    }
-                }
-                waiting
-            }
-        }
-    }
-
-    /// Wakes the first receiver that waits and has at least this id.
-    ///
-    /// Those who only watch may be many for one message, but a request takes it for sure.
-    fn wake_receiver_from(&self, id: u32, guard: &rcu::Guard) -> Woken {
-        let mut woken = Woken::Nobody;
-        self.subscribers.find_marked(id, guard, |receiver| {
-            if !receiver.readable.is_active() {
-                return false;
-            }
-            if !receiver.readable.wake_one(READABLE) {
-                woken = Woken::Watchers;
-                return false;
-            }
-            self.last_woken.store(receiver.id(), Relaxed);
-            woken = Woken::Request;
-            true
-        });
-        woken
-    }
-
-    /// Wakes a sender if there is room. Follows a full barrier (D).
     #[inline]
-    fn wake_sender(&self, guard: &rcu::Guard) {
-        let wake = || {
-            if !self.room.is_active() {
-                return false;
-            }
-            self.reclaim(guard);
-            if !self.ring.is_full() {
-                self.room.wake_one(WRITABLE);
-            }
-            true
-        };
-        Ring::<Region>::wake_marked(self.region().senders_wait(), wake, || {
-            wake();
-        });
+    fn receivers_wait(&self) -> &Atomic<u32> {
+        &self.receivers_wait
     }
 
-    /// Wakes a receiver if there is still a message: for `subscriber`, or for anybody.
     #[inline]
-    fn pass_on_message(&self, subscriber: Option<&Subscriber>, guard: &rcu::Guard) {
-        if self.receivers_wait.load(Relaxed) == 0 {
-            return;
-        }
-        if let Some(subscriber) = subscriber {
-            let Ok(position) = self.next(subscriber) else {
-                // If there is none for this one, there is none for anybody.
-                return;
-            };
-            let own =
-                self.mode == Mode::Broadcast || self.ring.target_of(position) == subscriber.id();
-            if own && subscriber.readable.wake_one(READABLE) {
-                return;
-            }
-        }
-        if self.mode != Mode::Broadcast && self.ring.queue_next(0).is_ok() {
-            self.wake_any_receivers(1, guard);
-        }
+    fn senders_wait(&self) -> &Atomic<u32> {
+        self.region().senders_wait()
     }
 
-    /// A request that may have been woken ends without having taken what it was woken for: wakes
-    /// another one if that is still there.
-    pub(crate) fn pass_on(&self, subscriber: Option<&Subscriber>, guard: &rcu::Guard) {
-        // Pairs with `poll` (D).
-        Region::full_barrier();
-        self.wake_sender(guard);
-        self.pass_on_message(subscriber, guard);
+    #[inline]
+    fn last_woken(&self) -> &Atomic<u32> {
+        &self.last_woken
+    }
+
+    #[inline]
+    fn receiver<'a>(&'a self, id: u32, guard: &'a rcu::Guard) -> Option<&'a Subscriber> {
+        self.subscribers
+            .get(id, guard)
+            .map(|subscriber| -> &Subscriber { subscriber })
+    }
+
+    #[inline]
+    fn find_receiver(
+        &self,
+        id: u32,
+        guard: &rcu::Guard,
+        mut done: impl FnMut(&Subscriber) -> bool,
+    ) {
+        self.subscribers
+            .find_marked(id, guard, |subscriber| done(subscriber));
+    }
+
+    #[inline]
+    fn are_senders_active(&self) -> bool {
+        self.room.is_active()
+    }
+
+    #[inline]
+    fn wake_one_sender(&self) {
+        self.room.wake_one(WRITABLE);
+    }
+
+    #[inline]
+    fn next(&self, subscriber: &Subscriber) -> Result<u32, NoMessage> {
+        Self::next(self, subscriber)
+    }
+
+    #[inline]
+    fn reclaim(&self, guard: &rcu::Guard) {
+        Self::reclaim(self, guard);
     }
 }

@@ -9,7 +9,14 @@ use kernel::sync::{
     rcu, SetOnce,
 };
 
-use crate::{channel::Channel, cursor_page::CursorPage, rcu::RcuObject, uapi, wait::WaitQueue};
+use crate::{
+    channel::Channel,
+    cursor_page::CursorPage,
+    rcu::RcuObject,
+    ring::{Receiver, Waiting},
+    uapi,
+    wait::{WaitQueue, READABLE},
+};
 
 /// Has a cache line of its own.
 #[repr(align(64))]
@@ -168,5 +175,26 @@ impl Subscriber {
         kernel::seq_print!(out, "ioipc-received:\t{}\n", self.received.load(Relaxed));
         kernel::seq_print!(out, "ioipc-lost:\t{}\n", self.lost.load(Relaxed));
         kernel::seq_print!(out, "ioipc-dropped:\t{}\n", self.channel.dropped());
+    }
+}
+
+impl Receiver for Subscriber {
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    #[inline]
+    fn is_active(&self) -> bool {
+        self.readable.is_active()
+    }
+
+    #[inline]
+    fn wake_one(&self) -> bool {
+        self.readable.wake_one(READABLE)
+    }
+
+    #[inline]
+    fn wake_all(&self) {
+        self.readable.wake_all(READABLE);
     }
 }

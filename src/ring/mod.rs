@@ -52,6 +52,9 @@
 
 mod broadcast;
 mod queue;
+mod wake;
+
+pub use wake::{Mode, Receiver, Waiting};
 
 /// The atomic operations on a word of type `T` that the ring is made of.
 pub trait Atomic<T: Copy> {
@@ -380,32 +383,6 @@ impl<M: Memory> Ring<M> {
             .consumer()
             .swap_if_release(old, Pair::new(to, generation).pack())
             .is_ok()
-    }
-
-    /// Marks in `mark` that somebody waits, who has entered a queue and looks at the ring next.
-    pub fn mark_waiting(mark: &M::U32) {
-        // Pairs with `wake_marked` (D).
-        mark.swap_full(1);
-    }
-
-    /// Calls `wake` if `mark` says that somebody may be waiting. It returns whether anybody was.
-    /// Seldom `wake_all` is called as well, which shall wake everybody who can go on.
-    ///
-    /// Follows a change of the ring and a full barrier (D).
-    #[inline]
-    pub fn wake_marked(mark: &M::U32, mut wake: impl FnMut() -> bool, wake_all: impl FnOnce()) {
-        if mark.load_relaxed() == 0 || wake() {
-            return;
-        }
-        mark.store_relaxed(0);
-        // Pairs with `mark_waiting` (D): who has entered before the mark was taken back is seen now.
-        M::full_barrier();
-        if wake() {
-            // Whoever has changed the ring since then, for whomever, has seen no mark and woken
-            // nobody.
-            mark.swap_full(1);
-            wake_all();
-        }
     }
 }
 

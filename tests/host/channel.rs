@@ -15,7 +15,7 @@ use std::{
 
 use crate::{
     memory::TestMemory,
-    ring::{Claim, Memory, NoMessage, NoRoom, Reservation, Reservations, Ring, State},
+    ring::{Claim, Memory, Mode, NoMessage, NoRoom, Reservation, Reservations, Ring, State},
 };
 
 /// How many subscribers a channel can have. Their ids begin with 1.
@@ -42,15 +42,9 @@ struct Subscriber {
 #[cfg(loom)]
 unsafe impl Sync for Subscriber {}
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Queue,
-    Broadcast,
-}
-
 /// A channel.
 pub struct Channel {
-    mode: Mode,
+    pub mode: Mode,
     /// Whether receivers say by themselves how far they have read.
     is_mapped: bool,
     pub ring: Ring<TestMemory>,
@@ -79,7 +73,12 @@ impl Channel {
 
     /// A channel where each message goes to one receiver.
     pub fn queue(entries: u32, start: u32) -> Self {
-        Self::new(Mode::Queue, false, entries, start)
+        Self::new(Mode::Unicast, false, entries, start)
+    }
+
+    /// The same, where waiting receivers are woken in turn.
+    pub fn multicast(entries: u32, start: u32) -> Self {
+        Self::new(Mode::Multicast, false, entries, start)
     }
 
     /// A channel where each message goes to all receivers.
@@ -99,6 +98,11 @@ impl Channel {
 
     fn subscriber(&self, id: u32) -> &Subscriber {
         &self.subscribers[id as usize - 1]
+    }
+
+    /// Whether a subscriber takes part.
+    pub fn is_attached(&self, id: u32) -> bool {
+        self.subscriber(id).attached.load(Ordering::Acquire) == 1
     }
 
     /// The cursor of a receiver.
@@ -172,7 +176,7 @@ impl Channel {
             return;
         }
         let count = match self.mode {
-            Mode::Queue => self.ring.queue_drop_targeted(id),
+            Mode::Unicast | Mode::Multicast => self.ring.queue_drop_targeted(id),
             Mode::Broadcast => self.ring.broadcast_drop_targeted(self.cursor(id), id),
         };
         self.dropped.fetch_add(count, Ordering::Relaxed);
@@ -181,10 +185,10 @@ impl Channel {
     /// Moves `head` if possible.
     pub fn reclaim(&self) {
         match self.mode {
-            Mode::Queue => self.ring.queue_reclaim(),
+            Mode::Unicast | Mode::Multicast => self.ring.queue_reclaim(),
             Mode::Broadcast => self.ring.reclaim_broadcast(|each| {
                 for (id, subscriber) in (1..).zip(&self.subscribers) {
-                    if subscriber.attached.load(Ordering::Acquire) == 1 {
+                    if self.is_attached(id) {
                         self.accept_position(id);
                         if each(&subscriber.cursor, id) {
                             break;
@@ -282,7 +286,7 @@ impl Channel {
         let is_old = |position: u32| position.wrapping_sub(head) < count;
         let mut taken = Vec::new();
         for (id, subscriber) in (1..).zip(&self.subscribers) {
-            if subscriber.attached.load(Ordering::Acquire) == 0 {
+            if !self.is_attached(id) {
                 continue;
             }
             let claim = match self.next(id) {
@@ -312,7 +316,7 @@ impl Channel {
     /// Finds the next message for a receiver.
     pub fn next(&self, id: u32) -> Result<u32, NoMessage> {
         match self.mode {
-            Mode::Queue => self.ring.queue_next(id),
+            Mode::Unicast | Mode::Multicast => self.ring.queue_next(id),
             Mode::Broadcast => {
                 self.accept_position(id);
                 self.ring.broadcast_next(self.cursor(id), id)
@@ -329,7 +333,7 @@ impl Channel {
     /// Claims a message that [`Self::next`] found.
     pub fn claim_at(&self, id: u32, position: u32) -> Option<Claim<'_, TestMemory>> {
         match self.mode {
-            Mode::Queue => self.ring.queue_claim(position),
+            Mode::Unicast | Mode::Multicast => self.ring.queue_claim(position),
             Mode::Broadcast => {
                 let claim = self.ring.broadcast_claim(self.cursor(id), position)?;
                 // Each request tells its receiver.
@@ -359,7 +363,7 @@ impl Channel {
     /// Is done with a message.
     pub fn consume(&self, claim: Claim<'_, TestMemory>) {
         claim.consume();
-        if self.mode == Mode::Queue {
+        if self.mode != Mode::Broadcast {
             self.ring.queue_reclaim();
         }
     }
@@ -385,7 +389,7 @@ impl Channel {
         mut claim: Claim<'a, TestMemory>,
     ) -> Option<Claim<'a, TestMemory>> {
         match self.mode {
-            Mode::Queue => {
+            Mode::Unicast | Mode::Multicast => {
                 let position = claim.position();
                 claim.consume();
                 let position = self.ring.queue_following(position, id).ok()?;
@@ -416,7 +420,7 @@ impl Channel {
                 None => break,
             }
         }
-        if self.mode == Mode::Queue {
+        if self.mode != Mode::Broadcast {
             self.ring.queue_reclaim();
         }
         Ok(messages)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `src/channel.rs` and io_uring do so that requests wait, on top of [`Channel`], for loom.
+//! What `src/channel.rs` and io_uring do so that requests wait, on top of [`Channel`], for loom. Who
+//! is woken when is decided by the very source that the kernel runs, [`Waiting`].
 //!
 //! A thread that has nothing to do but wait blocks. So a wake-up that is lost ends in a model in which
 //! all threads are blocked, and loom fails that.
@@ -15,7 +16,7 @@ use loom::{
 use crate::{
     channel::{Channel, Message, MAX_SUBSCRIBERS},
     memory::TestMemory,
-    ring::{Memory, NoRoom, Ring},
+    ring::{self, Memory, Mode, NoMessage, NoRoom, Ring, Waiting},
 };
 
 /// How many senders can wait. Their numbers begin with 1.
@@ -86,6 +87,30 @@ impl Waiter {
     }
 }
 
+/// A subscriber, with the queue where one request of it waits for a message.
+pub struct Receiver {
+    id: u32,
+    readable: Waiter,
+}
+
+impl ring::Receiver for Receiver {
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    fn is_active(&self) -> bool {
+        self.readable.is_active()
+    }
+
+    fn wake_one(&self) -> bool {
+        self.readable.wake()
+    }
+
+    fn wake_all(&self) {
+        self.readable.wake();
+    }
+}
+
 /// A request that waits if it has to.
 #[derive(Clone, Copy)]
 pub enum Request {
@@ -100,10 +125,66 @@ pub struct WaitingChannel {
     pub channel: Channel,
     receivers_wait: AtomicU32,
     senders_wait: AtomicU32,
-    /// For each subscriber, where one request waits for a message.
-    readable: Vec<Waiter>,
+    last_woken: AtomicU32,
+    receivers: Vec<Receiver>,
     /// Where senders wait for room.
     room: Vec<Waiter>,
+}
+
+impl Waiting for WaitingChannel {
+    type Memory = TestMemory;
+    type Receiver = Receiver;
+    type Guard = ();
+
+    fn ring(&self) -> &Ring<TestMemory> {
+        &self.channel.ring
+    }
+
+    fn mode(&self) -> Mode {
+        self.channel.mode
+    }
+
+    fn receivers_wait(&self) -> &AtomicU32 {
+        &self.receivers_wait
+    }
+
+    fn senders_wait(&self) -> &AtomicU32 {
+        &self.senders_wait
+    }
+
+    fn last_woken(&self) -> &AtomicU32 {
+        &self.last_woken
+    }
+
+    fn receiver<'a>(&'a self, id: u32, (): &'a ()) -> Option<&'a Receiver> {
+        self.channel
+            .is_attached(id)
+            .then(|| &self.receivers[id as usize - 1])
+    }
+
+    fn find_receiver(&self, id: u32, (): &(), mut done: impl FnMut(&Receiver) -> bool) {
+        let from = id.saturating_sub(1) as usize;
+        self.receivers
+            .iter()
+            .skip(from)
+            .any(|receiver| self.channel.is_attached(receiver.id) && done(receiver));
+    }
+
+    fn are_senders_active(&self) -> bool {
+        self.room.iter().any(Waiter::is_active)
+    }
+
+    fn wake_one_sender(&self) {
+        self.room.iter().any(Waiter::wake);
+    }
+
+    fn next(&self, receiver: &Receiver) -> Result<u32, NoMessage> {
+        self.channel.next(receiver.id)
+    }
+
+    fn reclaim(&self, (): &()) {
+        self.channel.reclaim();
+    }
 }
 
 impl WaitingChannel {
@@ -114,152 +195,105 @@ impl WaitingChannel {
             channel,
             receivers_wait: AtomicU32::new(receivers_wait.into()),
             senders_wait: AtomicU32::new(senders_wait.into()),
-            readable: (0..MAX_SUBSCRIBERS).map(|_| Waiter::new()).collect(),
+            last_woken: AtomicU32::new(0),
+            receivers: (1..=MAX_SUBSCRIBERS)
+                .map(|id| Receiver {
+                    id,
+                    readable: Waiter::new(),
+                })
+                .collect(),
             room: (0..MAX_SENDERS).map(|_| Waiter::new()).collect(),
         }
     }
 
-    fn readable(&self, id: u32) -> &Waiter {
-        &self.readable[id as usize - 1]
+    fn subscriber(&self, id: u32) -> &Receiver {
+        &self.receivers[id as usize - 1]
     }
 
     fn waiter(&self, request: Request) -> &Waiter {
         match request {
-            Request::Receive { id } => self.readable(id),
+            Request::Receive { id } => &self.subscriber(id).readable,
             Request::Send { number, .. } => &self.room[number as usize - 1],
         }
     }
 
-    /// Wakes one receiver that waits, in a broadcast all. Returns whether any did.
-    fn wake_any_receiver(&self) -> bool {
-        let mut waiting = self.readable.iter();
-        if self.channel.is_broadcast() {
-            // All, not only the first one.
-            waiting.filter(|waiter| waiter.wake()).count() > 0
-        } else {
-            waiting.any(Waiter::wake)
-        }
-    }
-
-    /// Wakes who waits for a message for `target`, or for anybody with 0. Follows a full barrier.
-    fn wake_receivers(&self, target: u32) {
-        let wake = || match target {
-            0 => self.wake_any_receiver(),
-            id => {
-                self.readable(id).wake();
-                true
-            }
-        };
-        Ring::<TestMemory>::wake_marked(&self.receivers_wait, wake, || {
-            for waiter in &self.readable {
-                waiter.wake();
-            }
-        });
-    }
-
-    /// Wakes a sender if there is room. Follows a full barrier.
-    fn wake_sender(&self) {
-        let wake = || {
-            if !self.room.iter().any(Waiter::is_active) {
-                return false;
-            }
-            self.channel.reclaim();
-            if !self.channel.ring.is_full() {
-                self.room.iter().any(Waiter::wake);
-            }
-            true
-        };
-        Ring::<TestMemory>::wake_marked(&self.senders_wait, wake, || {
-            wake();
-        });
-    }
-
-    /// Wakes a receiver if there is still a message that `id` was possibly woken for.
-    fn pass_on_message(&self, id: u32) {
-        if self.receivers_wait.load(Ordering::Relaxed) == 0 {
-            return;
-        }
-        if let Ok(position) = self.channel.next(id) {
-            let is_own = self.channel.is_broadcast() || self.channel.ring.target_of(position) == id;
-            if is_own && self.readable(id).wake() {
-                return;
-            }
-        }
-        if !self.channel.is_broadcast() && self.channel.ring.queue_next(0).is_ok() {
-            self.wake_any_receiver();
-        }
-    }
-
-    /// Wakes who waits for messages from `position` on that were published before those in front of
-    /// them. Follows a full barrier.
-    fn wake_receivers_after(&self, mut position: u32) {
-        if self.receivers_wait.load(Ordering::Relaxed) == 0 {
-            return;
-        }
-        while let Some(message) = self.channel.ring.published(position) {
-            if let Some(target) = message {
-                self.wake_receivers(target);
-            }
-            position = position.wrapping_add(1);
-        }
-    }
-
-    /// What follows when messages before `end` were published: for `target`, or for anybody with 0.
-    fn has_published(&self, target: u32, end: u32) {
+    /// What follows when `count` messages before `end` were published: for `target`, or for anybody
+    /// with 0.
+    fn has_sent(&self, target: u32, count: u32, end: u32) {
         TestMemory::full_barrier();
-        self.wake_receivers(target);
-        self.wake_receivers_after(end);
-        self.wake_sender();
+        if count > 0 {
+            let target = (target != 0).then(|| self.subscriber(target));
+            self.wake_receivers(target, count, &());
+        }
+        self.wake_receivers_after(end, &());
+        self.wake_sender(&());
     }
 
     /// Sends a message to all.
     pub fn send(&self, payload: u32) -> Result<Message, NoRoom> {
         let message = self.channel.send(payload)?;
-        self.has_published(0, message.position.wrapping_add(1));
+        self.has_sent(0, 1, message.position.wrapping_add(1));
         Ok(message)
     }
 
     /// Sends a message to one subscriber.
     pub fn send_to(&self, target: u32, payload: u32) -> Result<Message, NoRoom> {
         let message = self.channel.send_to(target, payload)?;
-        self.has_published(target, message.position.wrapping_add(1));
+        self.has_sent(target, 1, message.position.wrapping_add(1));
         Ok(message)
     }
 
     /// Sends as many messages as there is room for, with one reservation.
     pub fn send_up_to(&self, payloads: &[u32]) -> Result<(), NoRoom> {
         let slots = self.channel.reserve_up_to(payloads.len() as u32)?;
-        let end = slots.end();
+        let (mut sent, end) = (0, slots.end());
         for (slot, &payload) in slots.zip(payloads) {
             self.channel.publish(slot, 0, payload);
+            sent += 1;
         }
-        self.has_published(0, end);
+        self.has_sent(0, sent, end);
         Ok(())
+    }
+
+    /// Gives a slot up, as a sender does whose message goes away.
+    pub fn send_in_vain(&self) {
+        if let Ok(slot) = self.channel.reserve() {
+            let end = slot.position().wrapping_add(1);
+            drop(slot);
+            self.has_sent(0, 0, end);
+        }
     }
 
     /// Ends as a sender does whose message somebody has received at once who has not waited. It
     /// takes marks back that others have left.
     pub fn end_send(&self) {
         TestMemory::full_barrier();
-        self.wake_receivers(0);
-        self.wake_sender();
+        self.wake_receivers(None, 1, &());
+        self.wake_sender(&());
+    }
+
+    fn has_received(&self, id: u32, position: u32) {
+        TestMemory::full_barrier();
+        // In a broadcast, only who was farthest behind makes room.
+        if !self.channel.is_broadcast() || self.channel.head() == position {
+            self.wake_sender(&());
+        }
+        self.pass_on_message(Some(self.subscriber(id)), &());
     }
 
     /// Receives a message if there is one.
-    pub fn receive(&self, id: u32) -> Option<Message> {
-        let message = self.channel.receive(id).ok()?;
-        TestMemory::full_barrier();
-        self.wake_sender();
-        self.pass_on_message(id);
-        Some(message)
+    pub fn receive(&self, id: u32) -> Result<Message, NoMessage> {
+        let message = self.channel.receive(id)?;
+        self.has_received(id, message.position);
+        Ok(message)
     }
 
     /// Receives up to `most` messages.
     pub fn receive_bundle(&self, id: u32, most: usize) -> Vec<Message> {
         let messages = self.channel.receive_bundle(id, most).unwrap_or_default();
-        TestMemory::full_barrier();
-        self.wake_sender();
-        self.pass_on_message(id);
+        if let Some(first) = messages.first() {
+            self.has_received(id, first.position);
+        }
         messages
     }
 
@@ -268,50 +302,67 @@ impl WaitingChannel {
         let claim = self.channel.claim(id).ok()?;
         let message = self.channel.read(&claim);
         self.channel.put_back(id, claim);
-        self.pass_on(Request::Receive { id });
+        self.pass_on(Some(self.subscriber(id)), &());
         Some(message)
     }
 
-    fn issue(&self, request: Request) -> Option<Message> {
+    /// Returns nothing if the request has to wait.
+    fn issue(&self, request: Request) -> Option<Option<Message>> {
         match request {
-            Request::Receive { id } => self.receive(id),
-            Request::Send { payload, .. } => self.send(payload).ok(),
+            Request::Receive { id } if self.channel.ring.is_detached(self.channel.cursor(id)) => {
+                Some(None)
+            }
+            Request::Receive { id } => match self.receive(id) {
+                Ok(message) => Some(Some(message)),
+                Err(NoMessage::Empty | NoMessage::Busy) => None,
+                Err(NoMessage::Closed | NoMessage::Detached) => Some(None),
+            },
+            Request::Send { payload, .. } => match self.send(payload) {
+                Ok(message) => Some(Some(message)),
+                Err(NoRoom::Full) => None,
+                Err(NoRoom::Closed) => Some(None),
+            },
         }
     }
 
     /// Lets a request wait, and returns whether it need not.
     fn poll(&self, request: Request) -> bool {
         self.waiter(request).enter();
-        match request {
+        let (is_ready, is_detached) = match request {
             Request::Receive { id } => {
-                Ring::<TestMemory>::mark_waiting(&self.receivers_wait);
-                self.channel.next(id).is_ok()
+                let found = self.wait_for_message(self.subscriber(id));
+                TestMemory::full_barrier();
+                (
+                    matches!(found, Ok(_) | Err(NoMessage::Closed)),
+                    self.channel.ring.is_detached(self.channel.cursor(id)),
+                )
             }
             Request::Send { .. } => {
-                Ring::<TestMemory>::mark_waiting(&self.senders_wait);
-                self.channel.reclaim();
-                !self.channel.ring.is_full()
+                let is_ready = self.wait_for_room(&());
+                TestMemory::full_barrier();
+                (is_ready, false)
             }
-        }
+        };
+        is_ready || is_detached || self.channel.ring.is_closed()
     }
 
     /// Ends a request that was possibly woken for something that it has not taken.
-    fn pass_on(&self, request: Request) {
-        TestMemory::full_barrier();
-        self.wake_sender();
-        if let Request::Receive { id } = request {
-            self.pass_on_message(id);
-        }
+    fn give_up(&self, request: Request) {
+        let receiver = match request {
+            Request::Receive { id } => Some(self.subscriber(id)),
+            Request::Send { .. } => None,
+        };
+        self.pass_on(receiver, &());
     }
 
     /// Runs a request until it waits. Returns its result if it ends, which is `None` if it was
-    /// cancelled.
+    /// cancelled, or if it is in vain because the channel was closed or the subscriber detached.
     fn run(&self, request: Request) -> Option<Option<Message>> {
         let waiter = self.waiter(request);
         loop {
             if waiter.is_cancelled() {
                 waiter.take();
-                self.pass_on(request);
+                self.give_up(request);
                 return Some(None);
             }
             if waiter.is_active() {
@@ -319,8 +370,11 @@ impl WaitingChannel {
                 return None;
             }
             let result = self.issue(request);
+            if result == Some(None) {
+                self.give_up(request);
+            }
             if result.is_some() {
-                return Some(result);
+                return result;
             }
             if self.poll(request) {
                 waiter.take();
@@ -349,12 +403,35 @@ impl WaitingChannel {
         self.waiter(request).cancel();
     }
 
+    /// Ends sending.
+    pub fn close(&self) {
+        self.channel.ring.close();
+        TestMemory::full_barrier();
+        self.room.iter().for_each(|waiter| {
+            waiter.wake();
+        });
+        self.receivers.iter().for_each(ring::Receiver::wake_all);
+    }
+
+    /// Detaches a subscriber that is not receiving just now.
+    pub fn detach(&self, id: u32) {
+        assert!(!self.channel.leave(id));
+        self.channel.remove(id);
+        ring::Receiver::wake_all(self.subscriber(id));
+        self.room.iter().for_each(|waiter| {
+            waiter.wake();
+        });
+        self.pass_on(None, &());
+    }
+
     /// Takes the oldest message of a broadcast away from all who have not received it.
     pub fn overwrite_oldest(&self) {
         self.channel.overwrite_oldest(1);
         // A request may have found the claim, and waits.
         TestMemory::full_barrier();
-        (1..=MAX_SUBSCRIBERS).for_each(|id| self.pass_on_message(id));
+        self.receivers
+            .iter()
+            .for_each(|receiver| self.pass_on_message(Some(receiver), &()));
     }
 
     /// Reads in place what is at `position` as a receiver in user space does, and says so. Returns
@@ -367,7 +444,7 @@ impl WaitingChannel {
             // Calls the kernel, see `count_mapped` in `src/channel.rs`.
             self.channel.accept_position(id);
             TestMemory::full_barrier();
-            self.wake_sender();
+            self.wake_sender(&());
         }
         Some(message)
     }

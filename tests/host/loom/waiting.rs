@@ -29,11 +29,17 @@ const SEND: [Request; 2] = [
     },
 ];
 
+/// A channel with receivers 1 to `receivers`. A mark that some wait may have been left by others.
+fn open(channel: Channel, receivers: u32, receivers_wait: bool) -> Arc<WaitingChannel> {
+    (1..=receivers).for_each(|id| channel.attach(id));
+    Arc::new(WaitingChannel::new(channel, receivers_wait, false))
+}
+
 /// A receiver is about to wait while a message is sent.
 #[test]
 fn receiver() {
     explore(4, || {
-        let channel = Arc::new(WaitingChannel::new(Channel::queue(1, START), false, false));
+        let channel = open(Channel::queue(1, START), 2, false);
         let receiver = spawn(&channel, |channel| channel.submit([RECEIVE[0]]));
         let sent = channel.send(10).ok();
 
@@ -45,7 +51,7 @@ fn receiver() {
 #[test]
 fn receiver_and_mark_taken_back() {
     explore(3, || {
-        let channel = Arc::new(WaitingChannel::new(Channel::queue(1, START), true, false));
+        let channel = open(Channel::queue(1, START), 1, true);
         let receiver = spawn(&channel, |channel| channel.submit([RECEIVE[0]]));
         let sender = spawn(&channel, |channel| channel.send(10).ok());
         channel.end_send();
@@ -58,10 +64,7 @@ fn receiver_and_mark_taken_back() {
 #[test]
 fn broadcast_receivers() {
     explore(2, || {
-        let channel = Channel::broadcast(1, START);
-        channel.attach(1);
-        channel.attach(2);
-        let channel = Arc::new(WaitingChannel::new(channel, false, false));
+        let channel = open(Channel::broadcast(1, START), 2, false);
         let receivers =
             RECEIVE.map(|request| spawn(&channel, move |channel| channel.submit([request])));
         let sent = channel.send(10).ok();
@@ -77,7 +80,7 @@ fn broadcast_receivers() {
 #[test]
 fn receivers() {
     explore(2, || {
-        let channel = Arc::new(WaitingChannel::new(Channel::queue(2, START), false, false));
+        let channel = open(Channel::queue(2, START), 2, false);
         let receivers = spawn(&channel, |channel| channel.submit(RECEIVE));
         let sender = spawn(&channel, |channel| channel.send(10).is_ok());
         channel.send(11).unwrap();
@@ -87,33 +90,88 @@ fn receivers() {
     });
 }
 
-/// The same, and each of them can receive only its own message.
-#[test]
-fn targets() {
-    explore(2, || {
-        let channel = Arc::new(WaitingChannel::new(Channel::queue(2, START), false, false));
-        let receivers = spawn(&channel, |channel| channel.submit(RECEIVE));
-        let sender = spawn(&channel, |channel| channel.send_to(2, 20).ok());
-        let sent = channel.send_to(1, 10).ok();
+/// Two receivers are about to wait while two senders send to one of them each: if the first sender
+/// comes last, it wakes both.
+fn targets(channel: Channel) {
+    let channel = open(channel, 2, false);
+    let receivers = spawn(&channel, |channel| channel.submit(RECEIVE));
+    let sender = spawn(&channel, |channel| channel.send_to(2, 20).ok());
+    let sent = channel.send_to(1, 10).ok();
 
-        let sent = [sent, sender.join().unwrap()];
-        assert_eq!(receivers.join().unwrap(), sent);
-    });
+    let sent = [sent, sender.join().unwrap()];
+    assert_eq!(receivers.join().unwrap(), sent);
 }
 
-/// Two receivers of a queue are about to wait while a batch is sent, for which one of them is woken.
+/// See [`targets`].
 #[test]
-fn receivers_and_batch() {
-    explore(1, || {
-        let channel = Arc::new(WaitingChannel::new(Channel::queue(2, START), false, false));
-        let receivers =
-            RECEIVE.map(|request| spawn(&channel, move |channel| channel.submit([request])));
-        channel.send_up_to(&[10, 11]).unwrap();
+fn queue_targets() {
+    explore(2, || targets(Channel::queue(2, START)));
+}
 
-        for receiver in receivers {
-            assert!(receiver.join().unwrap()[0].is_some());
-        }
-    });
+/// See [`targets`].
+#[test]
+fn multicast_targets() {
+    explore(2, || targets(Channel::multicast(2, START)));
+}
+
+/// See [`targets`].
+#[test]
+fn broadcast_targets() {
+    explore(2, || targets(Channel::broadcast(2, START)));
+}
+
+/// A receiver is about to wait while one sender gives its slot up and another one sends: if the first
+/// one comes last, it wakes the receiver for the message of the other.
+fn given_up(channel: Channel) {
+    let channel = open(channel, 1, false);
+    let receiver = spawn(&channel, |channel| channel.submit([RECEIVE[0]]));
+    let sender = spawn(&channel, WaitingChannel::send_in_vain);
+    let sent = channel.send(10).ok();
+
+    sender.join().unwrap();
+    assert_eq!(receiver.join().unwrap(), [sent]);
+}
+
+/// See [`given_up`].
+#[test]
+fn queue_given_up() {
+    explore(2, || given_up(Channel::queue(2, START)));
+}
+
+/// See [`given_up`].
+#[test]
+fn multicast_given_up() {
+    explore(2, || given_up(Channel::multicast(2, START)));
+}
+
+/// See [`given_up`].
+#[test]
+fn broadcast_given_up() {
+    explore(2, || given_up(Channel::broadcast(2, START)));
+}
+
+/// Two receivers are about to wait while a batch is sent, for which one of them is woken or both.
+fn receivers_and_batch(channel: Channel) {
+    let channel = open(channel, 2, false);
+    let receivers =
+        RECEIVE.map(|request| spawn(&channel, move |channel| channel.submit([request])));
+    channel.send_up_to(&[10, 11]).unwrap();
+
+    for receiver in receivers {
+        assert!(receiver.join().unwrap()[0].is_some());
+    }
+}
+
+/// See [`receivers_and_batch`].
+#[test]
+fn queue_receivers_and_batch() {
+    explore(1, || receivers_and_batch(Channel::queue(2, START)));
+}
+
+/// See [`receivers_and_batch`].
+#[test]
+fn multicast_receivers_and_batch() {
+    explore(1, || receivers_and_batch(Channel::multicast(2, START)));
 }
 
 /// Two receivers of a queue are about to wait while one sender takes the mark back and another one
@@ -121,7 +179,7 @@ fn receivers_and_batch() {
 #[test]
 fn receivers_and_mark_taken_back() {
     explore(2, || {
-        let channel = Arc::new(WaitingChannel::new(Channel::queue(2, START), true, false));
+        let channel = open(Channel::queue(2, START), 2, true);
         let receivers = spawn(&channel, |channel| channel.submit(RECEIVE));
         let sender = spawn(&channel, |channel| {
             channel.send(10).unwrap();
@@ -138,7 +196,7 @@ fn receivers_and_mark_taken_back() {
 #[test]
 fn target_and_mark_taken_back() {
     explore(2, || {
-        let channel = Arc::new(WaitingChannel::new(Channel::queue(4, START), true, false));
+        let channel = open(Channel::queue(4, START), 3, true);
         let receivers = spawn(&channel, |channel| {
             channel.submit([RECEIVE[0], RECEIVE[1], Receive { id: 3 }])
         });
@@ -156,13 +214,13 @@ fn target_and_mark_taken_back() {
     });
 }
 
-/// A receiver of two is cancelled while a message is sent, possibly after it was woken for that and
-/// before it receives it: the other one gets it then.
-fn receiver_is_cancelled(send_and_cancel: impl FnOnce(&WaitingChannel)) {
-    let channel = Arc::new(WaitingChannel::new(Channel::queue(1, START), false, false));
+/// A receiver of two is cancelled or detaches while a message is sent, possibly after it was woken for
+/// that and before it receives it: the other one gets it then.
+fn receiver_gives_up(send_and_give_up: impl FnOnce(&WaitingChannel)) {
+    let channel = open(Channel::queue(1, START), 2, false);
     let [receiver, other] =
         RECEIVE.map(|request| spawn(&channel, move |channel| channel.submit([request])));
-    send_and_cancel(&channel);
+    send_and_give_up(&channel);
 
     if receiver.join().unwrap()[0].is_some() {
         channel.send(11).unwrap();
@@ -170,26 +228,58 @@ fn receiver_is_cancelled(send_and_cancel: impl FnOnce(&WaitingChannel)) {
     assert!(other.join().unwrap()[0].is_some());
 }
 
-/// See [`receiver_is_cancelled`].
+/// See [`receiver_gives_up`].
 #[test]
 fn receiver_is_cancelled_first() {
     explore(3, || {
-        receiver_is_cancelled(|channel| {
+        receiver_gives_up(|channel| {
             channel.cancel(RECEIVE[0]);
             channel.send(10).unwrap();
         });
     });
 }
 
-/// See [`receiver_is_cancelled`].
+/// See [`receiver_gives_up`].
 #[test]
 fn receiver_is_cancelled_last() {
     explore(2, || {
-        receiver_is_cancelled(|channel| {
+        receiver_gives_up(|channel| {
             channel.send(10).unwrap();
             channel.cancel(RECEIVE[0]);
         });
     });
+}
+
+/// See [`receiver_gives_up`].
+#[test]
+fn receiver_detaches() {
+    explore(1, || {
+        receiver_gives_up(|channel| {
+            channel.send(10).unwrap();
+            channel.detach(1);
+        });
+    });
+}
+
+/// A receiver is about to wait while the channel is closed.
+fn receiver_and_close(channel: Channel) {
+    let channel = open(channel, 1, false);
+    let receiver = spawn(&channel, |channel| channel.submit([RECEIVE[0]]));
+    channel.close();
+
+    assert_eq!(receiver.join().unwrap(), [None]);
+}
+
+/// See [`receiver_and_close`].
+#[test]
+fn queue_receiver_and_close() {
+    explore(4, || receiver_and_close(Channel::queue(1, START)));
+}
+
+/// See [`receiver_and_close`].
+#[test]
+fn broadcast_receiver_and_close() {
+    explore(4, || receiver_and_close(Channel::broadcast(1, START)));
 }
 
 /// A receiver is about to wait while another one has the message in hand, cannot take it and puts it
@@ -197,9 +287,8 @@ fn receiver_is_cancelled_last() {
 #[test]
 fn receiver_and_put_back() {
     explore(4, || {
-        let channel = Channel::queue(1, START);
+        let channel = open(Channel::queue(1, START), 1, false);
         let sent = channel.send(10).unwrap();
-        let channel = Arc::new(WaitingChannel::new(channel, false, false));
         let receiver = spawn(&channel, |channel| channel.submit([RECEIVE[0]]));
         let received = channel.receive_in_vain(2);
 
@@ -213,11 +302,9 @@ fn receiver_and_put_back() {
 #[test]
 fn receiver_and_overwrite() {
     explore(3, || {
-        let channel = Channel::broadcast(2, START);
-        channel.attach(1);
+        let channel = open(Channel::broadcast(2, START), 1, false);
         channel.send(10).unwrap();
         channel.send(11).unwrap();
-        let channel = Arc::new(WaitingChannel::new(channel, false, false));
         let receiver = spawn(&channel, |channel| channel.submit([RECEIVE[0]]));
         channel.overwrite_oldest();
 
@@ -238,7 +325,7 @@ fn full(channel: Channel, entries: u32, senders_wait: bool) -> Arc<WaitingChanne
 fn sender(channel: Channel) {
     let channel = full(channel, 1, false);
     let sender = spawn(&channel, |channel| channel.submit([SEND[0]]));
-    assert!(channel.receive(1).is_some());
+    assert!(channel.receive(1).is_ok());
 
     assert!(sender.join().unwrap()[0].is_some());
 }
@@ -253,6 +340,30 @@ fn queue_sender() {
 #[test]
 fn broadcast_sender() {
     explore(4, || sender(Channel::broadcast(1, START)));
+}
+
+/// A sender is about to wait while the channel is closed.
+#[test]
+fn sender_and_close() {
+    explore(4, || {
+        let channel = full(Channel::queue(1, START), 1, false);
+        let sender = spawn(&channel, |channel| channel.submit([SEND[0]]));
+        channel.close();
+
+        assert_eq!(sender.join().unwrap(), [None]);
+    });
+}
+
+/// A sender is about to wait while the receiver detaches that holds it up.
+#[test]
+fn sender_and_detach() {
+    explore(4, || {
+        let channel = full(Channel::broadcast(1, START), 1, false);
+        let sender = spawn(&channel, |channel| channel.submit([SEND[0]]));
+        channel.detach(1);
+
+        assert!(sender.join().unwrap()[0].is_some());
+    });
 }
 
 /// A sender is about to wait while a message is read in place.
@@ -274,7 +385,7 @@ fn sender_and_mark_taken_back(channel: Channel) {
     let receiver = spawn(&channel, |channel| channel.receive(1));
     channel.end_send();
 
-    assert!(receiver.join().unwrap().is_some());
+    assert!(receiver.join().unwrap().is_ok());
     assert!(sender.join().unwrap()[0].is_some());
 }
 
@@ -299,9 +410,9 @@ fn senders() {
         let channel = full(Channel::queue(2, START), 2, false);
         let senders = spawn(&channel, |channel| channel.submit(SEND));
         let receiver = spawn(&channel, |channel| channel.receive(1));
-        assert!(channel.receive(2).is_some());
+        assert!(channel.receive(2).is_ok());
 
-        assert!(receiver.join().unwrap().is_some());
+        assert!(receiver.join().unwrap().is_ok());
         assert!(senders.join().unwrap().iter().all(Option::is_some));
     });
 }
@@ -336,7 +447,7 @@ fn sender_is_cancelled(receive_and_cancel: impl FnOnce(&WaitingChannel)) {
     receive_and_cancel(&channel);
 
     if sender.join().unwrap()[0].is_some() {
-        assert!(channel.receive(1).is_some());
+        assert!(channel.receive(1).is_ok());
     }
     assert!(other.join().unwrap()[0].is_some());
 }
@@ -347,7 +458,7 @@ fn sender_is_cancelled_first() {
     explore(3, || {
         sender_is_cancelled(|channel| {
             channel.cancel(SEND[0]);
-            assert!(channel.receive(1).is_some());
+            assert!(channel.receive(1).is_ok());
         });
     });
 }
@@ -357,7 +468,7 @@ fn sender_is_cancelled_first() {
 fn sender_is_cancelled_last() {
     explore(1, || {
         sender_is_cancelled(|channel| {
-            assert!(channel.receive(1).is_some());
+            assert!(channel.receive(1).is_ok());
             channel.cancel(SEND[0]);
         });
     });
