@@ -4,6 +4,7 @@
  * on one processor make them meet.  RACE_SECONDS=N is how long each test tries.
  */
 #include "uffd.h"
+#include "waiting.h"
 
 #define ENTRIES		8
 
@@ -342,6 +343,114 @@ TEST_F_TIMEOUT(races, defect_09_bad_target_takes_no_slot, IPC_TIMEOUT)
 	EXPECT_EQ(0, ipc_tail(map));
 	EXPECT_EQ(ENTRIES, ipc_send_nums(&self->ring, both.id, 0, ENTRIES));
 	EXPECT_EQ(ENTRIES, ipc_recv_nums(&self->ring, both.id, 0, ENTRIES));
+}
+
+/* A sender that takes long from its slot to its message. */
+struct slow {
+	__u32		channel;
+	__u32		target;
+	_Atomic bool	stop;
+};
+
+static void *slow_send(void *arg)
+{
+	enum { LARGE = 1 << 20 };
+	struct slow *slow = arg;
+	struct io_uring ring;
+	char *buf;
+
+	buf = calloc(1, LARGE);
+	if (!buf || ipc_open(&ring))
+		return "no ring";
+	memset(buf, 1, LARGE);
+	stay_on(0);
+	while (!slow->stop)
+		ipc_send_to(&ring, slow->channel, buf, LARGE, slow->target);
+	io_uring_queue_exit(&ring);
+	return NULL;
+}
+
+/*
+ * A message is published behind a slot that is not, whose sender is interrupted.
+ * So the receiver that is woken for it finds nothing, and waits again.  The
+ * interrupted sender has to wake it, although its own message is for another
+ * receiver.
+ */
+static void run_late(struct __test_metadata *_metadata, __u32 flags)
+{
+	enum { ROUNDS = 20 };
+	const struct io_uring_ipc_ring *map;
+	struct ipc_sub receiver, other;
+	struct io_uring ring;
+	struct slow slow = {};
+	pthread_t thread;
+	long missed = 0;
+	double end;
+	__u32 tail;
+	void *error;
+	int i;
+
+	ASSERT_EQ(0, io_uring_queue_init(8, &ring, WAIT_DEFER));
+	ASSERT_EQ(0, ipc_create(&ring, flags, ENTRIES, 1 << 20, &slow.channel));
+	ASSERT_EQ(0, ipc_attach(&ring, slow.channel, IOIPC_SUB_RECV, &receiver));
+	ASSERT_EQ(0, ipc_attach(&ring, slow.channel, IOIPC_SUB_RECV, &other));
+	map = ipc_region(&receiver);
+	ASSERT_NE(NULL, map);
+	slow.target = other.id;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, slow_send, &slow));
+	ASSERT_EQ(0, go_first());
+	end = ipc_now() + IPC_TIMEOUT / 4;
+	for (i = 1; i <= ROUNDS; i++) {
+		__u64 num = 0, data = wait_new_data();
+
+		wait_get_recv(&ring, receiver.id, &num, data);
+		do {
+			ASSERT_GT(end, ipc_now())
+				TH_LOG("never interrupted, %ld missed", missed);
+			missed++;
+			/* There is room, and all that was published is gone. */
+			while (wait_recv(&ring, other.id) != -EAGAIN)
+				;
+			/* Here the sender goes on, until a timer interrupts it. */
+			ipc_nap(20);
+			tail = ipc_tail(map);
+		} while (ipc_seq(map, tail - 1) == tail);
+		missed--;
+		ASSERT_EQ(IPC_NUM, wait_send_to(&ring, slow.channel, i,
+						receiver.id));
+		/* It has been woken, and the sender has not gone on. */
+		ASSERT_EQ(0, wait_completed(&ring));
+		ASSERT_NE(tail, ipc_seq(map, tail - 1));
+		ASSERT_EQ(IPC_NUM, wait_for(&ring, data))
+			TH_LOG("round %d", i);
+		ASSERT_EQ(i, num);
+	}
+	slow.stop = true;
+	pthread_join(thread, &error);
+	EXPECT_EQ(NULL, error);
+	TH_LOG("%d times in time, %ld times not", ROUNDS, missed);
+	io_uring_queue_exit(&ring);
+}
+
+TEST_F_TIMEOUT(races, late_sender_wakes_unicast, IPC_TIMEOUT)
+{
+	if (geteuid())
+		SKIP(return, "needs to be root");
+	run_late(_metadata, 0);
+}
+
+TEST_F_TIMEOUT(races, late_sender_wakes_multicast, IPC_TIMEOUT)
+{
+	if (geteuid())
+		SKIP(return, "needs to be root");
+	run_late(_metadata, IOIPC_F_MULTICAST);
+}
+
+TEST_F_TIMEOUT(races, late_sender_wakes_broadcast, IPC_TIMEOUT)
+{
+	if (geteuid())
+		SKIP(return, "needs to be root");
+	run_late(_metadata, IOIPC_F_BROADCAST);
 }
 
 IPC_HARNESS_MAIN
