@@ -553,7 +553,7 @@ impl Channel {
             self.drop_targeted_if_detached(target);
         }
         if sent > 0 {
-            self.wake_receivers(target, sent, guard);
+            self.wake_receivers(target, guard);
         }
         self.wake_receivers_after(end, guard);
         // One receive can make room for many, and wakes one sender.

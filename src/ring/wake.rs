@@ -141,18 +141,17 @@ pub trait Waiting {
         !self.ring().is_full()
     }
 
-    /// Wakes who waits for messages that were just published for `target`, or for anybody: up to
-    /// `count` receivers.
+    /// Wakes who waits for messages that were just published for `target`, or for anybody.
     ///
     /// Follows a full barrier (D).
     #[inline]
-    fn wake_receivers(&self, target: Option<&Self::Receiver>, count: u32, guard: &Self::Guard) {
+    fn wake_receivers(&self, target: Option<&Self::Receiver>, guard: &Self::Guard) {
         let wake = || match target {
             Some(target) => {
                 target.wake_one();
                 true
             }
-            None => wake_any_receivers(self, count, guard),
+            None => wake_any_receivers(self, guard),
         };
         Ring::<Self::Memory>::wake_marked(self.receivers_wait(), wake, || {
             self.find_receiver(0, guard, |receiver| {
@@ -174,10 +173,10 @@ pub trait Waiting {
         }
         while let Some(message) = self.ring().published(position) {
             match message {
-                Some(0) => self.wake_receivers(None, 1, guard),
+                Some(0) => self.wake_receivers(None, guard),
                 Some(id) => {
                     if let Some(target) = self.receiver(id, guard) {
-                        self.wake_receivers(Some(target), 1, guard);
+                        self.wake_receivers(Some(target), guard);
                     }
                 }
                 None => (),
@@ -222,7 +221,7 @@ pub trait Waiting {
             }
         }
         if !is_broadcast && self.ring().queue_next(0).is_ok() {
-            wake_any_receivers(self, 1, guard);
+            wake_any_receivers(self, guard);
         }
     }
 
@@ -236,35 +235,35 @@ pub trait Waiting {
     }
 }
 
-/// Wakes receivers for `count` messages, in a broadcast all. Returns whether any was waiting.
-fn wake_any_receivers<W: Waiting + ?Sized>(waiting: &W, count: u32, guard: &W::Guard) -> bool {
-    let mut any = false;
+/// Wakes a receiver, in a broadcast all. Returns whether any was waiting.
+///
+/// In the other modes the one that is woken takes one message or many. If it does not take all that
+/// there are, it wakes the next one.
+fn wake_any_receivers<W: Waiting + ?Sized>(waiting: &W, guard: &W::Guard) -> bool {
     match waiting.mode() {
-        Mode::Broadcast => waiting.find_receiver(0, guard, |receiver| {
-            if receiver.is_active() {
-                any = true;
-                receiver.wake_one();
-            }
-            false
-        }),
-        // The one that attached first. It passes on what it does not take.
-        Mode::Unicast => any = wake_receiver_from(waiting, 0, guard) != Woken::Nobody,
+        Mode::Broadcast => {
+            let mut any = false;
+            waiting.find_receiver(0, guard, |receiver| {
+                if receiver.is_active() {
+                    any = true;
+                    receiver.wake_one();
+                }
+                false
+            });
+            any
+        }
+        // The one that attached first.
+        Mode::Unicast => wake_receiver_from(waiting, 0, guard) != Woken::Nobody,
         // In turn.
         Mode::Multicast => {
-            for _ in 0..count {
-                let next = waiting.last_woken().load_relaxed().wrapping_add(1);
-                let mut woken = wake_receiver_from(waiting, next, guard);
-                if woken != Woken::Request {
-                    woken = woken.max(wake_receiver_from(waiting, 0, guard));
-                }
-                any |= woken != Woken::Nobody;
-                if woken != Woken::Request {
-                    break;
-                }
+            let next = waiting.last_woken().load_relaxed().wrapping_add(1);
+            let mut woken = wake_receiver_from(waiting, next, guard);
+            if woken != Woken::Request {
+                woken = woken.max(wake_receiver_from(waiting, 0, guard));
             }
+            woken != Woken::Nobody
         }
     }
-    any
 }
 
 /// Wakes the first receiver that waits and has at least this number.

@@ -223,7 +223,7 @@ impl WaitingChannel {
         TestMemory::full_barrier();
         if count > 0 {
             let target = (target != 0).then(|| self.subscriber(target));
-            self.wake_receivers(target, count, &());
+            self.wake_receivers(target, &());
         }
         self.wake_receivers_after(end, &());
         self.wake_sender(&());
@@ -268,7 +268,7 @@ impl WaitingChannel {
     /// takes marks back that others have left.
     pub fn end_send(&self) {
         TestMemory::full_barrier();
-        self.wake_receivers(None, 1, &());
+        self.wake_receivers(None, &());
         self.wake_sender(&());
     }
 

@@ -150,7 +150,8 @@ fn broadcast_given_up() {
     explore(2, || given_up(Channel::broadcast(2, START)));
 }
 
-/// Two receivers are about to wait while a batch is sent, for which one of them is woken or both.
+/// Two receivers are about to wait while a batch is sent, for which one of them is woken, and wakes
+/// the other one.
 fn receivers_and_batch(channel: Channel) {
     let channel = open(channel, 2, false);
     let receivers =
