@@ -401,7 +401,11 @@ impl Channel {
     ///
     /// `ENOMEM`.
     pub(crate) fn cursor_page<'a>(&self, subscriber: &'a Subscriber) -> Result<&'a CursorPage> {
-        subscriber.make_cursor_page(self.ring.cursor_position(&subscriber.cursor))
+        let position = self.ring.cursor_position(&subscriber.cursor);
+        let page = subscriber.make_cursor_page(position)?;
+        // It may be there for long, and messages may have been received without it since.
+        page.catch_up(position);
+        Ok(page)
     }
 
     /// Takes over how far a receiver of a broadcast says that it has read.

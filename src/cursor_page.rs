@@ -64,6 +64,16 @@ impl CursorPage {
         self.word().load(Acquire)
     }
 
+    /// Makes it say `position`, unless user space says that it has come farther.
+    pub(crate) fn catch_up(&self, position: u32) {
+        let said = self.word().load(Relaxed);
+        // CAST: Positions compare by their wrapping difference.
+        if position.wrapping_sub(said) as i32 > 0 {
+            // If user space changes it meanwhile, that counts.
+            let _ = self.word().cmpxchg(said, position, Relaxed);
+        }
+    }
+
     /// Maps it at the start of an area. May sleep, called with the mmap lock held.
     pub(crate) fn map(&self, area: &VmaMixedMap) -> Result {
         area.vm_insert_page(area.start(), &self.page)

@@ -524,6 +524,36 @@ TEST_F_TIMEOUT(mapped, page_of_its_own, IPC_TIMEOUT)
 	close(attach.channel_fd);
 }
 
+/*
+ * A page that is mapped again says so as well: what was received by other means
+ * is not found a second time.
+ */
+TEST_F_TIMEOUT(mapped, mapped_again, IPC_TIMEOUT)
+{
+	struct ipc_map again;
+
+	ASSERT_EQ(5, ipc_send_nums(&self->ring, self->sender.id, 0, 5));
+	EXPECT_EQ(0, peek_num(&self->map));
+	ipc_consume(&self->map);
+	EXPECT_EQ(1, ipc_recv_num(&self->other, self->map.id));
+	EXPECT_EQ(2, ipc_recv_num(&self->other, self->map.id));
+	ASSERT_EQ(0, ipc_map(&again, &self->attach));
+	EXPECT_EQ(3, peek_num(&again));
+	ipc_consume(&again);
+	ipc_unmap(&again);
+
+	/* Further than that it only goes by itself. */
+	ASSERT_EQ(0, ipc_map(&again, &self->attach));
+	EXPECT_EQ(1, count_mapped(&self->other, self->map.id, 0));
+	EXPECT_EQ(4, peek_num(&again));
+	store_position(&again, 4711);
+	ipc_unmap(&again);
+	ASSERT_EQ(0, ipc_map(&again, &self->attach));
+	EXPECT_EQ(4711, again.cursor->position);
+	ipc_unmap(&again);
+	EXPECT_EQ(4, ipc_recv_num(&self->other, self->map.id));
+}
+
 #define STREAM		5000
 #define READERS		3
 

@@ -413,8 +413,9 @@ struct io_uring_ipc_ring {
  * @reserved: not used
  *
  * A receiver maps this page, one of its own, shared and writable at
- * cursor_offset of its file, and reads messages in place.  The kernel sets
- * @position when the page is first mapped and never after that.  It takes over a
+ * cursor_offset of its file, and reads messages in place.  When the page is
+ * mapped, also again, the kernel moves @position forward to the next message
+ * that the receiver has not received, and at no other time.  It takes over a
  * position that is not before the last one and not after producer.tail, and
  * takes any other as if the receiver had not moved.  A slot that is published
  * but not IOIPC_MSG_READY, or is for another target, is to be stepped over.
