@@ -139,7 +139,7 @@ unsigned long ioipc_probe_writable(void __user *to, unsigned long size)
 static __always_inline unsigned long
 copy_in_small(void *to, const void __user *from, unsigned long size)
 {
-	if (should_fail_usercopy() || !user_read_access_begin(from, size))
+	if (!user_read_access_begin(from, size))
 		return size;
 	for (; size >= 4 * sizeof(u64); size -= 4 * sizeof(u64)) {
 		const u64 __user *words = from;
@@ -206,6 +206,10 @@ unsigned long ioipc_copy_in(void *to, const void __user *from,
 			    unsigned long size)
 {
 	unsigned long missing;
+
+	/* __copy_from_user_inatomic() does not ask for it either */
+	if (should_fail_usercopy())
+		return size;
 
 	pagefault_disable();
 	if (size <= SMALL_COPY)
