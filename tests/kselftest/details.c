@@ -25,21 +25,6 @@ FIXTURE_TEARDOWN(details)
 	io_uring_queue_exit(&self->ring);
 }
 
-static long fdinfo_dropped(int fd)
-{
-	char path[64], line[200];
-	long value = -1;
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	file = fopen(path, "r");
-	while (file && fgets(line, sizeof(line), file))
-		sscanf(line, "ioipc-dropped: %ld", &value);
-	if (file)
-		fclose(file);
-	return value;
-}
-
 /* For targeted.c. */
 TEST_F_TIMEOUT(details, dropped_messages_are_counted, IPC_TIMEOUT)
 {
@@ -63,10 +48,10 @@ TEST_F_TIMEOUT(details, dropped_messages_are_counted, IPC_TIMEOUT)
 		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->ring, both.id, 2));
 		ASSERT_EQ(IPC_NUM, ipc_send_num_to(&self->ring, both.id, 3,
 						   target.id));
-		EXPECT_EQ(0, fdinfo_dropped(both.fd));
+		EXPECT_EQ(0, ipc_fdinfo(both.fd, "ioipc-dropped"));
 		ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring,
 							 target.id));
-		EXPECT_EQ(2, fdinfo_dropped(both.fd));
+		EXPECT_EQ(2, ipc_fdinfo(both.fd, "ioipc-dropped"));
 		EXPECT_EQ(2, ipc_recv_num(&self->ring, both.id));
 	}
 }

@@ -461,6 +461,24 @@ static inline int ipc_do_destroy(void *arg)
 	return ret ?: io_uring_ipc_channel_destroy(&ring, request->channel);
 }
 
+/* A number that fdinfo tells about a subscriber, -1 if it does not. */
+static inline long ipc_fdinfo(int fd, const char *name)
+{
+	size_t len = strlen(name);
+	char path[64], line[200];
+	long value = -1;
+	FILE *file;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	file = fopen(path, "r");
+	while (file && fgets(line, sizeof(line), file))
+		if (!strncmp(line, name, len) && line[len] == ':')
+			value = atol(line + len + 1);
+	if (file)
+		fclose(file);
+	return value;
+}
+
 /* A number from the environment, for tests that can run longer or shorter. */
 static inline long ipc_env(const char *name, long otherwise)
 {
