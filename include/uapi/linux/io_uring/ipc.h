@@ -45,8 +45,9 @@ extern "C" {
  *	  -EPIPE	the channel was destroyed
  *	  -EFAULT	the message cannot be read; the registered buffer does not
  *			have it
- *	  -ENOMEM	no memory for a copy of the message; only for buffers
- *			that change while they are being read
+ *	  -ENOMEM	no memory for the first request of a ring, to wait without
+ *			being attached, or for a copy of the message; only for
+ *			buffers that change while they are being read
  *
  * RECV:
  *	fd		id of a subscriber of this ring that may receive
