@@ -93,10 +93,15 @@ impl<M: Memory> Ring<M> {
     }
 
     /// How many messages `receiver` can receive now, one after the other.
+    ///
+    /// No more than there are slots: senders that overwrite may publish as fast as this counts.
     pub fn broadcast_count(&self, cursor: &M::U64, receiver: u32) -> Result<u32, NoMessage> {
         let mut position = self.broadcast_next(cursor, receiver)?;
         let mut count = 1;
-        while let Some(next) = self.broadcast_following(position, receiver) {
+        while count < self.memory.entries() {
+            let Some(next) = self.broadcast_following(position, receiver) else {
+                break;
+            };
             position = next;
             count += 1;
         }
