@@ -137,7 +137,16 @@ pub trait Waiting {
     fn wait_for_room(&self, guard: &Self::Guard) -> bool {
         // After the queue, before the look at the ring (D).
         Ring::<Self::Memory>::mark_waiting(self.senders_wait());
-        self.reclaim(guard);
+        self.has_room(guard)
+    }
+
+    /// Whether there is room for a message, after a look at who has received what. As long as
+    /// there is, messages that all have received stay for who comes to see them.
+    #[inline]
+    fn has_room(&self, guard: &Self::Guard) -> bool {
+        if self.ring().is_full() {
+            self.reclaim(guard);
+        }
         !self.ring().is_full()
     }
 
@@ -192,8 +201,7 @@ pub trait Waiting {
             if !self.are_senders_active() {
                 return false;
             }
-            self.reclaim(guard);
-            if !self.ring().is_full() {
+            if self.has_room(guard) {
                 self.wake_one_sender();
             }
             true

@@ -4,6 +4,8 @@
  *
  * ROUNDS=N is how often somebody attaches while messages are sent.
  */
+#include <poll.h>
+
 #include "messages.h"
 
 #define ENTRIES	16
@@ -355,6 +357,25 @@ TEST_F_TIMEOUT(history, waiting_and_polling, IPC_TIMEOUT)
 	io_uring_sqe_set_data64(sqe, 8);
 	EXPECT_EQ(POLLIN, wait_for(&self->other, 8));
 	EXPECT_EQ(2, ipc_recv_nums(&self->other, late.id, 4, 6));
+}
+
+/* Whoever asks whether there is room takes nothing away as long as there is. */
+TEST_F_TIMEOUT(history, polling_for_room, IPC_TIMEOUT)
+{
+	struct pollfd poll_fd = { .events = POLLOUT };
+	struct ipc_sub early, late;
+	int i;
+
+	ATTACH(&self->ring, &early);
+	poll_fd.fd = self->sender.fd;
+	SEND(0, 8);
+	EXPECT_EQ(8, ipc_recv_nums(&self->ring, early.id, 0, 8));
+	for (i = 0; i < 8; i++) {
+		ASSERT_EQ(1, poll(&poll_fd, 1, 0));
+		EXPECT_EQ(POLLOUT, poll_fd.revents);
+	}
+	JOIN(&self->other, &late);
+	EXPECT_EQ(8, ipc_recv_nums(&self->other, late.id, 0, 8));
 }
 
 /* Also what is left of a channel after its end. */
