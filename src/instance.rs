@@ -156,6 +156,8 @@ impl Instance {
 
     /// The file that tells when a request should be tried again. May sleep.
     ///
+    /// It can be asked for before the request is issued for the first time.
+    ///
     /// # Errors
     ///
     /// `ENOENT`, and whatever [`file::open`] returns.
@@ -164,10 +166,19 @@ impl Instance {
             return Ok(attachment.file.clone());
         }
         // Whoever sends without being attached gets a file just for this request.
-        let channel = self.registry.find(request.id).ok_or(ENOENT)?;
+        if !request.sends {
+            return Err(ENOENT);
+        }
+        let channel = self
+            .registry
+            .find(request.id)
+            .filter(|channel| channel.permissions().caller_is_inside())
+            .ok_or(ENOENT)?;
+        // Nobody can wait for a private channel, and not all may learn that it exists.
+        let may_learn_of_its_end = !channel.is_private();
         let sender = Subscriber::new(0, uapi::IOIPC_SUB_SEND, channel);
         let file = file::open(RcuObject::new(sender)?)?;
-        request.has_waited_unattached = true;
+        request.has_waited_unattached = may_learn_of_its_end;
         Ok(file)
     }
 

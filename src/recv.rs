@@ -34,7 +34,7 @@ pub(crate) fn prepare(sqe: &Sqe) -> Result<(Request, Wait)> {
             | uapi::IOIPC_RECV_TRUNC
             | uapi::IOIPC_RECV_MAPPED,
     )?;
-    let request = Request::new(sqe.fd, 0, 0, sqe.rw_flags);
+    let request = Request::receive(sqe.fd, sqe.rw_flags);
     if sqe.file_index != 0
         || (sqe.selects_buffer() && sqe.addr != 0)
         || (request.has(uapi::IOIPC_RECV_MULTISHOT) && !sqe.selects_buffer())

@@ -18,27 +18,38 @@ pub(crate) enum Wait {
 pub(crate) struct Request {
     /// Of the subscriber, or of the channel for one that is not attached.
     pub(crate) id: u32,
+    /// Whether it sends: then it may be one of somebody who is not attached.
+    pub(crate) sends: bool,
     /// Of the only receiver, or 0.
     pub(crate) target: u32,
     /// What the sender gives the receiver.
     pub(crate) sender_data: u64,
     /// `rw_flags`, checked.
     flags: u32,
-    /// Whether it has waited without a subscriber: if its channel is unknown after that, it was
-    /// destroyed.
+    /// Whether it was made ready to wait without a subscriber: if its channel is unknown after that,
+    /// it was destroyed.
     pub(crate) has_waited_unattached: bool,
 }
 
 impl Request {
-    /// From the fields of an SQE.
-    pub(crate) fn new(id: i32, target: u32, sender_data: u64, flags: u32) -> Self {
+    /// A send, from the fields of an SQE.
+    pub(crate) fn send(id: i32, target: u32, sender_data: u64, flags: u32) -> Self {
         Self {
             // CAST: No id is as large as a negative number is then.
             id: id as u32,
+            sends: true,
             target,
             sender_data,
             flags,
             has_waited_unattached: false,
+        }
+    }
+
+    /// A receive, from the fields of an SQE.
+    pub(crate) fn receive(id: i32, flags: u32) -> Self {
+        Self {
+            sends: false,
+            ..Self::send(id, 0, 0, flags)
         }
     }
 

@@ -26,7 +26,7 @@ const BATCH: usize = 32;
 /// `EINVAL`.
 pub(crate) fn prepare(sqe: &Sqe) -> Result<(Request, Wait)> {
     sqe.check(uapi::IOIPC_SEND_WAIT | uapi::IOIPC_SEND_VEC | uapi::IOIPC_FIXED_BUF)?;
-    let request = Request::new(sqe.fd, sqe.file_index, sqe.user_data, sqe.rw_flags);
+    let request = Request::send(sqe.fd, sqe.file_index, sqe.user_data, sqe.rw_flags);
     if request.has(uapi::IOIPC_SEND_VEC)
         && (request.has(uapi::IOIPC_FIXED_BUF) || !(1..=uapi::IOIPC_MAX_VEC).contains(&sqe.len))
     {

@@ -53,6 +53,42 @@ TEST_F_TIMEOUT(ns, nothing_is_found_from_another, IPC_TIMEOUT)
 	EXPECT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->channel, 2));
 }
 
+/*
+ * Nor by a request that takes a file to wait on before it is issued: one that a
+ * worker runs, or that has provided buffers.  Whether there is such a channel is
+ * not told.
+ */
+TEST_F_TIMEOUT(ns, nothing_is_found_by_what_may_wait, IPC_TIMEOUT)
+{
+	const __u32 ids[] = { self->channel, INT_MAX };
+	struct io_uring_sqe *sqe;
+	struct io_uring ring;
+	__u64 num = 1;
+	size_t i;
+	pid_t pid;
+
+	pid = ipc_fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		ASSERT_EQ(0, unshare(CLONE_NEWIPC));
+		ASSERT_EQ(0, ipc_open(&ring));
+		for (i = 0; i < ARRAY_SIZE(ids); i++) {
+			sqe = io_uring_get_sqe(&ring);
+			io_uring_prep_ipc_send(sqe, ids[i], &num, sizeof(num),
+					       0, IOIPC_SEND_WAIT);
+			sqe->flags |= IOSQE_ASYNC;
+			EXPECT_EQ(-ENOENT, ipc_run(&ring));
+			sqe = io_uring_get_sqe(&ring);
+			io_uring_prep_ipc_recv(sqe, ids[i], NULL, 0, 0);
+			sqe->flags |= IOSQE_BUFFER_SELECT;
+			EXPECT_EQ(-ENOENT, ipc_run(&ring));
+		}
+		_exit(__test_passed(_metadata) ? 0 : 1);
+	}
+	EXPECT_EQ(0, ipc_wait(pid));
+	EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->ring, self->sub.id));
+}
+
 /* The ring was opened before: what counts is where the caller is. */
 TEST_F_TIMEOUT(ns, the_namespace_is_the_callers, IPC_TIMEOUT)
 {
