@@ -30,6 +30,10 @@ demo:
 test:
 	tests/run
 
+.PHONY: soak
+soak:
+	tests/soak/run $(or $(HOURS),1)
+
 .PHONY: bench
 bench:
 	tools/bench/run $(BENCH)
@@ -58,6 +62,7 @@ help:
 	@echo 'make [KDIR=DIR]       build io_uring_ipc.ko for the kernel built in DIR, in build/module'
 	@echo 'make demo [FILE=F]    boot a kernel in QEMU and stream a file through channels'
 	@echo 'make test             all tests: on the host, and in QEMU on both kernels'
+	@echo 'make soak HOURS=N     ten channels and forty processes for hours (default: 1)'
 	@echo 'make bench            compare with pipes, sockets, queues and shared memory (BENCH=OPTIONS)'
 	@echo 'make check            formatting, lints, warnings, unsafe blocks'
 	@echo 'make kernels          build the two kernels that the tests boot'
