@@ -30,6 +30,10 @@ demo:
 test:
 	tests/run
 
+.PHONY: test-kcsan
+test-kcsan:
+	tests/run kcsan
+
 .PHONY: soak
 soak:
 	tests/soak/run $(or $(HOURS),1)
@@ -62,6 +66,7 @@ help:
 	@echo 'make [KDIR=DIR]       build io_uring_ipc.ko for the kernel built in DIR, in build/module'
 	@echo 'make demo [FILE=F]    boot a kernel in QEMU and stream a file through channels'
 	@echo 'make test             all tests: on the host, and in QEMU on both kernels'
+	@echo 'make test-kcsan       the stress tests on a kernel that finds data races'
 	@echo 'make soak HOURS=N     ten channels and forty processes for hours (default: 1)'
 	@echo 'make bench            compare with pipes, sockets, queues and shared memory (BENCH=OPTIONS)'
 	@echo 'make check            formatting, lints, warnings, unsafe blocks'
