@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The module is unloaded and loaded again, over and over, while others use it
+ * for the first time: with a new instance of io_uring.  Each of them either has
+ * the module for as long as it needs it, or is told that there is none.
+ *
+ * UNLOAD_SECONDS=N is how long this takes, IPC_MODULE=FILE is the module.
+ */
+#include "ipc_test.h"
+#include <pthread.h>
+
+#define NAME	"io_uring_ipc"
+#define USERS	3
+
+static int load(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int ret;
+
+	if (fd < 0)
+		return -errno;
+	ret = syscall(__NR_finit_module, fd, "", 0) ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+static int unload(void)
+{
+	return syscall(__NR_delete_module, NAME, O_NONBLOCK) ? -errno : 0;
+}
+
+FIXTURE(unload) {
+	const char *path;
+};
+
+FIXTURE_SETUP(unload)
+{
+	self->path = getenv("IPC_MODULE") ?: NAME ".ko";
+	if (geteuid())
+		SKIP(return, "needs to be root");
+	if (access(self->path, R_OK))
+		SKIP(return, "no %s", self->path);
+}
+
+/* All others want the module. */
+FIXTURE_TEARDOWN(unload)
+{
+	int ret = load(self->path);
+
+	EXPECT_TRUE(!ret || ret == -EEXIST);
+}
+
+struct user {
+	struct __test_metadata *metadata;
+	pthread_t	thread;
+	/* All start together, in each round. */
+	pthread_barrier_t *start;
+	pthread_barrier_t *end;
+	bool		*stop;
+	__u32		random;
+	/* How often there was a module, and how often there was none. */
+	long		used;
+	long		refused;
+};
+
+static void use_once(struct __test_metadata *_metadata, struct user *user)
+{
+	struct io_uring ring;
+	struct ipc_sub sub;
+	__u32 channel;
+	int ret;
+
+	ASSERT_EQ(0, ipc_open(&ring));
+	ret = ipc_create(&ring, 0, 8, 64, &channel);
+	if (ret) {
+		ASSERT_EQ(-EOPNOTSUPP, ret);
+		/* It may have come in the meantime. */
+		ret = ipc_send_num(&ring, INT_MAX, 1);
+		ASSERT_TRUE(ret == -EOPNOTSUPP || ret == -ENOENT)
+			TH_LOG("sending without the module: %d", ret);
+		user->refused++;
+	} else {
+		ASSERT_EQ(0, ipc_attach(&ring, channel, IOIPC_SUB_BOTH, &sub));
+		ASSERT_EQ(IPC_NUM, ipc_send_num(&ring, sub.id, 7));
+		ASSERT_EQ(7, ipc_recv_num(&ring, sub.id));
+		ASSERT_EQ(0, close(sub.fd));
+		user->used++;
+	}
+	io_uring_queue_exit(&ring);
+}
+
+static void *use(void *arg)
+{
+	struct user *user = arg;
+
+	for (;;) {
+		pthread_barrier_wait(user->start);
+		if (*user->stop)
+			return NULL;
+		ipc_nap(ipc_random(&user->random) % 3000);
+		use_once(user->metadata, user);
+		pthread_barrier_wait(user->end);
+	}
+}
+
+TEST_F_TIMEOUT(unload, races_with_new_instances, IPC_TIMEOUT)
+{
+	double end = ipc_now() + ipc_env("UNLOAD_SECONDS", 3);
+	long used = 0, refused = 0, unloaded = 0, in_use = 0;
+	struct user users[USERS] = {};
+	pthread_barrier_t barriers[2];
+	__u32 random = 1;
+	bool stop = false;
+	int i, ret;
+
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, pthread_barrier_init(&barriers[i], NULL,
+						  USERS + 1));
+	for (i = 0; i < USERS; i++) {
+		users[i].metadata = _metadata;
+		users[i].start = &barriers[0];
+		users[i].end = &barriers[1];
+		users[i].stop = &stop;
+		users[i].random = i + 2;
+		ASSERT_EQ(0, pthread_create(&users[i].thread, NULL, use,
+					    &users[i]));
+	}
+	while (!stop) {
+		pthread_barrier_wait(&barriers[0]);
+		ipc_nap(ipc_random(&random) % 3000);
+		ret = unload();
+		if (ret == -EWOULDBLOCK) {
+			in_use++;
+		} else {
+			ASSERT_EQ(0, ret);
+			unloaded++;
+			ipc_nap(ipc_random(&random) % 3000);
+			ASSERT_EQ(0, load(self->path));
+		}
+		pthread_barrier_wait(&barriers[1]);
+
+		/* The next round begins when their instances are gone. */
+		ASSERT_TRUE(ipc_poll(!unload()));
+		ASSERT_EQ(0, load(self->path));
+		for (i = 0, used = 0, refused = 0; i < USERS; i++) {
+			used += users[i].used;
+			refused += users[i].refused;
+		}
+		/* Both have to happen, however slow this machine is. */
+		stop = ipc_now() > end && unloaded && in_use && used && refused;
+		ASSERT_GT(end + IPC_DEADLINE, ipc_now());
+	}
+	pthread_barrier_wait(&barriers[0]);
+	for (i = 0; i < USERS; i++)
+		pthread_join(users[i].thread, NULL);
+	TH_LOG("unloaded %ld times and in use %ld times, used %ld times and refused %ld times",
+	       unloaded, in_use, used, refused);
+}
+
+IPC_HARNESS_MAIN
