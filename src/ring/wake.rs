@@ -180,7 +180,12 @@ pub trait Waiting {
         if self.receivers_wait().load_relaxed() == 0 {
             return;
         }
-        while let Some(message) = self.ring().published(position) {
+        // Who reserves later publishes later too, and wakes for that.
+        let end = self.ring().tail_position();
+        while position != end {
+            let Some(message) = self.ring().published(position) else {
+                return;
+            };
             match message {
                 Some(0) => self.wake_receivers(None, guard),
                 Some(id) => {
