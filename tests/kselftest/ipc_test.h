@@ -39,6 +39,8 @@
 /* Seconds that ipc_poll() waits. */
 #define IPC_DEADLINE	60
 
+#define IPC_MODULE	"io_uring_ipc"
+
 /* An unprivileged user, its group, and others that have nothing to do with it */
 #define IPC_UID		1000
 #define IPC_GID		1000
@@ -461,22 +463,56 @@ static inline int ipc_do_destroy(void *arg)
 	return ret ?: io_uring_ipc_channel_destroy(&ring, request->channel);
 }
 
-/* A number that fdinfo tells about a subscriber, -1 if it does not. */
-static inline long ipc_fdinfo(int fd, const char *name)
+/* Returns the value of a line of fdinfo in a static buffer. */
+static inline const char *ipc_fdinfo_text(int fd, const char *name)
 {
+	static char line[256];
 	size_t len = strlen(name);
-	char path[64], line[200];
-	long value = -1;
+	const char *value = "(none)";
+	char path[64];
 	FILE *file;
 
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
 	file = fopen(path, "r");
-	while (file && fgets(line, sizeof(line), file))
-		if (!strncmp(line, name, len) && line[len] == ':')
-			value = atol(line + len + 1);
-	if (file)
-		fclose(file);
+	if (!file)
+		return "(no file)";
+	while (fgets(line, sizeof(line), file)) {
+		if (strncmp(line, name, len) || strncmp(line + len, ":\t", 2))
+			continue;
+		line[strcspn(line, "\n")] = 0;
+		value = line + len + 2;
+		break;
+	}
+	fclose(file);
 	return value;
+}
+
+/* A number that fdinfo tells about a subscriber, -1 if it does not. */
+static inline long ipc_fdinfo(int fd, const char *name)
+{
+	const char *text = ipc_fdinfo_text(fd, name);
+
+	return *text == '(' ? -1 : atol(text);
+}
+
+/* How often the module is in use, as soon as that has stopped to change. */
+static inline int ipc_module_refs(void)
+{
+	int refs = -1, last, same = 0;
+	FILE *file;
+
+	while (same < 20) {
+		last = refs;
+		file = fopen("/sys/module/" IPC_MODULE "/refcnt", "r");
+		if (!file)
+			return -1;
+		if (fscanf(file, "%d", &refs) != 1)
+			refs = -1;
+		fclose(file);
+		same = refs == last ? same + 1 : 0;
+		ipc_nap(10000);
+	}
+	return refs;
 }
 
 /* A number from the environment, for tests that can run longer or shorter. */

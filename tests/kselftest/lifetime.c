@@ -3,7 +3,6 @@
 #include "ipc_test.h"
 
 #define ENTRIES	8
-#define MODULE	"io_uring_ipc"
 
 FIXTURE(life) {
 	/* The ring that created the channel, and one that uses it. */
@@ -303,32 +302,8 @@ TEST_F_TIMEOUT(life, mapping_outlives_everything, IPC_TIMEOUT)
 	EXPECT_EQ(0, munmap((void *)map, self->receiver.region_size));
 }
 
-/* Returns the value of a line of fdinfo in a static buffer. */
-static const char *fdinfo(int fd, const char *name)
-{
-	static char line[256];
-	size_t len = strlen(name);
-	const char *value = "(none)";
-	char path[64];
-	FILE *file;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	file = fopen(path, "r");
-	if (!file)
-		return "(no file)";
-	while (fgets(line, sizeof(line), file)) {
-		if (strncmp(line, name, len) || strncmp(line + len, ":\t", 2))
-			continue;
-		line[strcspn(line, "\n")] = 0;
-		value = line + len + 2;
-		break;
-	}
-	fclose(file);
-	return value;
-}
-
 #define EXPECT_FDINFO(number, sub, name)				\
-	EXPECT_EQ(number, strtoul(fdinfo((sub).fd, name), NULL, 10))
+	EXPECT_EQ(number, strtoul(ipc_fdinfo_text((sub).fd, name), NULL, 10))
 
 TEST_F_TIMEOUT(life, fdinfo, IPC_TIMEOUT)
 {
@@ -338,8 +313,8 @@ TEST_F_TIMEOUT(life, fdinfo, IPC_TIMEOUT)
 	ASSERT_EQ(3, ipc_send_nums(&self->ring, self->sender.id, 0, 3));
 	ASSERT_EQ(2, ipc_recv_nums(&self->ring, self->receiver.id, 0, 2));
 	mode = names[variant->flags];
-	EXPECT_STREQ(mode, fdinfo(self->sender.fd, "ioipc-mode"));
-	EXPECT_STREQ(mode, fdinfo(self->receiver.fd, "ioipc-mode"));
+	EXPECT_STREQ(mode, ipc_fdinfo_text(self->sender.fd, "ioipc-mode"));
+	EXPECT_STREQ(mode, ipc_fdinfo_text(self->receiver.fd, "ioipc-mode"));
 	EXPECT_FDINFO(self->channel, self->sender, "ioipc-channel");
 	EXPECT_FDINFO(self->channel, self->receiver, "ioipc-channel");
 	EXPECT_FDINFO(self->sender.id, self->sender, "ioipc-subscriber");
@@ -348,14 +323,14 @@ TEST_F_TIMEOUT(life, fdinfo, IPC_TIMEOUT)
 	EXPECT_FDINFO(0, self->sender, "ioipc-received");
 	EXPECT_FDINFO(0, self->receiver, "ioipc-sent");
 	EXPECT_FDINFO(2, self->receiver, "ioipc-received");
-	EXPECT_STRNE("(none)", fdinfo(self->sender.fd, "ioipc-flags"));
+	EXPECT_STRNE("(none)", ipc_fdinfo_text(self->sender.fd, "ioipc-flags"));
 
 	/* It can be read when nothing else is left of the channel. */
 	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->creator,
 						  self->channel));
 	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring,
 						 self->receiver.id));
-	EXPECT_STRNE("(no file)", fdinfo(self->receiver.fd, "ioipc-mode"));
+	EXPECT_STRNE("(no file)", ipc_fdinfo_text(self->receiver.fd, "ioipc-mode"));
 }
 
 /* Both ends of the order in which a process can give things up. */
@@ -371,26 +346,6 @@ TEST_F_TIMEOUT(life, file_is_closed_last, IPC_TIMEOUT)
 	EXPECT_EQ(0, close(self->sender.fd));
 }
 
-/* How often the module is in use, as soon as that has stopped to change. */
-static int module_refs(void)
-{
-	int refs = -1, last, same = 0;
-	FILE *file;
-
-	while (same < 20) {
-		last = refs;
-		file = fopen("/sys/module/" MODULE "/refcnt", "r");
-		if (!file)
-			return -1;
-		if (fscanf(file, "%d", &refs) != 1)
-			refs = -1;
-		fclose(file);
-		same = refs == last ? same + 1 : 0;
-		ipc_nap(10000);
-	}
-	return refs;
-}
-
 /* The module cannot go away while anything of it is in use. */
 TEST_F_TIMEOUT(life, module_is_in_use, IPC_TIMEOUT)
 {
@@ -400,20 +355,20 @@ TEST_F_TIMEOUT(life, module_is_in_use, IPC_TIMEOUT)
 	if (geteuid())
 		SKIP(return, "needs to be root");
 	ASSERT_NE(NULL, map);
-	EXPECT_EQ(-1, syscall(__NR_delete_module, MODULE, O_NONBLOCK));
+	EXPECT_EQ(-1, syscall(__NR_delete_module, IPC_MODULE, O_NONBLOCK));
 	EXPECT_EQ(EWOULDBLOCK, errno);
-	before = module_refs();
+	before = ipc_module_refs();
 	/* With the rings gone, there are still the files ... */
 	close_ring(&self->creator);
 	close_ring(&self->ring);
-	EXPECT_TRUE(ipc_poll(module_refs() <= before - 2));
-	EXPECT_EQ(-1, syscall(__NR_delete_module, MODULE, O_NONBLOCK));
+	EXPECT_TRUE(ipc_poll(ipc_module_refs() <= before - 2));
+	EXPECT_EQ(-1, syscall(__NR_delete_module, IPC_MODULE, O_NONBLOCK));
 	EXPECT_EQ(EWOULDBLOCK, errno);
 	/* ... and then the mapping. */
 	EXPECT_EQ(0, close(self->sender.fd));
 	EXPECT_EQ(0, close(self->receiver.fd));
-	EXPECT_LT(0, module_refs());
-	EXPECT_EQ(-1, syscall(__NR_delete_module, MODULE, O_NONBLOCK));
+	EXPECT_LT(0, ipc_module_refs());
+	EXPECT_EQ(-1, syscall(__NR_delete_module, IPC_MODULE, O_NONBLOCK));
 	EXPECT_EQ(EWOULDBLOCK, errno);
 	EXPECT_EQ(0, map->producer.tail);
 }
