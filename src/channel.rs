@@ -18,6 +18,7 @@ use kernel::{
 
 use crate::{
     buffer::Buffer,
+    counters::{Counts, PerCpuCounter, SharedCounts},
     cred::{IpcNamespace, Permissions},
     cursor_page::CursorPage,
     rcu::RcuObject,
@@ -209,6 +210,10 @@ pub(crate) struct Channel {
     attached: Atomic<u32>,
     /// Messages that were sent to a target that detached before it received them.
     dropped: Atomic<u64>,
+    /// Messages that were sent by who is not attached.
+    sent_unattached: PerCpuCounter,
+    /// What else was counted of those, and of subscribers that have detached.
+    counts: SharedCounts,
     /// Not 0 if receivers may be waiting.
     receivers_wait: Atomic<u32>,
     /// Id of the receiver that was woken last.
@@ -254,6 +259,8 @@ impl Channel {
             senders,
             attached: Atomic::new(0),
             dropped: Atomic::new(0),
+            sent_unattached: PerCpuCounter::new()?,
+            counts: SharedCounts::new(),
             receivers_wait: Atomic::new(0),
             last_woken: Atomic::new(0),
             room <- WaitQueue::new(),
@@ -299,6 +306,85 @@ impl Channel {
     /// How many messages were dropped because their target detached.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Relaxed)
+    }
+
+    /// Whether senders overwrite what is not received in time.
+    pub(crate) fn overwrites(&self) -> bool {
+        self.overwrite
+    }
+
+    /// How many messages it has room for.
+    pub(crate) fn entries(&self) -> u32 {
+        self.region().entries()
+    }
+
+    /// How many slots hold what has still to be received: in a broadcast by the receiver that is
+    /// farthest behind.
+    pub(crate) fn used(&self, guard: &rcu::Guard) -> u32 {
+        if self.mode == Mode::Broadcast {
+            let mut used = 0;
+            self.subscribers.for_each_marked(guard, |receiver| {
+                used = used.max(self.lag(receiver));
+            });
+            used
+        } else {
+            self.slots_from(self.ring.head_position())
+        }
+    }
+
+    /// How many slots a receiver of a broadcast is behind, up to the latest message: 0 if it has
+    /// received all that it can.
+    pub(crate) fn lag(&self, receiver: &Subscriber) -> u32 {
+        // This moves the cursor to a message that it can receive.
+        let _ = self.next(receiver);
+        self.slots_from(self.ring.cursor_position(&receiver.cursor))
+    }
+
+    /// How many slots are in use from a position on. There may be more by now than there were then.
+    fn slots_from(&self, position: u32) -> u32 {
+        let count = self.ring.tail_position().wrapping_sub(position);
+        count.min(self.entries())
+    }
+
+    /// What was counted of all who use it or have used it.
+    pub(crate) fn counts(&self, guard: &rcu::Guard) -> Counts {
+        let mut counts = self.counts.get();
+        counts.sent += self.sent_unattached.sum();
+        self.subscribers.for_each(guard, |subscriber| {
+            counts = counts + subscriber.new_counts();
+        });
+        counts
+    }
+
+    /// Counts messages that were sent by who is not attached.
+    #[inline]
+    pub(crate) fn count_sent_unattached(&self, count: u32) {
+        self.sent_unattached.add(count);
+    }
+
+    /// Counts a send of who is not attached that has found no room, and whether it waits.
+    pub(crate) fn count_full_unattached(&self, waits: bool) {
+        self.counts.add(Counts {
+            full: 1,
+            waits: waits.into(),
+            ..Counts::default()
+        });
+    }
+
+    /// Takes over what was counted of a subscriber that has detached or does so now. Not for the
+    /// same one twice at once.
+    pub(crate) fn take_counts(&self, subscriber: &Subscriber) {
+        self.counts.add(subscriber.take_counts());
+    }
+
+    /// Calls `each` for all subscribers.
+    pub(crate) fn for_each_subscriber(
+        &self,
+        guard: &rcu::Guard,
+        mut each: impl FnMut(&Subscriber),
+    ) {
+        self.subscribers
+            .for_each(guard, |subscriber| each(subscriber));
     }
 
     /// Whether the caller, from the io_uring instance `instance`, finds it by its id.
@@ -362,6 +448,7 @@ impl Channel {
         }
         self.drop_targeted_if_detached(subscriber);
         self.ring.broadcast_let_go(&subscriber.cursor);
+        self.take_counts(subscriber);
         self.subscribers.remove(subscriber.id());
         self.attached.fetch_sub(1, Relaxed);
 

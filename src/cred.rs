@@ -24,6 +24,7 @@ impl IpcNamespace {
 /// Owner and permission bits, like those of a file, and the namespace that both belong to.
 pub(crate) struct Permissions {
     namespace: IpcNamespace,
+    namespace_inode: u32,
     uid: bindings::kuid_t,
     gid: bindings::kgid_t,
     mode: u32,
@@ -34,6 +35,8 @@ impl Permissions {
     pub(crate) fn of_caller(mode: u32) -> Self {
         Self {
             namespace: IpcNamespace::current(),
+            // SAFETY: There are no requirements.
+            namespace_inode: unsafe { bindings::ioipc_current_ipc_ns_inum() },
             // SAFETY: There are no requirements.
             uid: unsafe { bindings::ioipc_current_fsuid() },
             // SAFETY: There are no requirements.
@@ -51,6 +54,27 @@ impl Permissions {
     /// The namespace.
     pub(crate) fn namespace(&self) -> IpcNamespace {
         self.namespace
+    }
+
+    /// The number by which administrators know the namespace: that of its inode. It may be given
+    /// to another one once the namespace is gone.
+    pub(crate) fn namespace_inode(&self) -> u32 {
+        self.namespace_inode
+    }
+
+    /// Uid of the owner, as the initial user namespace has it.
+    pub(crate) fn uid(&self) -> u32 {
+        self.uid.val
+    }
+
+    /// Gid of the owner, likewise.
+    pub(crate) fn gid(&self) -> u32 {
+        self.gid.val
+    }
+
+    /// The permission bits.
+    pub(crate) fn mode(&self) -> u32 {
+        self.mode
     }
 
     /// Whether the caller is in the namespace.

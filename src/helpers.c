@@ -2,11 +2,13 @@
 #include <linux/build_bug.h>
 #include <linux/capability.h>
 #include <linux/cred.h>
+#include <linux/debugfs.h>
 #include <linux/fault-inject-usercopy.h>
 #include <linux/futex.h>
 #include <linux/ipc_namespace.h>
 #include <linux/nsproxy.h>
 #include <linux/pagemap.h>
+#include <linux/percpu.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
 #include <linux/sched/signal.h>
@@ -337,6 +339,52 @@ bool ioipc_current_is_ipc_owner(void)
 {
 	return current->nsproxy &&
 	       ns_capable(current->nsproxy->ipc_ns->user_ns, CAP_IPC_OWNER);
+}
+
+/* As in the links of /proc/PID/ns. */
+unsigned int ioipc_current_ipc_ns_inum(void)
+{
+	return current->nsproxy ? current->nsproxy->ipc_ns->ns.inum : 0;
+}
+
+u64 __percpu *ioipc_alloc_percpu_counter(void)
+{
+	return alloc_percpu_gfp(u64, GFP_KERNEL_ACCOUNT);
+}
+
+void ioipc_free_percpu_counter(u64 __percpu *counter)
+{
+	free_percpu(counter);
+}
+
+void ioipc_percpu_counter_add(u64 __percpu *counter, u32 count)
+{
+	this_cpu_add(*counter, count);
+}
+
+u64 ioipc_percpu_counter_sum(u64 __percpu *counter)
+{
+	u64 sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(*per_cpu_ptr(counter, cpu));
+	return sum;
+}
+
+struct dentry *ioipc_debugfs_create(const char *directory, const char *file,
+				    const struct file_operations *operations,
+				    void *data)
+{
+	struct dentry *parent = debugfs_create_dir(directory, NULL);
+
+	debugfs_create_file(file, 0400, parent, data, operations);
+	return parent;
+}
+
+void ioipc_debugfs_remove(struct dentry *directory)
+{
+	debugfs_remove(directory);
 }
 
 struct workqueue_struct *ioipc_alloc_workqueue(void)

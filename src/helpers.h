@@ -73,6 +73,18 @@ kuid_t ioipc_current_fsuid(void);
 kgid_t ioipc_current_fsgid(void);
 u64 ioipc_current_ipc_ns_id(void);
 bool ioipc_current_is_ipc_owner(void);
+unsigned int ioipc_current_ipc_ns_inum(void);
+
+u64 __percpu *ioipc_alloc_percpu_counter(void);
+void ioipc_free_percpu_counter(u64 __percpu *counter);
+void ioipc_percpu_counter_add(u64 __percpu *counter, u32 count);
+u64 ioipc_percpu_counter_sum(u64 __percpu *counter);
+
+/* Makes a directory with a file that only root can read. */
+struct dentry *ioipc_debugfs_create(const char *directory, const char *file,
+				    const struct file_operations *operations,
+				    void *data);
+void ioipc_debugfs_remove(struct dentry *directory);
 
 struct workqueue_struct *ioipc_alloc_workqueue(void);
 void ioipc_queue_rcu_work(struct workqueue_struct *queue, struct rcu_work *work,

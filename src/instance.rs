@@ -31,6 +31,13 @@ struct Attachment {
     file: ARef<File>,
 }
 
+impl Drop for Attachment {
+    fn drop(&mut self) {
+        // A grace period after it has detached, no request counts anything any more.
+        self.subscriber.channel().take_counts(&self.subscriber);
+    }
+}
+
 /// Attachments that were made lately, by the lower bits of their ids: most instances have few, and
 /// to find one in the array takes six times as long.
 ///

@@ -16,8 +16,10 @@ mod bindings;
 mod buffer;
 mod channel;
 mod command;
+mod counters;
 mod cred;
 mod cursor_page;
+mod debugfs;
 mod file;
 mod fixed_buffer;
 mod hook;
@@ -54,6 +56,7 @@ module! {
 #[pin_data]
 struct IpcModule {
     _hook: hook::Registration,
+    _debugfs: debugfs::Directory,
     #[pin]
     registry: registry::Registry,
     _reclaimer: rcu::Reclaimer,
@@ -64,6 +67,10 @@ impl kernel::InPlaceModule for IpcModule {
         try_pin_init!(&this in Self {
             _reclaimer: rcu::Reclaimer::new()?,
             registry <- registry::Registry::new(),
+            // SAFETY: The registry is initialized and pinned, and it is dropped after this field.
+            _debugfs: unsafe {
+                debugfs::Directory::new(&raw const (*this.as_ptr()).registry)
+            },
             // SAFETY: The registry is initialized and pinned, and it is dropped after this field,
             // which is dropped when the module is unloaded.
             _hook: unsafe { hook::Registration::new(&raw const (*this.as_ptr()).registry) }?,

@@ -114,6 +114,15 @@ impl<T: 'static> RcuXArray<T> {
         }
     }
 
+    /// Finds the first object at `index` or after it. As [`Self::get`].
+    pub(crate) fn get_from<'a>(
+        &self,
+        index: u32,
+        guard: &'a rcu::Guard,
+    ) -> Option<&'a RcuObject<T>> {
+        self.find(&mut (index as usize), guard)
+    }
+
     /// Finds the first object at `index` or after it, and sets `index` to where that is.
     fn find<'a>(&self, index: &mut usize, _guard: &'a rcu::Guard) -> Option<&'a RcuObject<T>> {
         let array = self.array.get();

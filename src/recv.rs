@@ -93,8 +93,8 @@ pub(crate) fn issue(request: &Request, instance: &Instance, buffer: Buffer<'_>) 
             }
             Err(Failure::NotPresent(_)) => break EFAULT,
             Err(_) if received.count > 0 => return Ok(received.len),
-            Err(Failure::Busy) => return Err(EAGAIN),
-            Err(Failure::Error(error)) => return Err(error),
+            Err(Failure::Busy) => return Err(ended(EAGAIN, request, instance)),
+            Err(Failure::Error(error)) => return Err(ended(error, request, instance)),
         }
     };
     // There may be a message that this request cannot take: somebody else may be waiting for it.
@@ -105,6 +105,17 @@ pub(crate) fn issue(request: &Request, instance: &Instance, buffer: Buffer<'_>) 
         return Ok(received.len);
     }
     Err(failed)
+}
+
+/// Counts a request that has to wait. Returns `error`, with which it ends or waits.
+#[cold]
+fn ended(error: Error, request: &Request, instance: &Instance) -> Error {
+    if error == EAGAIN && request.has(uapi::IOIPC_RECV_WAIT | uapi::IOIPC_RECV_MULTISHOT) {
+        if let Some(subscriber) = instance.subscriber(request.id, &rcu::read_lock()) {
+            subscriber.count_wait();
+        }
+    }
+    error
 }
 
 #[inline]

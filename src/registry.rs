@@ -102,6 +102,13 @@ impl Registry {
         self.ids.get(id, &rcu::read_lock()).map(ARef::from)
     }
 
+    /// Finds the channel with the lowest id that is not less. May sleep.
+    pub(crate) fn find_from(&self, id: u32) -> Option<ChannelRef> {
+        // As in `find`.
+        let _index = self.index.lock();
+        self.ids.get_from(id, &rcu::read_lock()).map(ARef::from)
+    }
+
     /// Finds a channel of a namespace by its key. May sleep.
     pub(crate) fn find_key(&self, namespace: IpcNamespace, key: u64) -> Option<ChannelRef> {
         self.index.lock().by_key.get(&(namespace, key)).cloned()

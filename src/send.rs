@@ -9,6 +9,7 @@ use crate::{
     channel::{Channel, Failure, Outgoing, Payload},
     instance::Instance,
     request::{Request, Wait},
+    subscriber::Subscriber,
     uapi::{self, Sqe},
     user_buffer::UserBuffer,
 };
@@ -146,7 +147,7 @@ fn attempt(
         target: request.target,
     };
     let guard = rcu::read_lock();
-    let sent = if let Some(subscriber) = instance.subscriber(request.id, &guard) {
+    if let Some(subscriber) = instance.subscriber(request.id, &guard) {
         if !subscriber.can_send() {
             return Err(EACCES.into());
         }
@@ -154,17 +155,39 @@ fn attempt(
             .channel()
             .send(&outgoing(subscriber.id()), &guard)
             .inspect(|&count| subscriber.count_sent(count))
+            .map_err(|failure| failed(failure, request, subscriber.channel(), Some(subscriber)))
     } else {
-        unattached(request, instance, &guard)
-            .map_err(|error| match error {
-                ENOENT if request.has_waited_unattached => EPIPE,
-                error => error,
-            })?
+        let channel = unattached(request, instance, &guard).map_err(|error| match error {
+            ENOENT if request.has_waited_unattached => EPIPE,
+            error => error,
+        })?;
+        channel
             .send(&outgoing(0), &guard)
-    };
-    match sent {
-        Err(Failure::Error(ENOBUFS)) if request.has(uapi::IOIPC_SEND_WAIT) => Err(EAGAIN.into()),
-        sent => sent,
+            .inspect(|&count| channel.count_sent_unattached(count))
+            .map_err(|failure| failed(failure, request, channel, None))
+    }
+}
+
+/// Counts a send that has found no room. Returns with what the request ends or waits.
+#[cold]
+fn failed(
+    failure: Failure,
+    request: &Request,
+    channel: &Channel,
+    subscriber: Option<&Subscriber>,
+) -> Failure {
+    if !matches!(failure, Failure::Error(ENOBUFS)) {
+        return failure;
+    }
+    let waits = request.has(uapi::IOIPC_SEND_WAIT);
+    match subscriber {
+        Some(subscriber) => subscriber.count_full(waits),
+        None => channel.count_full_unattached(waits),
+    }
+    if waits {
+        EAGAIN.into()
+    } else {
+        failure
     }
 }
 

@@ -10,7 +10,8 @@ use kernel::sync::{
 };
 
 use crate::{
-    channel::Channel,
+    channel::{Channel, Mode},
+    counters::{Counts, SharedCounts},
     cursor_page::CursorPage,
     rcu::RcuObject,
     ring::{Receiver, Waiting},
@@ -48,6 +49,12 @@ pub(crate) struct Subscriber {
     reported_lost: Atomic<u64>,
     /// Messages that it has sent.
     sent: CacheAligned<Atomic<u64>>,
+    /// How often it has found no room.
+    full: Atomic<u64>,
+    /// How often a request of it had to wait.
+    waits: Atomic<u64>,
+    /// What its channel has taken over of all these.
+    taken_over: SharedCounts,
     /// Its requests that wait for a message, and who else wants to know.
     #[pin]
     pub(crate) readable: WaitQueue,
@@ -70,6 +77,9 @@ impl Subscriber {
             lost: Atomic::new(0),
             reported_lost: Atomic::new(0),
             sent: CacheAligned(Atomic::new(0)),
+            full: Atomic::new(0),
+            waits: Atomic::new(0),
+            taken_over: SharedCounts::new(),
             readable <- WaitQueue::new(),
         }? Error)
     }
@@ -130,6 +140,42 @@ impl Subscriber {
         }
     }
 
+    /// Counts a send of it that has found no room, and whether it waits.
+    pub(crate) fn count_full(&self, waits: bool) {
+        self.full.add(1, Relaxed);
+        if waits {
+            self.count_wait();
+        }
+    }
+
+    /// Counts a request of it that has to wait.
+    pub(crate) fn count_wait(&self) {
+        self.waits.add(1, Relaxed);
+    }
+
+    /// What was counted of it.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            sent: self.sent.load(Relaxed),
+            received: self.received.load(Relaxed),
+            lost: self.lost.load(Relaxed),
+            full: self.full.load(Relaxed),
+            waits: self.waits.load(Relaxed),
+        }
+    }
+
+    /// What was counted of it since [`Self::take_counts`] was last called.
+    pub(crate) fn new_counts(&self) -> Counts {
+        self.counts() - self.taken_over.get()
+    }
+
+    /// The same, for whoever goes on counting from there. Not for two at once.
+    pub(crate) fn take_counts(&self) -> Counts {
+        let counts = self.new_counts();
+        self.taken_over.add(counts);
+        counts
+    }
+
     /// Where it says itself how far it has read, if it has mapped that.
     #[inline]
     pub(crate) fn cursor_page(&self) -> Option<&CursorPage> {
@@ -171,10 +217,19 @@ impl Subscriber {
         kernel::seq_print!(out, "ioipc-subscriber:\t{}\n", self.id);
         kernel::seq_print!(out, "ioipc-mode:\t{}\n", self.channel.mode().name());
         kernel::seq_print!(out, "ioipc-flags:\t{:#x}\n", self.flags);
-        kernel::seq_print!(out, "ioipc-sent:\t{}\n", self.sent.load(Relaxed));
-        kernel::seq_print!(out, "ioipc-received:\t{}\n", self.received.load(Relaxed));
-        kernel::seq_print!(out, "ioipc-lost:\t{}\n", self.lost.load(Relaxed));
+        if self.channel.mode() == Mode::Broadcast
+            && self.can_receive()
+            && !self.channel.is_detached(self)
+        {
+            kernel::seq_print!(out, "ioipc-lag:\t{}\n", self.channel.lag(self));
+        }
+        let counts = self.counts();
+        kernel::seq_print!(out, "ioipc-sent:\t{}\n", counts.sent);
+        kernel::seq_print!(out, "ioipc-received:\t{}\n", counts.received);
+        kernel::seq_print!(out, "ioipc-lost:\t{}\n", counts.lost);
         kernel::seq_print!(out, "ioipc-dropped:\t{}\n", self.channel.dropped());
+        kernel::seq_print!(out, "ioipc-full:\t{}\n", counts.full);
+        kernel::seq_print!(out, "ioipc-waits:\t{}\n", counts.waits);
     }
 }
 

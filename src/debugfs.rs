@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! `/sys/kernel/debug/io_uring_ipc/channels`: a table of all channels and their subscribers.
+//!
+//! The kernel crate's debugfs files do not say which module their operations are in, so that one
+//! can be unloaded while they are open, and the operations are still looked at when they are
+//! closed.
+//!
+//! Locking: whoever reads the file holds the lock of its `seq_file`; inside it is the mutex of the
+//! registry, each time that the next channel is looked up, and it is not held while that is shown.
+
+use core::ptr::{self, NonNull};
+
+use kernel::{
+    ffi::{c_int, c_void},
+    fmt,
+    module::this_module,
+    prelude::*,
+    seq_file::SeqFile,
+    seq_print,
+    sync::{aref::ARef, rcu},
+};
+
+use crate::{
+    bindings,
+    channel::{Channel, Mode},
+    rcu::RcuObject,
+    registry::Registry,
+    subscriber::Subscriber,
+    LocalModule,
+};
+
+struct Operations(bindings::file_operations);
+
+// SAFETY: It is never written.
+unsafe impl Sync for Operations {}
+
+static OPERATIONS: Operations = Operations(bindings::file_operations {
+    owner: this_module::<LocalModule>().as_ptr(),
+    open: Some(open),
+    read: Some(bindings::seq_read),
+    llseek: Some(bindings::seq_lseek),
+    release: Some(bindings::seq_release),
+    ..pin_init::zeroed()
+});
+
+static ROWS: bindings::seq_operations = bindings::seq_operations {
+    start: Some(start),
+    stop: Some(stop),
+    next: Some(next),
+    show: Some(show),
+};
+
+/// The directory, as long as this exists.
+///
+/// # Invariants
+///
+/// `directory` is what debugfs has returned, and is not removed yet.
+pub(crate) struct Directory {
+    directory: *mut bindings::dentry,
+}
+
+// SAFETY: It can be removed by any thread.
+unsafe impl Send for Directory {}
+
+// SAFETY: As above, and there is nothing to do with `&Directory`.
+unsafe impl Sync for Directory {}
+
+impl Directory {
+    /// Makes the directory. If that does not work, there is none, as usual with debugfs. May sleep.
+    ///
+    /// # Safety
+    ///
+    /// `registry` stays valid and in place until the result is dropped.
+    pub(crate) unsafe fn new(registry: *const Registry) -> Self {
+        // SAFETY: The names are strings, the operations are static, and the data is what they
+        // expect: a registry that is valid until the file is removed.
+        let directory = unsafe {
+            bindings::ioipc_debugfs_create(
+                c"io_uring_ipc".as_char_ptr(),
+                c"channels".as_char_ptr(),
+                &OPERATIONS.0,
+                registry.cast_mut().cast(),
+            )
+        };
+        // INVARIANT: It was just returned.
+        Self { directory }
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        // This waits until nobody reads.
+        // SAFETY: By the type invariants.
+        unsafe { bindings::ioipc_debugfs_remove(self.directory) };
+    }
+}
+
+/// # Safety
+///
+/// As the `open` operation of the file that [`Directory::new`] has made.
+unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+    // SAFETY: The file is being opened, and the operations are static.
+    let result = unsafe { bindings::seq_open(file, &ROWS) };
+    if result == 0 {
+        // SAFETY: The inode is valid.
+        let registry = unsafe { (*inode).i_private };
+        // SAFETY: The file is valid.
+        let out: *mut bindings::seq_file = unsafe { (*file).private_data }.cast();
+        // SAFETY: `seq_open()` has put it there, and nobody else uses it yet.
+        unsafe { (*out).private = registry };
+    }
+    result
+}
+
+/// The row of the headings: no channel has this address.
+const HEADINGS: *mut c_void = ptr::without_provenance_mut(1);
+
+/// The row at a position: the headings at 0, otherwise the first channel whose id is not less. Sets
+/// the position to where that is.
+///
+/// # Safety
+///
+/// `out` and `position` are what a `start` or `next` operation gets.
+unsafe fn row(out: *mut bindings::seq_file, position: *mut bindings::loff_t) -> *mut c_void {
+    // SAFETY: `open` has set it.
+    let registry = unsafe { (*out).private }.cast::<Registry>();
+    // SAFETY: `Directory::new` says that it is valid until the file is removed, which waits for
+    // this.
+    let registry = unsafe { &*registry };
+    // SAFETY: It is valid, and nobody else uses it.
+    let position = unsafe { &mut *position };
+    if *position == 0 {
+        return HEADINGS;
+    }
+    // Ids are positive and at most `i32::MAX`.
+    let Some(channel) = u32::try_from(*position)
+        .ok()
+        .and_then(|id| registry.find_from(id))
+    else {
+        return ptr::null_mut();
+    };
+    *position = bindings::loff_t::from(channel.id());
+    ARef::into_raw(channel).as_ptr().cast()
+}
+
+/// # Safety
+///
+/// As the `start` operation of a `seq_file` that [`open`] has opened.
+unsafe extern "C" fn start(
+    out: *mut bindings::seq_file,
+    position: *mut bindings::loff_t,
+) -> *mut c_void {
+    // SAFETY: By the requirements of this function.
+    unsafe { row(out, position) }
+}
+
+/// # Safety
+///
+/// As the `next` operation of such a `seq_file`.
+unsafe extern "C" fn next(
+    out: *mut bindings::seq_file,
+    current: *mut c_void,
+    position: *mut bindings::loff_t,
+) -> *mut c_void {
+    // SAFETY: By the requirements of this function.
+    unsafe { stop(out, current) };
+    // SAFETY: It is valid, and nobody else uses it.
+    unsafe { *position += 1 };
+    // SAFETY: By the requirements of this function.
+    unsafe { row(out, position) }
+}
+
+/// # Safety
+///
+/// As the `stop` operation of such a `seq_file`.
+unsafe extern "C" fn stop(_out: *mut bindings::seq_file, current: *mut c_void) {
+    if current == HEADINGS {
+        return;
+    }
+    if let Some(channel) = NonNull::new(current.cast::<RcuObject<Channel>>()) {
+        // SAFETY: `row` has returned it with a reference, which ends here.
+        drop(unsafe { ARef::from_raw(channel) });
+    }
+}
+
+/// # Safety
+///
+/// As the `show` operation of such a `seq_file`.
+unsafe extern "C" fn show(out: *mut bindings::seq_file, current: *mut c_void) -> c_int {
+    // SAFETY: By the requirements of this function.
+    let out = unsafe { SeqFile::from_raw(out) };
+    if current == HEADINGS {
+        show_headings(out);
+    } else {
+        // SAFETY: `row` has returned it with a reference, which `stop` has not ended yet.
+        let channel = unsafe { &*current.cast::<RcuObject<Channel>>() };
+        show_channel(out, channel);
+    }
+    0
+}
+
+fn show_headings(out: &SeqFile) {
+    seq_print!(
+        out,
+        "{:>10} {:>10} {:<9} {:>10} {:>10} {:>4} {:>10} {:>7} {:>12} {:>5} {:>12} {:>12} {:>10} \
+         {:>10} {:>10} {:>10} {}\n",
+        "channel",
+        "subscriber",
+        "delivery",
+        "uid",
+        "gid",
+        "mode",
+        "ipc-ns",
+        "entries",
+        "max-msg-size",
+        "fill",
+        "sent",
+        "received",
+        "lost",
+        "dropped",
+        "full",
+        "waits",
+        "flags",
+    );
+}
+
+/// Shows a channel, and below it each of its subscribers.
+fn show_channel(out: &SeqFile, channel: &Channel) {
+    let guard = rcu::read_lock();
+    let permissions = channel.permissions();
+    let counts = channel.counts(&guard);
+    seq_print!(
+        out,
+        "{:>10} {:>10} {:<9} {:>10} {:>10} {:04o} {:>10} {:>7} {:>12} {:>5} {:>12} {:>12} {:>10} \
+         {:>10} {:>10} {:>10} {}\n",
+        channel.id(),
+        "-",
+        channel.mode().name(),
+        permissions.uid(),
+        permissions.gid(),
+        permissions.mode(),
+        permissions.namespace_inode(),
+        channel.entries(),
+        channel.region().max_msg_size(),
+        channel.used(&guard),
+        counts.sent,
+        counts.received,
+        counts.lost,
+        channel.dropped(),
+        counts.full,
+        counts.waits,
+        Names(&[
+            (channel.is_private(), "private"),
+            (channel.overwrites(), "overwrite"),
+        ]),
+    );
+    channel.for_each_subscriber(&guard, |subscriber| {
+        show_subscriber(out, channel, subscriber);
+    });
+}
+
+fn show_subscriber(out: &SeqFile, channel: &Channel, subscriber: &Subscriber) {
+    let counts = subscriber.counts();
+    seq_print!(
+        out,
+        "{:>10} {:>10} {:<9} {:>10} {:>10} {:>4} {:>10} {:>7} {:>12} ",
+        channel.id(),
+        subscriber.id(),
+        "-",
+        "-",
+        "-",
+        "-",
+        "-",
+        "-",
+        "-",
+    );
+    if channel.mode() == Mode::Broadcast && subscriber.can_receive() {
+        seq_print!(out, "{:>5}", channel.lag(subscriber));
+    } else {
+        seq_print!(out, "{:>5}", "-");
+    }
+    seq_print!(
+        out,
+        " {:>12} {:>12} {:>10} {:>10} {:>10} {:>10} {}\n",
+        counts.sent,
+        counts.received,
+        counts.lost,
+        "-",
+        counts.full,
+        counts.waits,
+        Names(&[
+            (subscriber.can_send(), "send"),
+            (subscriber.can_receive(), "receive"),
+            (subscriber.wants_history(), "history"),
+        ]),
+    );
+}
+
+/// The names of those flags that are set, or `-`.
+struct Names<'a>(&'a [(bool, &'static str)]);
+
+impl fmt::Display for Names<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for (_, name) in self.0.iter().filter(|(set, _)| *set) {
+            out.write_str(separator)?;
+            out.write_str(name)?;
+            separator = ",";
+        }
+        if separator.is_empty() {
+            out.write_str("-")?;
+        }
+        Ok(())
+    }
+}
