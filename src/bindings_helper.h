@@ -11,6 +11,7 @@
 #include <uapi/linux/io_uring/ipc.h>
 
 #include "helpers.h"
+#include "trace.h"
 
 /* Macros with casts, which bindgen cannot read. */
 static const gfp_t IOIPC_XA_FLAGS_IDS = XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT;

@@ -27,6 +27,7 @@ use crate::{
     ring::{Claim, Memory, NoMessage, NoRoom, Reservation, Reservations, Ring, Waiting},
     senders::{CurrentSender, Senders, Translation},
     subscriber::Subscriber,
+    trace,
     uapi::{self, MessageInfo},
     user_buffer::NotPresent,
     wait::{WaitQueue, HANGUP, READABLE, WRITABLE},
@@ -263,7 +264,7 @@ impl Channel {
             counts: SharedCounts::new(),
             receivers_wait: Atomic::new(0),
             last_woken: Atomic::new(0),
-            room <- WaitQueue::new(),
+            room <- WaitQueue::new(*id, 0),
             subscribers <- RcuXArray::new(),
         }? Error))
     }
@@ -532,6 +533,8 @@ impl Channel {
             };
             loop {
                 receiver.count_lost();
+                let position = claim.position();
+                trace::lost(|| (self.id, receiver.id(), Region::message_id(position)));
                 if !claim.step(receiver.id()) {
                     claim.consume();
                     break;
@@ -590,7 +593,13 @@ impl Channel {
         );
         self.senders.stamp(&slot, current);
         slot.set_target(outgoing.target);
+        let position = slot.position();
         slot.publish();
+        trace::send(|| {
+            let msg_id = Region::message_id(position);
+            let Outgoing { sender, target, .. } = *outgoing;
+            (self.id, sender, target, msg_id, payload.len())
+        });
         Ok(())
     }
 
@@ -742,6 +751,10 @@ impl Channel {
         });
         region.copy_out(claim, buffer, start, info.as_ref(), stored)?;
         subscriber.report_lost(lost);
+        trace::receive(|| {
+            let msg_id = Region::message_id(claim.position());
+            (self.id, subscriber.id(), msg_id, len)
+        });
         received.count += 1;
         received.len = payload_start + if wanted.whole_len { len } else { stored };
         Ok(())

@@ -17,6 +17,7 @@ use crate::{
     instance::Instance,
     rcu::RcuObject,
     subscriber::Subscriber,
+    trace,
     uapi::{self, UserArgument},
 };
 
@@ -63,7 +64,13 @@ fn create(instance: &Instance, argument: &UserArgument) -> Result {
     create.channel_id_out = id.get();
     argument.write_create(create)?;
     // The last step: nobody has seen the channel if anything before has failed.
-    instance.registry().insert(id, &channel)
+    instance.registry().insert(id, &channel)?;
+    trace::create(|| {
+        let mode = channel.permissions().mode();
+        let (entries, max_msg_size) = (create.ring_entries, create.max_msg_size);
+        (channel.id(), create.flags, mode, entries, max_msg_size)
+    });
+    Ok(())
 }
 
 /// The channel that ATTACH asks for, if the caller may know of it.
@@ -113,7 +120,8 @@ fn attach(instance: &Instance, argument: &UserArgument) -> Result {
 
     // From here on user space may see something of it, so nothing else may fail.
     instance.attach(&subscriber, file.clone())?;
-    id.keep();
+    let id = id.keep();
+    trace::attach(|| (subscriber.channel().id(), id, attach.flags));
     fd.fd_install(file);
     Ok(())
 }

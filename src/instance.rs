@@ -20,7 +20,7 @@ use kernel::{
 
 use crate::{
     bindings, file, rcu::RcuObject, rcu_xarray::RcuXArray, region::Account, registry::Registry,
-    request::Request, subscriber::Subscriber, uapi,
+    request::Request, subscriber::Subscriber, trace, uapi,
 };
 
 /// A subscriber of an instance, with its file: as long as it is attached, requests can wait.
@@ -221,6 +221,7 @@ impl Instance {
         let attachment = self.subscribers.remove(id).ok_or(ENOENT)?;
         let subscriber = &attachment.subscriber;
         subscriber.channel().detach(subscriber);
+        trace::detach(|| (subscriber.channel().id(), id));
         self.registry.release_id(id);
         Ok(())
     }

@@ -36,6 +36,7 @@ mod ring;
 mod send;
 mod senders;
 mod subscriber;
+mod trace;
 mod uapi;
 mod user_buffer;
 mod wait;

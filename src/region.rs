@@ -312,6 +312,12 @@ impl Region {
         self.layout.size
     }
 
+    /// The number that a message has for user space.
+    #[inline]
+    pub(crate) fn message_id(position: u32) -> u32 {
+        position.wrapping_add(1)
+    }
+
     /// Size of the largest message in bytes.
     pub(crate) fn max_msg_size(&self) -> u32 {
         self.layout.max_msg_size
@@ -372,7 +378,7 @@ impl Region {
         self.field_u32(index, core::mem::offset_of!(MessageDescriptor, len))
             .store(description.len, Relaxed);
         self.field_u32(index, core::mem::offset_of!(MessageDescriptor, msg_id))
-            .store(slot.position().wrapping_add(1), Relaxed);
+            .store(Self::message_id(slot.position()), Relaxed);
         self.field_u64(index, core::mem::offset_of!(MessageDescriptor, sender_data))
             .store(description.sender_data, Relaxed);
         self.field_u32(index, core::mem::offset_of!(MessageDescriptor, sender))

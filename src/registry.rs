@@ -15,7 +15,7 @@ use kernel::{
     sync::{aref::ARef, rcu, Mutex},
 };
 
-use crate::{channel::Channel, cred::IpcNamespace, rcu::RcuObject, rcu_xarray::RcuXArray};
+use crate::{channel::Channel, cred::IpcNamespace, rcu::RcuObject, rcu_xarray::RcuXArray, trace};
 
 type ChannelRef = ARef<RcuObject<Channel>>;
 
@@ -160,6 +160,7 @@ impl Registry {
             self.ids.remove(channel.id());
             removed
         };
+        trace::destroy(|| (removed.id(),));
         removed.close();
         Ok(())
     }

@@ -10,6 +10,7 @@ use crate::{
     instance::Instance,
     request::{Request, Wait},
     subscriber::Subscriber,
+    trace,
     uapi::{self, Sqe},
     user_buffer::UserBuffer,
 };
@@ -184,6 +185,7 @@ fn failed(
         Some(subscriber) => subscriber.count_full(waits),
         None => channel.count_full_unattached(waits),
     }
+    trace::full(|| (channel.id(), subscriber.map_or(0, Subscriber::id), waits));
     if waits {
         EAGAIN.into()
     } else {

@@ -80,7 +80,7 @@ impl Subscriber {
             full: Atomic::new(0),
             waits: Atomic::new(0),
             taken_over: SharedCounts::new(),
-            readable <- WaitQueue::new(),
+            readable <- WaitQueue::new(channel.id(), *id),
         }? Error)
     }
 

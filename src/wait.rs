@@ -11,7 +11,7 @@
 
 use kernel::{fs::File, prelude::*, types::Opaque};
 
-use crate::bindings;
+use crate::{bindings, trace};
 
 /// There is something to receive.
 pub(crate) const READABLE: u32 = bindings::IOIPC_EPOLLIN;
@@ -29,6 +29,9 @@ pub(crate) const HANGUP: u32 = bindings::IOIPC_EPOLLHUP;
 pub(crate) struct WaitQueue {
     #[pin]
     head: Opaque<bindings::wait_queue_head>,
+    /// Whose queue it is, for tracing.
+    channel: u32,
+    subscriber: u32,
 }
 
 // SAFETY: A wait queue can be used by any thread.
@@ -38,14 +41,16 @@ unsafe impl Send for WaitQueue {}
 unsafe impl Sync for WaitQueue {}
 
 impl WaitQueue {
-    /// A queue without anybody.
-    pub(crate) fn new() -> impl PinInit<Self> {
+    /// A queue without anybody, for a subscriber of a channel or for 0, those who want room.
+    pub(crate) fn new(channel: u32, subscriber: u32) -> impl PinInit<Self> {
         pin_init!(Self {
             // INVARIANT: It is initialized here.
             head <- Opaque::ffi_init(|head| {
                 // SAFETY: `head` is valid for writing, and pinned.
                 unsafe { bindings::ioipc_init_waitqueue(head) }
             }),
+            channel,
+            subscriber,
         })
     }
 
@@ -77,6 +82,9 @@ impl WaitQueue {
 
     fn wake(&self, requests: i32, events: u32) -> i32 {
         // SAFETY: It is initialized by the type invariants.
-        unsafe { bindings::ioipc_wake(self.head.get(), requests, events) }
+        let woken = unsafe { bindings::ioipc_wake(self.head.get(), requests, events) };
+        // CAST: It is a number of requests.
+        trace::wake(|| (self.channel, self.subscriber, woken as u32));
+        woken
     }
 }

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The tracepoints of `trace.h`.
+//!
+//! The kernel crate's `declare_trace!` is for tracepoints that the kernel itself has.
+//!
+//! Nothing here sleeps or locks. As long as nobody traces, each call is a static branch that is not
+//! taken, and does not even find out what there is to tell.
+
+use crate::bindings;
+
+macro_rules! tracepoints {
+    ($($(#[$doc:meta])* fn $name:ident($($argument:ident: $type:ty),*);)*) => {$(
+        $(#[$doc])*
+        #[inline(always)]
+        pub(crate) fn $name(arguments: impl FnOnce() -> ($($type,)*)) {
+            #[cfg(CONFIG_TRACEPOINTS)]
+            kernel::macros::paste! {
+                // SAFETY: This is the key of a tracepoint that trace.c defines.
+                let wanted = unsafe {
+                    kernel::jump_label::static_branch_unlikely!(
+                        bindings::[< __tracepoint_ioipc_ $name >],
+                        bindings::tracepoint,
+                        key
+                    )
+                };
+                if wanted {
+                    let ($($argument,)*) = arguments();
+                    // SAFETY: There are no requirements.
+                    unsafe { bindings::[< rust_do_trace_ioipc_ $name >]($($argument),*) };
+                }
+            }
+            #[cfg(not(CONFIG_TRACEPOINTS))]
+            let _ = arguments;
+        }
+    )*};
+}
+
+tracepoints! {
+    /// A channel was created. `flags` are `IOIPC_F_*`, `mode` are permission bits.
+    fn create(channel: u32, flags: u32, mode: u32, entries: u32, max_msg_size: u32);
+
+    /// A channel is destroyed.
+    fn destroy(channel: u32);
+
+    /// A subscriber has attached. `flags` are `IOIPC_SUB_*`.
+    fn attach(channel: u32, subscriber: u32, flags: u32);
+
+    /// A subscriber has detached.
+    fn detach(channel: u32, subscriber: u32);
+
+    /// A message was published. `sender` is 0 if it is not attached, `target` if it is for all.
+    fn send(channel: u32, sender: u32, target: u32, msg_id: u32, len: u32);
+
+    /// A message was copied to a receiver.
+    fn receive(channel: u32, subscriber: u32, msg_id: u32, len: u32);
+
+    /// A send has found no room, and fails or waits. `sender` is 0 if it is not attached.
+    fn full(channel: u32, sender: u32, waits: bool);
+
+    /// A message is overwritten before `subscriber` has received it.
+    fn lost(channel: u32, subscriber: u32, msg_id: u32);
+
+    /// Those who wait for messages of `subscriber` are woken, or if that is 0 those who wait for
+    /// room; `requests` were among them.
+    fn wake(channel: u32, subscriber: u32, requests: u32);
+}
