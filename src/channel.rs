@@ -23,6 +23,7 @@ use crate::{
     cursor_page::CursorPage,
     rcu::RcuObject,
     rcu_xarray::RcuXArray,
+    refusal::{refuse, Asked},
     region::{Account, Description, Region},
     ring::{Claim, Memory, NoMessage, NoRoom, Reservation, Reservations, Ring, Waiting},
     senders::{CurrentSender, Senders, Translation},
@@ -388,10 +389,40 @@ impl Channel {
             .for_each(guard, |subscriber| each(subscriber));
     }
 
-    /// Whether the caller, from the io_uring instance `instance`, finds it by its id.
-    pub(crate) fn is_visible_to_caller(&self, instance: usize) -> bool {
-        self.permissions.caller_is_inside()
-            && (!self.private || self.creator == instance || self.permissions.caller_is_owner())
+    /// Checks that the caller, from the io_uring instance `instance`, finds it by its id.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT`.
+    #[inline]
+    pub(crate) fn check_visible(&self, instance: usize) -> Result {
+        let refused = |rule| Err(refuse(Asked::Channel(self.id), rule, ENOENT));
+        if !self.permissions.caller_is_inside() {
+            return refused(c"it is in another IPC namespace");
+        }
+        if self.private && self.creator != instance && !self.permissions.caller_is_owner() {
+            return refused(c"it is private, and the caller is not its owner");
+        }
+        Ok(())
+    }
+
+    /// Checks that the caller may send and receive as `flags`, of `IOIPC_SUB_*`, asks for.
+    ///
+    /// # Errors
+    ///
+    /// `EACCES`.
+    #[inline]
+    pub(crate) fn check_mode(&self, flags: u32) -> Result {
+        self.permissions.check(flags).map_err(|error| {
+            let rule = if flags & uapi::IOIPC_SUB_SEND == 0 {
+                c"its mode does not let the caller receive"
+            } else if flags & uapi::IOIPC_SUB_RECV == 0 {
+                c"its mode does not let the caller send"
+            } else {
+                c"its mode does not let the caller send and receive"
+            };
+            refuse(Asked::Channel(self.id), rule, error)
+        })
     }
 
     /// Ends sending, and wakes all who wait. What is queued can still be received.
@@ -665,11 +696,13 @@ impl Channel {
     }
 
     fn find_target<'a>(&self, id: u32, guard: &'a rcu::Guard) -> Result<&'a Subscriber> {
-        let target = self.subscribers.get(id, guard).ok_or(ENOENT)?;
-        if !target.can_receive() || self.is_detached(target) {
-            return Err(ENOENT);
+        match self.subscribers.get(id, guard) {
+            Some(target) if target.can_receive() && !self.is_detached(target) => Ok(target),
+            _ => {
+                let rule = c"as a target: it is no receiver of the sender's channel";
+                Err(refuse(Asked::Subscriber(id), rule, ENOENT))
+            }
         }
-        Ok(target)
     }
 
     fn next(&self, subscriber: &Subscriber) -> Result<u32, NoMessage> {

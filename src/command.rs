@@ -16,6 +16,7 @@ use crate::{
     file,
     instance::Instance,
     rcu::RcuObject,
+    refusal::{refuse, Asked},
     subscriber::Subscriber,
     trace,
     uapi::{self, UserArgument},
@@ -73,19 +74,28 @@ fn create(instance: &Instance, argument: &UserArgument) -> Result {
     Ok(())
 }
 
+/// The channel with an id.
+fn find_id(instance: &Instance, id: u32) -> Result<ARef<RcuObject<Channel>>> {
+    instance
+        .registry()
+        .find(id)
+        .ok_or_else(|| refuse(Asked::Channel(id), c"there is none with this id", ENOENT))
+}
+
 /// The channel that ATTACH asks for, if the caller may know of it.
 fn find(instance: &Instance, id: u32, key: u64) -> Result<ARef<RcuObject<Channel>>> {
     if key != 0 {
         return instance
             .registry()
             .find_key(IpcNamespace::current(), key)
-            .ok_or(ENOENT);
+            .ok_or_else(|| {
+                let rule = c"no channel in the caller's IPC namespace has it";
+                refuse(Asked::Key(key), rule, ENOENT)
+            });
     }
-    instance
-        .registry()
-        .find(id)
-        .filter(|channel| channel.is_visible_to_caller(instance.identity()))
-        .ok_or(ENOENT)
+    let channel = find_id(instance, id)?;
+    channel.check_visible(instance.identity())?;
+    Ok(channel)
 }
 
 fn attach(instance: &Instance, argument: &UserArgument) -> Result {
@@ -98,7 +108,7 @@ fn attach(instance: &Instance, argument: &UserArgument) -> Result {
         return Err(EINVAL);
     }
     let channel = find(instance, attach.channel_id, attach.key)?;
-    channel.permissions().check(attach.flags)?;
+    channel.check_mode(attach.flags)?;
     if attach.flags & uapi::IOIPC_SUB_HISTORY != 0
         && (attach.flags & uapi::IOIPC_SUB_RECV == 0 || channel.mode() != Mode::Broadcast)
     {
@@ -127,13 +137,12 @@ fn attach(instance: &Instance, argument: &UserArgument) -> Result {
 }
 
 fn destroy(instance: &Instance, id: u32) -> Result {
-    let channel = instance.registry().find(id).ok_or(ENOENT)?;
+    let channel = find_id(instance, id)?;
     if channel.creator() != instance.identity() {
-        if !channel.is_visible_to_caller(instance.identity()) {
-            return Err(ENOENT);
-        }
+        channel.check_visible(instance.identity())?;
         if !channel.permissions().caller_is_owner() {
-            return Err(EPERM);
+            let rule = c"only its creator and its owner may destroy it";
+            return Err(refuse(Asked::Channel(id), rule, EPERM));
         }
     }
     instance.registry().destroy(&channel)

@@ -20,7 +20,12 @@ use kernel::{
 };
 
 use crate::{
-    bindings, channel::Mode, rcu::RcuObject, region::CURSOR_OFFSET, subscriber::Subscriber,
+    bindings,
+    channel::Mode,
+    rcu::RcuObject,
+    refusal::{refuse, Asked},
+    region::CURSOR_OFFSET,
+    subscriber::Subscriber,
     LocalModule,
 };
 
@@ -147,15 +152,19 @@ unsafe extern "C" fn mmap(file: *mut bindings::file, area: *mut bindings::vm_are
 
 fn map(subscriber: &Subscriber, area: &VmaNew, page_offset: usize) -> Result {
     let size = subscriber.mappable_size() as usize;
-    if size == 0 || subscriber.channel().is_detached(subscriber) {
-        return Err(EACCES);
+    let refused = |rule| Err(refuse(Asked::Subscriber(subscriber.id()), rule, EACCES));
+    if size == 0 {
+        return refused(c"who may not receive or whose channel is private cannot map it");
+    }
+    if subscriber.channel().is_detached(subscriber) {
+        return refused(c"it has detached and cannot map");
     }
     // CAST: The kernel is 64-bit.
     if page_offset == CURSOR_OFFSET as usize / PAGE_SIZE {
         return map_cursor(subscriber, area);
     }
     if area.writable() {
-        return Err(EACCES);
+        return refused(c"it can map the messages only for reading");
     }
     if page_offset != 0 || area.end() - area.start() > size.next_multiple_of(PAGE_SIZE) {
         return Err(EINVAL);

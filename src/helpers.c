@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/build_bug.h>
 #include <linux/capability.h>
 #include <linux/cred.h>
@@ -385,6 +387,14 @@ struct dentry *ioipc_debugfs_create(const char *directory, const char *file,
 void ioipc_debugfs_remove(struct dentry *directory)
 {
 	debugfs_remove(directory);
+}
+
+void ioipc_debug_refusal(const char *what, u64 number, const char *rule,
+			 int error)
+{
+	pr_debug("pid %d, uid %u: %pe for %s %llu: %s\n", task_tgid_nr(current),
+		 from_kuid(&init_user_ns, current_fsuid()), ERR_PTR(error),
+		 what, number, rule);
 }
 
 struct workqueue_struct *ioipc_alloc_workqueue(void)

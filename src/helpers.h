@@ -86,6 +86,10 @@ struct dentry *ioipc_debugfs_create(const char *directory, const char *file,
 				    void *data);
 void ioipc_debugfs_remove(struct dentry *directory);
 
+/* Tells who is refused what, in the log if dynamic debug is on. */
+void ioipc_debug_refusal(const char *what, u64 number, const char *rule,
+			 int error);
+
 struct workqueue_struct *ioipc_alloc_workqueue(void);
 void ioipc_queue_rcu_work(struct workqueue_struct *queue, struct rcu_work *work,
 			  work_func_t function);

@@ -19,8 +19,15 @@ use kernel::{
 };
 
 use crate::{
-    bindings, file, rcu::RcuObject, rcu_xarray::RcuXArray, region::Account, registry::Registry,
-    request::Request, subscriber::Subscriber, trace, uapi,
+    bindings, file,
+    rcu::RcuObject,
+    rcu_xarray::RcuXArray,
+    refusal::{refuse, Asked},
+    region::Account,
+    registry::Registry,
+    request::Request,
+    subscriber::Subscriber,
+    trace, uapi,
 };
 
 /// A subscriber of an instance, with its file: as long as it is attached, requests can wait.
@@ -82,6 +89,12 @@ impl RecentAttachments {
             self.slot(id).store(ptr::null(), Relaxed);
         }
     }
+}
+
+/// The result for who names a subscriber that the instance does not have.
+pub(crate) fn no_subscriber(id: u32) -> Error {
+    let rule = c"this io_uring instance has no such subscriber";
+    refuse(Asked::Subscriber(id), rule, ENOENT)
 }
 
 /// An io_uring instance that uses IPC.
@@ -218,7 +231,10 @@ impl Instance {
     /// `ENOENT`.
     pub(crate) fn detach(&self, id: u32) -> Result {
         self.recent.remove(id);
-        let attachment = self.subscribers.remove(id).ok_or(ENOENT)?;
+        let attachment = self
+            .subscribers
+            .remove(id)
+            .ok_or_else(|| no_subscriber(id))?;
         let subscriber = &attachment.subscriber;
         subscriber.channel().detach(subscriber);
         trace::detach(|| (subscriber.channel().id(), id));

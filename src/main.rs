@@ -27,6 +27,7 @@ mod instance;
 mod rcu;
 mod rcu_xarray;
 mod recv;
+mod refusal;
 mod region;
 mod registry;
 mod request;

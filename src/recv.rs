@@ -7,7 +7,8 @@ use kernel::{prelude::*, processor::cpu_relax, sync::rcu};
 use crate::{
     buffer::Buffer,
     channel::{Channel, Failure, Received, Wanted},
-    instance::Instance,
+    instance::{no_subscriber, Instance},
+    refusal::{refuse, Asked},
     request::{Request, Wait},
     subscriber::Subscriber,
     uapi::{self, Sqe},
@@ -127,9 +128,12 @@ fn attempt(
     received: &mut Received,
 ) -> Result<u32, Failure> {
     let guard = rcu::read_lock();
-    let subscriber: &Subscriber = instance.subscriber(request.id, &guard).ok_or(ENOENT)?;
+    let subscriber: &Subscriber = instance
+        .subscriber(request.id, &guard)
+        .ok_or_else(|| no_subscriber(request.id))?;
     if !subscriber.can_receive() {
-        return Err(EACCES.into());
+        let rule = c"it has attached only to send";
+        return Err(refuse(Asked::Subscriber(request.id), rule, EACCES).into());
     }
     let channel = subscriber.channel();
     if request.has(uapi::IOIPC_RECV_MAPPED) {

@@ -8,6 +8,7 @@ use crate::{
     buffer::Buffer,
     channel::{Channel, Failure, Outgoing, Payload},
     instance::Instance,
+    refusal::{refuse, Asked},
     request::{Request, Wait},
     subscriber::Subscriber,
     trace,
@@ -150,7 +151,8 @@ fn attempt(
     let guard = rcu::read_lock();
     if let Some(subscriber) = instance.subscriber(request.id, &guard) {
         if !subscriber.can_send() {
-            return Err(EACCES.into());
+            let rule = c"it has attached only to receive";
+            return Err(refuse(Asked::Subscriber(request.id), rule, EACCES).into());
         }
         subscriber
             .channel()
@@ -158,10 +160,7 @@ fn attempt(
             .inspect(|&count| subscriber.count_sent(count))
             .map_err(|failure| failed(failure, request, subscriber.channel(), Some(subscriber)))
     } else {
-        let channel = unattached(request, instance, &guard).map_err(|error| match error {
-            ENOENT if request.has_waited_unattached => EPIPE,
-            error => error,
-        })?;
+        let channel = unattached(request, instance, &guard)?;
         channel
             .send(&outgoing(0), &guard)
             .inspect(|&count| channel.count_sent_unattached(count))
@@ -199,13 +198,19 @@ fn unattached<'a>(
     instance: &Instance,
     guard: &'a rcu::Guard,
 ) -> Result<&'a Channel> {
-    let channel = instance.registry().get(request.id, guard).ok_or(ENOENT)?;
-    if !channel.is_visible_to_caller(instance.identity()) {
-        return Err(ENOENT);
-    }
+    let asked = Asked::Channel(request.id);
+    let Some(channel) = instance.registry().get(request.id, guard) else {
+        if request.has_waited_unattached {
+            return Err(EPIPE);
+        }
+        let rule = c"there is none, nor a subscriber of this io_uring instance";
+        return Err(refuse(asked, rule, ENOENT));
+    };
+    channel.check_visible(instance.identity())?;
     if channel.is_private() {
-        return Err(EACCES);
+        let rule = c"it is private, and the sender has not attached";
+        return Err(refuse(asked, rule, EACCES));
     }
-    channel.permissions().check(uapi::IOIPC_SUB_SEND)?;
+    channel.check_mode(uapi::IOIPC_SUB_SEND)?;
     Ok(channel)
 }
