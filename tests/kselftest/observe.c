@@ -1,0 +1,1312 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What administrators see: the table in debugfs, fdinfo, tracepoints, and by
+ * dynamic debug why somebody was refused something.
+ *
+ * READS=N is how often the table is read while others create and destroy
+ * channels.
+ */
+#include <linux/perf_event.h>
+#include <stdarg.h>
+#include <sys/fsuid.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include "messages.h"
+
+#define DEBUGFS		"/sys/kernel/debug"
+#define TABLE		DEBUGFS "/io_uring_ipc/channels"
+#define TRACEFS		"/sys/kernel/tracing"
+#define DYNAMIC_DEBUG	"/proc/dynamic_debug/control"
+
+#define ENTRIES		4
+#define SIZE		64
+/* An id that nobody has yet. */
+#define NO_ID		2000000000U
+
+static const struct ipc_who owner = { IPC_UID, IPC_GID, 0 };
+static const struct ipc_who stranger = { IPC_OTHER_UID, IPC_OTHER_GID, 0 };
+static const struct ipc_who root = { 0, 0, 0 };
+
+/* Mounts a file system if nobody has done that. */
+static int need_mount(const char *where, const char *type)
+{
+	if (!mount("none", where, type, 0, NULL) || errno == EBUSY)
+		return 0;
+	return -errno;
+}
+
+static int write_file(const char *path, const char *text)
+{
+	int fd, ret;
+
+	fd = open(path, O_WRONLY);
+	if (fd < 0)
+		return -errno;
+	ret = write(fd, text, strlen(text)) < 0 ? -errno : 0;
+	close(fd);
+	return ret;
+}
+
+/*
+ * The table
+ */
+
+/* A row; what has no value there is -1. */
+struct row {
+	__u32		channel;
+	/* 0 in the row of the channel itself */
+	__u32		subscriber;
+	char		delivery[40];
+	char		mode[40];
+	char		flags[40];
+	long long	uid;
+	long long	gid;
+	long long	ipc_ns;
+	long long	entries;
+	long long	max_msg_size;
+	long long	fill;
+	long long	sent;
+	long long	received;
+	long long	lost;
+	long long	dropped;
+	long long	full;
+	long long	waits;
+};
+
+static const char *const headings[] = {
+	"channel", "subscriber", "delivery", "uid", "gid", "mode", "ipc-ns",
+	"entries", "max-msg-size", "fill", "sent", "received", "lost",
+	"dropped", "full", "waits", "flags",
+};
+
+#define COLUMNS	ARRAY_SIZE(headings)
+
+/* Reads a file to its end, by so many bytes at a time; to be freed. */
+static char *read_all(const char *path, size_t step)
+{
+	size_t size = 1 << 16, len = 0;
+	char *text = NULL;
+	ssize_t ret = -1;
+	int fd;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return NULL;
+	do {
+		if (!text || size - len <= step) {
+			size *= 2;
+			text = realloc(text, size);
+		}
+		ret = text ? read(fd, text + len, step) : -1;
+		len += ret > 0 ? ret : 0;
+	} while (ret > 0);
+	close(fd);
+	if (ret < 0) {
+		free(text);
+		return NULL;
+	}
+	text[len] = 0;
+	return text;
+}
+
+/* Whether there are as many words as columns, and nothing else. */
+static bool split(const char *line, char word[COLUMNS][40])
+{
+	int i, len;
+
+	for (i = 0; i < COLUMNS; i++) {
+		if (sscanf(line, "%39s%n", word[i], &len) != 1)
+			return false;
+		line += len;
+	}
+	return !*line;
+}
+
+static bool is_heading(const char *line)
+{
+	char word[COLUMNS][40];
+	int i;
+
+	if (!split(line, word))
+		return false;
+	for (i = 0; i < COLUMNS; i++)
+		if (strcmp(headings[i], word[i]))
+			return false;
+	return true;
+}
+
+static bool parse_row(const char *line, struct row *row)
+{
+	char word[COLUMNS][40];
+	long long *numbers[] = {
+		[3] = &row->uid, [4] = &row->gid, [6] = &row->ipc_ns,
+		[7] = &row->entries, [8] = &row->max_msg_size,
+		[9] = &row->fill, [10] = &row->sent, [11] = &row->received,
+		[12] = &row->lost, [13] = &row->dropped, [14] = &row->full,
+		[15] = &row->waits,
+	};
+	char *end;
+	int i;
+
+	if (!split(line, word))
+		return false;
+	row->channel = strtoul(word[0], &end, 10);
+	if (*end)
+		return false;
+	row->subscriber = 0;
+	if (strcmp(word[1], "-"))
+		row->subscriber = strtoul(word[1], &end, 10);
+	memcpy(row->delivery, word[2], sizeof(word[2]));
+	memcpy(row->mode, word[5], sizeof(word[5]));
+	memcpy(row->flags, word[16], sizeof(word[16]));
+	for (i = 0; i < ARRAY_SIZE(numbers); i++) {
+		if (!numbers[i])
+			continue;
+		*numbers[i] = -1;
+		if (strcmp(word[i], "-"))
+			*numbers[i] = strtoll(word[i], &end, 10);
+		if (*end)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Goes through the table and calls a function for each row.  Returns how many
+ * there are, or -1 if it is not a table, not in the order of ids, or a
+ * subscriber is not below its channel.
+ */
+static int each_row(size_t step, void (*call)(const struct row *row, void *arg),
+		    void *arg)
+{
+	char *text = read_all(TABLE, step), *line, *rest = text;
+	struct row row, before = {};
+	int rows = -1;
+
+	if (!text)
+		return -1;
+	while ((line = strsep(&rest, "\n")) && *line) {
+		if (rows++ < 0) {
+			if (!is_heading(line))
+				goto bad;
+			continue;
+		}
+		if (!parse_row(line, &row) || row.channel < before.channel)
+			goto bad;
+		if (row.subscriber && row.channel != before.channel)
+			goto bad;
+		if (row.subscriber <= before.subscriber &&
+		    row.channel == before.channel)
+			goto bad;
+		call(&row, arg);
+		before = row;
+	}
+	free(text);
+	return rows;
+bad:
+	printf("# not a row of the table: %s\n", line);
+	free(text);
+	return -1;
+}
+
+struct search {
+	__u32		channel;
+	__u32		subscriber;
+	struct row	*found;
+	/* How many rows that channel has, and how many there are of others. */
+	int		rows;
+	int		others;
+};
+
+static void match_row(const struct row *row, void *arg)
+{
+	struct search *search = arg;
+
+	if (row->channel != search->channel) {
+		search->others++;
+		return;
+	}
+	search->rows++;
+	if (row->subscriber == search->subscriber && search->found)
+		*search->found = *row;
+}
+
+/* Returns how many rows the channel has, -1 if there is something wrong. */
+static int find_row(__u32 channel, __u32 subscriber, struct row *row)
+{
+	struct search search = {
+		.channel = channel,
+		.subscriber = subscriber,
+		.found = row,
+	};
+
+	memset(row, 0, sizeof(*row));
+	if (each_row(4096, match_row, &search) < 0)
+		return -1;
+	return search.rows;
+}
+
+static ino_t ipc_namespace(void)
+{
+	struct stat status = {};
+
+	stat("/proc/self/ns/ipc", &status);
+	return status.st_ino;
+}
+
+FIXTURE(table) {
+	struct io_uring ring;
+	struct io_uring other;
+	__u32 channel;
+	struct ipc_sub sender;
+	struct ipc_sub receiver;
+};
+
+FIXTURE_SETUP(table)
+{
+	if (geteuid())
+		SKIP(return, "needs to be root");
+	ASSERT_EQ(0, need_mount(DEBUGFS, "debugfs"));
+	ASSERT_EQ(0, ipc_open(&self->ring));
+	ASSERT_EQ(0, ipc_open(&self->other));
+}
+
+FIXTURE_TEARDOWN(table)
+{
+	io_uring_queue_exit(&self->other);
+	io_uring_queue_exit(&self->ring);
+}
+
+TEST_F_TIMEOUT(table, what_a_channel_is, IPC_TIMEOUT)
+{
+	static const struct {
+		__u32		flags;
+		const char	*delivery;
+		const char	*names;
+	} kinds[] = {
+		{ 0, "unicast", "-" },
+		{ IOIPC_F_PRIVATE, "unicast", "private" },
+		{ IOIPC_F_MULTICAST, "multicast", "-" },
+		{ IOIPC_F_BROADCAST, "broadcast", "-" },
+		{ IOIPC_F_BROADCAST | IOIPC_F_OVERWRITE, "broadcast",
+		  "overwrite" },
+		{ IOIPC_F_BROADCAST | IOIPC_F_OVERWRITE | IOIPC_F_PRIVATE,
+		  "broadcast", "private,overwrite" },
+	};
+	struct io_uring_ipc_channel_create create;
+	struct row row;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
+		create = ipc_create_args(kinds[i].flags, ENTRIES << i, SIZE + i);
+		create.mode = 0642;
+		setfsgid(IPC_GID);
+		setfsuid(IPC_UID);
+		EXPECT_EQ(0, io_uring_ipc_channel_create(&self->ring, &create));
+		setfsuid(0);
+		setfsgid(0);
+
+		ASSERT_EQ(1, find_row(create.channel_id_out, 0, &row));
+		EXPECT_EQ(create.channel_id_out, row.channel);
+		EXPECT_STREQ(kinds[i].delivery, row.delivery);
+		EXPECT_EQ(IPC_UID, row.uid);
+		EXPECT_EQ(IPC_GID, row.gid);
+		EXPECT_STREQ("0642", row.mode);
+		EXPECT_EQ(ipc_namespace(), row.ipc_ns);
+		EXPECT_EQ(ENTRIES << i, row.entries);
+		EXPECT_EQ(SIZE + i, row.max_msg_size);
+		EXPECT_EQ(0, row.fill);
+		EXPECT_STREQ(kinds[i].names, row.flags);
+
+		ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->ring,
+							  create.channel_id_out));
+		EXPECT_EQ(0, find_row(create.channel_id_out, 0, &row));
+	}
+}
+
+TEST_F_TIMEOUT(table, who_is_attached, IPC_TIMEOUT)
+{
+	static const struct {
+		__u32		flags;
+		const char	*names;
+		int		fill;
+	} kinds[] = {
+		{ IOIPC_SUB_SEND, "send", -1 },
+		{ IOIPC_SUB_RECV, "receive", 0 },
+		{ IOIPC_SUB_BOTH, "send,receive", 0 },
+		{ IOIPC_SUB_RECV | IOIPC_SUB_HISTORY, "receive,history", 0 },
+	};
+	struct ipc_sub sub[ARRAY_SIZE(kinds)];
+	struct row row;
+	int i;
+
+	ASSERT_EQ(0, ipc_create(&self->ring, IOIPC_F_BROADCAST, ENTRIES, SIZE,
+				&self->channel));
+	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
+		ASSERT_EQ(0, ipc_attach(i & 1 ? &self->ring : &self->other,
+					self->channel, kinds[i].flags, &sub[i]));
+	}
+	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
+		ASSERT_EQ(5, find_row(self->channel, sub[i].id, &row));
+		EXPECT_EQ(sub[i].id, row.subscriber);
+		EXPECT_STREQ(kinds[i].names, row.flags);
+		EXPECT_EQ(kinds[i].fill, row.fill);
+		EXPECT_EQ(-1, row.entries);
+	}
+	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->other, sub[2].id));
+	EXPECT_EQ(4, find_row(self->channel, sub[2].id, &row));
+	EXPECT_EQ(0, row.subscriber);
+}
+
+TEST_F_TIMEOUT(table, channels_of_another_namespace, IPC_TIMEOUT)
+{
+	ino_t ours = ipc_namespace();
+	struct io_uring ring;
+	struct row row;
+	pid_t pid;
+
+	if (!ours)
+		SKIP(return, "no IPC namespaces");
+	pid = ipc_fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		ASSERT_EQ(0, unshare(CLONE_NEWIPC));
+		ASSERT_EQ(0, ipc_open(&ring));
+		ASSERT_EQ(0, ipc_create(&ring, 0, ENTRIES, SIZE,
+					&self->channel));
+		ASSERT_EQ(1, find_row(self->channel, 0, &row));
+		EXPECT_NE(ours, row.ipc_ns);
+		EXPECT_EQ(ipc_namespace(), row.ipc_ns);
+		_exit(0);
+	}
+	EXPECT_EQ(0, ipc_wait(pid));
+}
+
+/* All that is counted, in the rows of a subscriber or a channel. */
+#define EXPECT_COUNTS(sub_id, want_sent, want_received, want_lost, want_full, want_waits) \
+do {										\
+	struct row __row;							\
+										\
+	ASSERT_LT(0, find_row(self->channel, sub_id, &__row));			\
+	EXPECT_EQ(sub_id, __row.subscriber);					\
+	EXPECT_EQ(want_sent, __row.sent);					\
+	EXPECT_EQ(want_received, __row.received);				\
+	EXPECT_EQ(want_lost, __row.lost);					\
+	EXPECT_EQ(want_full, __row.full);					\
+	EXPECT_EQ(want_waits, __row.waits);					\
+} while (0)
+
+/* The same in fdinfo. */
+#define EXPECT_FDINFO(number, sub, name)					\
+	EXPECT_EQ(number, strtoll(ipc_fdinfo((sub).fd, name), NULL, 10))
+
+#define EXPECT_FILL(want) do {							\
+	struct row __row;							\
+										\
+	ASSERT_LT(0, find_row(self->channel, 0, &__row));			\
+	EXPECT_EQ(want, __row.fill);						\
+} while (0)
+
+TEST_F_TIMEOUT(table, counts_add_up, IPC_TIMEOUT)
+{
+	const __u32 flags[] = { 0, IOIPC_F_MULTICAST, IOIPC_F_BROADCAST };
+	__u64 num = 7, got, data;
+	struct row row;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(flags); i++) {
+		bool broadcast = flags[i] == IOIPC_F_BROADCAST;
+
+		ASSERT_EQ(0, ipc_create(&self->ring, flags[i], ENTRIES, SIZE,
+					&self->channel));
+		ASSERT_EQ(0, ipc_attach(&self->ring, self->channel,
+					IOIPC_SUB_SEND, &self->sender));
+		ASSERT_EQ(0, ipc_attach(&self->other, self->channel,
+					IOIPC_SUB_RECV, &self->receiver));
+
+		/* The receiver waits, and then there is a message. */
+		data = wait_new_data();
+		wait_get_recv(&self->other, self->receiver.id, &got, data);
+		ASSERT_EQ(1, io_uring_submit(&self->other));
+		EXPECT_COUNTS(self->receiver.id, 0, 0, 0, 0, 1);
+		ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->sender.id, num));
+		ASSERT_EQ(IPC_NUM, wait_for(&self->other, data));
+		EXPECT_COUNTS(self->receiver.id, 0, 1, 0, 0, 1);
+		EXPECT_FILL(0);
+		/* Who does not want to wait does not. */
+		ASSERT_EQ(-EAGAIN, wait_recv(&self->other, self->receiver.id));
+		EXPECT_COUNTS(self->receiver.id, 0, 1, 0, 0, 1);
+
+		/* It gets full, by who is attached and who is not. */
+		ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->sender.id, 1));
+		EXPECT_FILL(1);
+		ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->channel, 2));
+		ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->sender.id, 3));
+		ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->channel, 4));
+		EXPECT_FILL(ENTRIES);
+		EXPECT_COUNTS(self->sender.id, 3, 0, 0, 0, 0);
+		EXPECT_COUNTS(0, 5, 1, 0, 0, 1);
+		ASSERT_EQ(-ENOBUFS, wait_send(&self->ring, self->sender.id, 5));
+		EXPECT_COUNTS(self->sender.id, 3, 0, 0, 1, 0);
+		EXPECT_COUNTS(0, 5, 1, 0, 1, 1);
+		ASSERT_EQ(-ENOBUFS, wait_send(&self->ring, self->channel, 5));
+		EXPECT_COUNTS(self->sender.id, 3, 0, 0, 1, 0);
+		EXPECT_COUNTS(0, 5, 1, 0, 2, 1);
+
+		/* The sender waits, and then there is room. */
+		data = wait_new_data();
+		wait_get_send(&self->ring, self->sender.id, &num, data);
+		ASSERT_EQ(1, io_uring_submit(&self->ring));
+		EXPECT_COUNTS(self->sender.id, 3, 0, 0, 2, 1);
+		ASSERT_EQ(1, wait_recv(&self->other, self->receiver.id));
+		ASSERT_EQ(IPC_NUM, wait_for(&self->ring, data));
+		EXPECT_COUNTS(self->sender.id, 4, 0, 0, 2, 1);
+		data = wait_new_data();
+		wait_get_send(&self->ring, self->channel, &num, data);
+		ASSERT_EQ(1, io_uring_submit(&self->ring));
+		EXPECT_COUNTS(0, 6, 2, 0, 4, 3);
+		ASSERT_EQ(2, wait_recv(&self->other, self->receiver.id));
+		ASSERT_EQ(IPC_NUM, wait_for(&self->ring, data));
+
+		ASSERT_EQ(0, find_row(self->channel, self->receiver.id, &row) < 0);
+		EXPECT_EQ(broadcast ? ENTRIES : -1, row.fill);
+		EXPECT_STREQ(broadcast ? "4" : "(none)",
+			     ipc_fdinfo(self->receiver.fd, "ioipc-lag"));
+		ASSERT_EQ(3, wait_recv(&self->other, self->receiver.id));
+		ASSERT_EQ(4, wait_recv(&self->other, self->receiver.id));
+		ASSERT_EQ(7, wait_recv(&self->other, self->receiver.id));
+		EXPECT_FILL(1);
+		ASSERT_EQ(7, wait_recv(&self->other, self->receiver.id));
+		EXPECT_FILL(0);
+
+		EXPECT_COUNTS(self->sender.id, 4, 0, 0, 2, 1);
+		EXPECT_COUNTS(self->receiver.id, 0, 7, 0, 0, 1);
+		EXPECT_COUNTS(0, 7, 7, 0, 4, 3);
+		EXPECT_FDINFO(4, self->sender, "ioipc-sent");
+		EXPECT_FDINFO(2, self->sender, "ioipc-full");
+		EXPECT_FDINFO(1, self->sender, "ioipc-waits");
+		EXPECT_FDINFO(7, self->receiver, "ioipc-received");
+		EXPECT_FDINFO(0, self->receiver, "ioipc-full");
+		EXPECT_FDINFO(1, self->receiver, "ioipc-waits");
+
+		/* The channel remembers those who have left, once. */
+		ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring,
+							 self->sender.id));
+		EXPECT_COUNTS(0, 7, 7, 0, 4, 3);
+		ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->other,
+							 self->receiver.id));
+		EXPECT_COUNTS(0, 7, 7, 0, 4, 3);
+		EXPECT_EQ(1, find_row(self->channel, 0, &row));
+		EXPECT_FDINFO(7, self->receiver, "ioipc-received");
+		EXPECT_EQ(0, close(self->sender.fd));
+		EXPECT_EQ(0, close(self->receiver.fd));
+	}
+}
+
+/* A vector that is sent in part has found no room for the rest. */
+TEST_F_TIMEOUT(table, a_vector_and_a_bundle, IPC_TIMEOUT)
+{
+	char buf[ENTRIES * (sizeof(struct io_uring_ipc_msg_info) + 8)] __aligned(8);
+	struct iovec vec[ENTRIES + 1];
+	__u64 num = 1;
+	int i;
+
+	for (i = 0; i <= ENTRIES; i++)
+		vec[i] = (struct iovec) { &num, sizeof(num) };
+	ASSERT_EQ(0, ipc_create(&self->ring, 0, ENTRIES, SIZE, &self->channel));
+	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_BOTH,
+				&self->sender));
+	ASSERT_EQ(ENTRIES, msg_send(&self->ring, self->sender.id, vec,
+				    ENTRIES + 1, IOIPC_SEND_VEC));
+	EXPECT_COUNTS(self->sender.id, ENTRIES, 0, 0, 1, 0);
+	ASSERT_EQ(sizeof(buf), msg_recv(&self->ring, self->sender.id, buf,
+					sizeof(buf), IOIPC_RECV_BUNDLE));
+	EXPECT_COUNTS(self->sender.id, ENTRIES, ENTRIES, 0, 1, 0);
+}
+
+/* Of whom it is not asked any more, the counts do not get lost either. */
+TEST_F_TIMEOUT(table, counts_of_who_is_gone, IPC_TIMEOUT)
+{
+	struct io_uring ring;
+
+	ASSERT_EQ(0, ipc_create(&self->ring, 0, ENTRIES, SIZE, &self->channel));
+	ASSERT_EQ(0, ipc_open(&ring));
+	ASSERT_EQ(0, ipc_attach(&ring, self->channel, IOIPC_SUB_SEND,
+				&self->sender));
+	ASSERT_EQ(3, ipc_send_nums(&ring, self->sender.id, 0, 3));
+	ASSERT_EQ(0, close(self->sender.fd));
+	io_uring_queue_exit(&ring);
+	ASSERT_TRUE(ipc_poll(find_row(self->channel, 0, &(struct row) {}) == 1));
+	EXPECT_COUNTS(0, 3, 0, 0, 0, 0);
+}
+
+TEST_F_TIMEOUT(table, lost_messages, IPC_TIMEOUT)
+{
+	ASSERT_EQ(0, ipc_create(&self->ring, IOIPC_F_BROADCAST |
+				IOIPC_F_OVERWRITE, ENTRIES, SIZE,
+				&self->channel));
+	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_SEND,
+				&self->sender));
+	ASSERT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_RECV,
+				&self->receiver));
+	ASSERT_EQ(10, ipc_send_nums(&self->ring, self->sender.id, 0, 10));
+	EXPECT_COUNTS(self->receiver.id, 0, 0, 10 - ENTRIES, 0, 0);
+	EXPECT_FILL(ENTRIES);
+	ASSERT_EQ(ENTRIES, ipc_recv_nums(&self->other, self->receiver.id,
+					 10 - ENTRIES, 10));
+	EXPECT_COUNTS(0, 10, ENTRIES, 10 - ENTRIES, 0, 0);
+	EXPECT_FDINFO(10 - ENTRIES, self->receiver, "ioipc-lost");
+	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->other,
+						 self->receiver.id));
+	EXPECT_COUNTS(0, 10, ENTRIES, 10 - ENTRIES, 0, 0);
+}
+
+TEST_F_TIMEOUT(table, dropped_messages, IPC_TIMEOUT)
+{
+	const __u32 flags[] = { 0, IOIPC_F_MULTICAST, IOIPC_F_BROADCAST };
+	struct row row;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(flags); i++) {
+		ASSERT_EQ(0, ipc_create(&self->ring, flags[i], ENTRIES, SIZE,
+					&self->channel));
+		ASSERT_EQ(0, ipc_attach(&self->other, self->channel,
+					IOIPC_SUB_RECV, &self->receiver));
+		ASSERT_EQ(IPC_NUM, ipc_send_num_to(&self->ring, self->channel, 0,
+						   self->receiver.id));
+		ASSERT_EQ(IPC_NUM, ipc_send_num_to(&self->ring, self->channel, 1,
+						   self->receiver.id));
+		ASSERT_EQ(2, find_row(self->channel, 0, &row));
+		EXPECT_EQ(0, row.dropped);
+		ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->other,
+							 self->receiver.id));
+		ASSERT_EQ(1, find_row(self->channel, 0, &row));
+		EXPECT_EQ(2, row.dropped);
+		EXPECT_EQ(2, row.sent);
+	}
+}
+
+/* What a receiver has read in place it need not tell anybody. */
+TEST_F_TIMEOUT(table, lag_of_who_reads_in_place, IPC_TIMEOUT)
+{
+	struct io_uring_ipc_channel_attach attach = { .flags = IOIPC_SUB_RECV };
+	struct ipc_message message;
+	struct ipc_map map;
+	struct row row;
+	int i;
+
+	ASSERT_EQ(0, ipc_create(&self->ring, IOIPC_F_BROADCAST, ENTRIES, SIZE,
+				&self->channel));
+	attach.channel_id = self->channel;
+	ASSERT_EQ(0, io_uring_ipc_channel_attach(&self->other, &attach));
+	ASSERT_EQ(0, ipc_map(&map, &attach));
+	ASSERT_EQ(ENTRIES, ipc_send_nums(&self->ring, self->channel, 0, ENTRIES));
+	for (i = ENTRIES; i; i--) {
+		ASSERT_EQ(2, find_row(self->channel, attach.local_id_out, &row));
+		EXPECT_EQ(i, row.fill);
+		EXPECT_FILL(i);
+		ASSERT_TRUE(ipc_peek(&map, &message));
+		ipc_consume(&map);
+	}
+	EXPECT_FILL(0);
+	ipc_unmap(&map);
+	close(attach.channel_fd);
+}
+
+static int open_table(void *arg)
+{
+	(void)arg;
+	return open(TABLE, O_RDONLY) < 0 ? -errno : 0;
+}
+
+TEST_F_TIMEOUT(table, only_root_can_read_it, IPC_TIMEOUT)
+{
+	struct stat status;
+
+	ASSERT_EQ(0, stat(TABLE, &status));
+	EXPECT_EQ(S_IFREG | 0400, status.st_mode);
+	EXPECT_EQ(0, status.st_uid);
+	EXPECT_EQ(0, ipc_as(root, open_table, NULL));
+	EXPECT_EQ(-EACCES, ipc_as(owner, open_table, NULL));
+}
+
+/* Many rows, and many below one channel, read in small pieces. */
+TEST_F_TIMEOUT(table, many_channels_and_subscribers, IPC_TIMEOUT)
+{
+	enum { CHANNELS = 64, SUBSCRIBERS = 200 };
+	__u32 channel[CHANNELS];
+	struct ipc_sub sub;
+	int i;
+
+	for (i = 0; i < CHANNELS; i++) {
+		ASSERT_EQ(0, ipc_create(&self->ring, 0, 1, 1, &channel[i]));
+		ASSERT_EQ(0, ipc_attach(&self->other, channel[i],
+					IOIPC_SUB_BOTH, &sub));
+		close(sub.fd);
+	}
+	for (i = 1; i < SUBSCRIBERS; i++) {
+		ASSERT_EQ(0, ipc_attach(&self->other, channel[CHANNELS / 2],
+					IOIPC_SUB_BOTH, &sub));
+		close(sub.fd);
+	}
+	for (i = 0; i < CHANNELS; i += CHANNELS / 4) {
+		struct search search = { .channel = channel[i] };
+
+		ASSERT_LT(0, each_row(97, match_row, &search));
+		EXPECT_EQ(i == CHANNELS / 2 ? 1 + SUBSCRIBERS : 2, search.rows);
+		EXPECT_LE((CHANNELS - 1) * 2, search.others);
+	}
+}
+
+struct turnover {
+	_Atomic bool	stop;
+	_Atomic int	rounds[4];
+};
+
+/* Creates, uses and destroys channels until it is told to stop. */
+static int come_and_go(struct turnover *turnover, int number)
+{
+	const __u32 flags[] = { 0, IOIPC_F_MULTICAST, IOIPC_F_BROADCAST,
+				IOIPC_F_BROADCAST | IOIPC_F_OVERWRITE };
+	struct ipc_sub sub[3];
+	struct io_uring ring;
+	__u32 channel;
+	int i, ret;
+
+	while (!turnover->stop) {
+		ret = ipc_open(&ring);
+		for (i = 0; i < 4 && !ret; i++) {
+			ret = ipc_create(&ring, flags[i], 2, SIZE, &channel) ?:
+			      ipc_attach(&ring, channel, IOIPC_SUB_BOTH, &sub[0]) ?:
+			      ipc_attach(&ring, channel, IOIPC_SUB_RECV, &sub[1]) ?:
+			      ipc_attach(&ring, channel, IOIPC_SUB_SEND, &sub[2]);
+			if (ret)
+				break;
+			ipc_send_num_to(&ring, sub[0].id, 1, sub[1].id);
+			ipc_send_num(&ring, channel, 2);
+			ipc_recv_num(&ring, sub[0].id);
+			ret = io_uring_ipc_channel_detach(&ring, sub[1].id);
+			/* Others are left to the end of the ring. */
+			if (i & 1)
+				ret = ret ?: io_uring_ipc_channel_destroy(&ring,
+									  channel);
+			close(sub[0].fd);
+			close(sub[1].fd);
+			close(sub[2].fd);
+		}
+		io_uring_queue_exit(&ring);
+		if (ret)
+			return 1;
+		turnover->rounds[number]++;
+	}
+	return 0;
+}
+
+TEST_F_TIMEOUT(table, while_channels_come_and_go, IPC_TIMEOUT)
+{
+	struct turnover *turnover = ipc_shared(sizeof(*turnover));
+	long i, reads = ipc_env("READS", 100), others = 0;
+	pid_t pid[4];
+
+	ASSERT_NE(NULL, turnover);
+	ASSERT_EQ(0, ipc_create(&self->ring, 0, ENTRIES, SIZE, &self->channel));
+	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_BOTH,
+				&self->sender));
+	for (i = 0; i < 4; i++) {
+		pid[i] = ipc_fork();
+		ASSERT_LE(0, pid[i]);
+		if (!pid[i])
+			_exit(come_and_go(turnover, i));
+	}
+	for (i = 0; i < 4; i++)
+		ASSERT_TRUE(wait_until(turnover->rounds[i] > 0));
+	for (i = 0; i < reads; i++) {
+		struct row row;
+		struct search search = {
+			.channel = self->channel,
+			.subscriber = self->sender.id,
+			.found = &row,
+		};
+
+		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->sender.id, i));
+		ASSERT_LT(0, each_row(4096, match_row, &search));
+		ASSERT_EQ(2, search.rows);
+		ASSERT_EQ(i + 1, row.sent);
+		ASSERT_EQ(i, ipc_recv_num(&self->ring, self->sender.id));
+		others += search.others;
+	}
+	turnover->stop = true;
+	for (i = 0; i < 4; i++)
+		EXPECT_EQ(0, wait_child(pid[i]));
+	EXPECT_LT(0, others);
+}
+
+/* Who reads the table holds the module, and nobody else does here. */
+TEST(the_module_stays_while_the_table_is_open)
+{
+	int fd;
+
+	if (geteuid())
+		SKIP(return, "needs to be root");
+	ASSERT_EQ(0, need_mount(DEBUGFS, "debugfs"));
+	ASSERT_TRUE(ipc_poll(ipc_module_refs() == 0));
+	fd = open(TABLE, O_RDONLY);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(1, ipc_module_refs());
+	EXPECT_EQ(-1, syscall(__NR_delete_module, IPC_MODULE, O_NONBLOCK));
+	EXPECT_EQ(EWOULDBLOCK, errno);
+	EXPECT_EQ(0, close(fd));
+	EXPECT_TRUE(ipc_poll(ipc_module_refs() == 0));
+}
+
+/*
+ * Tracepoints
+ */
+
+#define MAX_LINES	64
+
+struct lines {
+	int	count;
+	char	*line[MAX_LINES];
+};
+
+static __attribute__((format(printf, 2, 3))) void
+add_line(struct lines *lines, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	if (lines->count == MAX_LINES ||
+	    vasprintf(&lines->line[lines->count++], format, arguments) < 0)
+		abort();
+	va_end(arguments);
+}
+
+/* A buffer of its own, which nobody else uses. */
+FIXTURE(trace) {
+	struct io_uring ring;
+	struct io_uring other;
+	__u32 channel;
+	struct ipc_sub sender;
+	struct ipc_sub receiver;
+	char instance[64];
+	char path[128];
+	struct lines want;
+	struct lines got;
+};
+
+#define TRACE_PATH(name) ({							\
+	snprintf(self->path, sizeof(self->path), "%s/%s", self->instance, name); \
+	self->path;								\
+})
+
+FIXTURE_SETUP(trace)
+{
+	if (geteuid())
+		SKIP(return, "needs to be root");
+	if (access(TRACEFS, F_OK))
+		SKIP(return, "no tracing");
+	ASSERT_EQ(0, need_mount(TRACEFS, "tracefs"));
+	snprintf(self->instance, sizeof(self->instance),
+		 TRACEFS "/instances/ioipc-%d", getpid());
+	ASSERT_EQ(0, mkdir(self->instance, 0700));
+	ASSERT_EQ(0, write_file(TRACE_PATH("events/io_uring_ipc/enable"), "1"));
+	ASSERT_EQ(0, ipc_open(&self->ring));
+	ASSERT_EQ(0, ipc_open(&self->other));
+}
+
+FIXTURE_TEARDOWN(trace)
+{
+	io_uring_queue_exit(&self->other);
+	io_uring_queue_exit(&self->ring);
+	EXPECT_EQ(0, write_file(TRACE_PATH("events/io_uring_ipc/enable"), "0"));
+	EXPECT_EQ(0, rmdir(self->instance));
+}
+
+/*
+ * What was traced of a channel, without wake-ups that have reached no request:
+ * when there is one depends on what was before.
+ */
+static void read_trace(const char *path, __u32 channel, struct lines *lines)
+{
+	char *text = read_all(path, 4096), *rest = text, *line;
+	char field[32];
+
+	snprintf(field, sizeof(field), "channel=%u", channel);
+	lines->count = 0;
+	while ((line = strsep(&rest, "\n"))) {
+		char *event = strstr(line, ": ioipc_");
+		char *found = event ? strstr(event, field) : NULL;
+
+		if (!found || (found[strlen(field)] && found[strlen(field)] != ' '))
+			continue;
+		if (strstr(event, " requests=0"))
+			continue;
+		add_line(lines, "%s", event + 2);
+	}
+	free(text);
+}
+
+#define EXPECT_TRACE() do {							\
+	int __i;								\
+										\
+	read_trace(TRACE_PATH("trace"), self->channel, &self->got);		\
+	EXPECT_EQ(self->want.count, self->got.count);				\
+	for (__i = 0; __i < self->want.count && __i < self->got.count; __i++)	\
+		EXPECT_STREQ(self->want.line[__i], self->got.line[__i]);	\
+} while (0)
+
+#define WANT(event, format, ...)						\
+	add_line(&self->want, "ioipc_" event ": channel=%u" format,		\
+		 self->channel, ##__VA_ARGS__)
+
+TEST_F_TIMEOUT(trace, the_life_of_a_channel, IPC_TIMEOUT)
+{
+	__u64 num = 7, got, data;
+	__u32 sender, receiver;
+
+	ASSERT_EQ(0, ipc_create(&self->ring, 0, 2, SIZE, &self->channel));
+	WANT("create", " flags= mode=0600 entries=2 max_msg_size=%u", SIZE);
+	ASSERT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_RECV,
+				&self->receiver));
+	receiver = self->receiver.id;
+	WANT("attach", " subscriber=%u flags=RECV", receiver);
+	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_SEND,
+				&self->sender));
+	sender = self->sender.id;
+	WANT("attach", " subscriber=%u flags=SEND", sender);
+
+	data = wait_new_data();
+	wait_get_recv(&self->other, receiver, &got, data);
+	ASSERT_EQ(1, io_uring_submit(&self->other));
+	ASSERT_EQ(IPC_NUM, wait_send(&self->ring, sender, num));
+	WANT("send", " sender=%u target=0 msg_id=1 len=8", sender);
+	WANT("wake", " subscriber=%u requests=1", receiver);
+	ASSERT_EQ(IPC_NUM, wait_for(&self->other, data));
+	WANT("receive", " subscriber=%u msg_id=1 len=8", receiver);
+
+	ASSERT_EQ(3, ipc_send_to(&self->ring, sender, "abc", 3, receiver));
+	WANT("send", " sender=%u target=%u msg_id=2 len=3", sender, receiver);
+	ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->channel, num));
+	WANT("send", " sender=0 target=0 msg_id=3 len=8");
+	ASSERT_EQ(-ENOBUFS, wait_send(&self->ring, self->channel, num));
+	WANT("full", " sender=0 waits=0");
+	ASSERT_EQ(-ENOBUFS, wait_send(&self->ring, sender, num));
+	WANT("full", " sender=%u waits=0", sender);
+	data = wait_new_data();
+	wait_get_send(&self->ring, sender, &num, data);
+	ASSERT_EQ(1, io_uring_submit(&self->ring));
+	WANT("full", " sender=%u waits=1", sender);
+	ASSERT_EQ(3, ipc_recv(&self->other, receiver, &got, sizeof(got)));
+	WANT("receive", " subscriber=%u msg_id=2 len=3", receiver);
+	WANT("wake", " subscriber=0 requests=1");
+	ASSERT_EQ(IPC_NUM, wait_for(&self->ring, data));
+	WANT("send", " sender=%u target=0 msg_id=4 len=8", sender);
+	/* The length is that of the message. */
+	ASSERT_EQ(1, ipc_recv(&self->other, receiver, &got, 1));
+	WANT("receive", " subscriber=%u msg_id=3 len=8", receiver);
+
+	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->other, receiver));
+	WANT("detach", " subscriber=%u", receiver);
+	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->ring, self->channel));
+	WANT("destroy", "");
+	EXPECT_TRACE();
+}
+
+TEST_F_TIMEOUT(trace, a_vector_and_a_bundle, IPC_TIMEOUT)
+{
+	char buf[2 * (sizeof(struct io_uring_ipc_msg_info) + 8)] __aligned(8);
+	__u64 num = 1;
+	struct iovec vec[] = { { &num, 8 }, { &num, 2 } };
+
+	ASSERT_EQ(0, ipc_create(&self->ring, 0, 2, SIZE, &self->channel));
+	WANT("create", " flags= mode=0600 entries=2 max_msg_size=%u", SIZE);
+	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_BOTH,
+				&self->sender));
+	WANT("attach", " subscriber=%u flags=SEND|RECV", self->sender.id);
+	ASSERT_EQ(2, msg_send(&self->ring, self->sender.id, vec, 2,
+			      IOIPC_SEND_VEC));
+	WANT("send", " sender=%u target=0 msg_id=1 len=8", self->sender.id);
+	WANT("send", " sender=%u target=0 msg_id=2 len=2", self->sender.id);
+	ASSERT_EQ(sizeof(buf) - 6, msg_recv(&self->ring, self->sender.id, buf,
+					    sizeof(buf), IOIPC_RECV_BUNDLE));
+	WANT("receive", " subscriber=%u msg_id=1 len=8", self->sender.id);
+	WANT("receive", " subscriber=%u msg_id=2 len=2", self->sender.id);
+	EXPECT_TRACE();
+}
+
+TEST_F_TIMEOUT(trace, lost_messages, IPC_TIMEOUT)
+{
+	__u32 sender, receiver;
+	int i;
+
+	ASSERT_EQ(0, ipc_create(&self->ring, IOIPC_F_BROADCAST |
+				IOIPC_F_OVERWRITE | IOIPC_F_PRIVATE, 2, SIZE,
+				&self->channel));
+	WANT("create", " flags=BROADCAST|PRIVATE|OVERWRITE mode=0600 entries=2 max_msg_size=%u",
+	     SIZE);
+	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_SEND,
+				&self->sender));
+	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_RECV |
+				IOIPC_SUB_HISTORY, &self->receiver));
+	sender = self->sender.id;
+	receiver = self->receiver.id;
+	WANT("attach", " subscriber=%u flags=SEND", sender);
+	WANT("attach", " subscriber=%u flags=RECV|HISTORY", receiver);
+	ASSERT_EQ(4, ipc_send_nums(&self->ring, sender, 0, 4));
+	for (i = 1; i <= 4; i++) {
+		if (i > 2)
+			WANT("lost", " subscriber=%u msg_id=%d", receiver, i - 2);
+		WANT("send", " sender=%u target=0 msg_id=%d len=8", sender, i);
+	}
+	ASSERT_EQ(2, ipc_recv_num(&self->ring, receiver));
+	WANT("receive", " subscriber=%u msg_id=3 len=8", receiver);
+	EXPECT_TRACE();
+}
+
+TEST_F_TIMEOUT(trace, nothing_when_it_is_off, IPC_TIMEOUT)
+{
+	ASSERT_EQ(0, ipc_create(&self->ring, 0, 2, SIZE, &self->channel));
+	WANT("create", " flags= mode=0600 entries=2 max_msg_size=%u", SIZE);
+	ASSERT_EQ(0, write_file(TRACE_PATH("events/io_uring_ipc/ioipc_send/enable"),
+				"0"));
+	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->channel, 1));
+	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->ring, self->channel));
+	WANT("destroy", "");
+	EXPECT_TRACE();
+}
+
+/* As perf stat does it. */
+TEST_F_TIMEOUT(trace, perf, IPC_TIMEOUT)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_TRACEPOINT,
+		.size = sizeof(attr),
+	};
+	__u64 num = 1, count = 0;
+	struct iovec vec[] = { { &num, 8 }, { &num, 8 } };
+	char *id;
+	int fd;
+
+	id = read_all(TRACEFS "/events/io_uring_ipc/ioipc_send/id", 16);
+	ASSERT_NE(NULL, id);
+	attr.config = strtoul(id, NULL, 10);
+	free(id);
+	fd = syscall(__NR_perf_event_open, &attr, 0, -1, -1, PERF_FLAG_FD_CLOEXEC);
+	if (fd < 0 && errno == ENOSYS)
+		SKIP(return, "no perf events");
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, ipc_create(&self->ring, 0, ENTRIES, SIZE, &self->channel));
+	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->channel, 1));
+	ASSERT_EQ(2, msg_send(&self->ring, self->channel, vec, 2,
+			      IOIPC_SEND_VEC));
+	ASSERT_EQ(sizeof(count), read(fd, &count, sizeof(count)));
+	EXPECT_EQ(3, count);
+	ASSERT_EQ(0, ioctl(fd, PERF_EVENT_IOC_DISABLE, 0));
+	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->channel, 1));
+	ASSERT_EQ(sizeof(count), read(fd, &count, sizeof(count)));
+	EXPECT_EQ(3, count);
+	close(fd);
+}
+
+/*
+ * Refusals
+ */
+
+FIXTURE(refusal) {
+	struct io_uring ring;
+	__u32 channel;
+	__u32 private;
+	int kmsg;
+	struct lines got;
+};
+
+FIXTURE_SETUP(refusal)
+{
+	if (geteuid())
+		SKIP(return, "needs to be root");
+	if (access(DYNAMIC_DEBUG, W_OK))
+		SKIP(return, "no dynamic debug");
+	ASSERT_EQ(0, write_file(DYNAMIC_DEBUG, "module " IPC_MODULE " +p"));
+	self->kmsg = open("/dev/kmsg", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	ASSERT_LE(0, self->kmsg);
+	ASSERT_EQ(0, ipc_open(&self->ring));
+	ASSERT_EQ(0, ipc_create(&self->ring, 0, ENTRIES, SIZE, &self->channel));
+	ASSERT_EQ(0, ipc_create(&self->ring, IOIPC_F_PRIVATE, ENTRIES, SIZE,
+				&self->private));
+}
+
+FIXTURE_TEARDOWN(refusal)
+{
+	io_uring_queue_exit(&self->ring);
+	close(self->kmsg);
+	EXPECT_EQ(0, write_file(DYNAMIC_DEBUG, "module " IPC_MODULE " -p"));
+}
+
+/* What the module has said of a process since the end of the log was sought. */
+static void read_refusals(int kmsg, pid_t pid, struct lines *lines)
+{
+	char record[1024], end[64], prefix[64];
+	static int last;
+	ssize_t len;
+
+	snprintf(end, sizeof(end), "observe: the end %d of %d", ++last, getpid());
+	snprintf(prefix, sizeof(prefix), IPC_MODULE ": pid %d, ", pid);
+	lines->count = 0;
+	if (write(kmsg, end, strlen(end)) < 0)
+		return;
+	do {
+		char *text;
+
+		len = read(kmsg, record, sizeof(record) - 1);
+		if (len < 0)
+			continue;
+		record[len] = 0;
+		if (strstr(record, end))
+			break;
+		text = strstr(record, prefix);
+		if (!text)
+			continue;
+		text[strcspn(text, "\n")] = 0;
+		add_line(lines, "%s", text + strlen(prefix));
+	} while (len >= 0 || errno == EPIPE);
+}
+
+/*
+ * Somebody does something in a process of its own and gets an error, and the
+ * log says once who it was and why.
+ */
+#define EXPECT_REFUSAL(who, function, request, error, format, ...) do {		\
+	char *__why, __uid[32];							\
+	pid_t __pid;								\
+										\
+	ASSERT_LE(0, lseek(self->kmsg, 0, SEEK_END));				\
+	__pid = ipc_fork();							\
+	ASSERT_LE(0, __pid);							\
+	if (!__pid) {								\
+		ipc_become(who);						\
+		_exit(-(function)(request));					\
+	}									\
+	EXPECT_EQ(error, -ipc_wait(__pid));					\
+	read_refusals(self->kmsg, __pid, &self->got);				\
+	ASSERT_EQ(1, self->got.count);						\
+	ASSERT_LT(0, asprintf(&__why, " for " format, ##__VA_ARGS__));		\
+	snprintf(__uid, sizeof(__uid), "uid %u: -", (who).uid);			\
+	EXPECT_EQ(0, strncmp(__uid, self->got.line[0], strlen(__uid)))		\
+		TH_LOG("%s", self->got.line[0]);				\
+	EXPECT_STREQ(__why, strstr(self->got.line[0], " for "));		\
+	free(__why);								\
+} while (0)
+
+static int attach_elsewhere(void *arg)
+{
+	return unshare(CLONE_NEWIPC) ? -errno : ipc_do_attach(arg);
+}
+
+TEST_F_TIMEOUT(refusal, attach, IPC_TIMEOUT)
+{
+	struct ipc_request request = { .flags = IOIPC_SUB_BOTH };
+
+	request.channel = self->channel;
+	EXPECT_REFUSAL(stranger, ipc_do_attach, &request, -EACCES,
+		       "channel %u: its mode does not let the caller send and receive",
+		       self->channel);
+	request.flags = IOIPC_SUB_SEND;
+	EXPECT_REFUSAL(stranger, ipc_do_attach, &request, -EACCES,
+		       "channel %u: its mode does not let the caller send",
+		       self->channel);
+	request.flags = IOIPC_SUB_RECV;
+	EXPECT_REFUSAL(stranger, ipc_do_attach, &request, -EACCES,
+		       "channel %u: its mode does not let the caller receive",
+		       self->channel);
+	EXPECT_REFUSAL(root, attach_elsewhere, &request, -ENOENT,
+		       "channel %u: it is in another IPC namespace",
+		       self->channel);
+	request.channel = self->private;
+	EXPECT_REFUSAL(stranger, ipc_do_attach, &request, -ENOENT,
+		       "channel %u: it is private, and the caller is not its owner",
+		       self->private);
+	request.channel = NO_ID;
+	EXPECT_REFUSAL(root, ipc_do_attach, &request, -ENOENT,
+		       "channel %u: there is none with this id", NO_ID);
+	request.key = 1ULL << 40;
+	EXPECT_REFUSAL(root, ipc_do_attach, &request, -ENOENT,
+		       "key %llu: no channel in the caller's IPC namespace has it",
+		       1ULL << 40);
+}
+
+TEST_F_TIMEOUT(refusal, destroy, IPC_TIMEOUT)
+{
+	struct ipc_request request = { .channel = self->channel };
+
+	EXPECT_REFUSAL(stranger, ipc_do_destroy, &request, -EPERM,
+		       "channel %u: only its creator and its owner may destroy it",
+		       self->channel);
+	request.channel = self->private;
+	EXPECT_REFUSAL(stranger, ipc_do_destroy, &request, -ENOENT,
+		       "channel %u: it is private, and the caller is not its owner",
+		       self->private);
+	request.channel = NO_ID;
+	EXPECT_REFUSAL(root, ipc_do_destroy, &request, -ENOENT,
+		       "channel %u: there is none with this id", NO_ID);
+}
+
+TEST_F_TIMEOUT(refusal, send_without_attaching, IPC_TIMEOUT)
+{
+	struct ipc_request request = { .channel = self->channel };
+
+	EXPECT_REFUSAL(stranger, ipc_do_send, &request, -EACCES,
+		       "channel %u: its mode does not let the caller send",
+		       self->channel);
+	request.channel = self->private;
+	EXPECT_REFUSAL(stranger, ipc_do_send, &request, -ENOENT,
+		       "channel %u: it is private, and the caller is not its owner",
+		       self->private);
+	EXPECT_REFUSAL(root, ipc_do_send, &request, -EACCES,
+		       "channel %u: it is private, and the sender has not attached",
+		       self->private);
+	request.channel = NO_ID;
+	EXPECT_REFUSAL(root, ipc_do_send, &request, -ENOENT,
+		       "channel %u: there is none, nor a subscriber of this io_uring instance",
+		       NO_ID);
+}
+
+/* What a subscriber tries that attaches in the child. */
+struct attempt {
+	__u32	channel;
+	__u32	flags;
+	int	(*fn)(struct io_uring *ring, struct ipc_sub *sub);
+	/* Its id, in shared memory. */
+	__u32	*id;
+};
+
+static int do_attempt(void *arg)
+{
+	struct attempt *attempt = arg;
+	struct io_uring ring;
+	struct ipc_sub sub;
+	int ret;
+
+	ret = ipc_open(&ring) ?:
+	      ipc_attach(&ring, attempt->channel, attempt->flags, &sub);
+	if (ret)
+		return ret;
+	*attempt->id = sub.id;
+	return attempt->fn(&ring, &sub);
+}
+
+static int try_send(struct io_uring *ring, struct ipc_sub *sub)
+{
+	return ipc_send_num(ring, sub->id, 1);
+}
+
+static int try_recv(struct io_uring *ring, struct ipc_sub *sub)
+{
+	return ipc_recv_num(ring, sub->id);
+}
+
+static int try_target(struct io_uring *ring, struct ipc_sub *sub)
+{
+	return ipc_send_num_to(ring, sub->id, 1, sub->id);
+}
+
+static int try_recv_nobody(struct io_uring *ring, struct ipc_sub *sub)
+{
+	(void)sub;
+	return ipc_recv_num(ring, NO_ID);
+}
+
+static int try_detach_nobody(struct io_uring *ring, struct ipc_sub *sub)
+{
+	(void)sub;
+	return io_uring_ipc_channel_detach(ring, NO_ID);
+}
+
+static int try_map(struct io_uring *ring, struct ipc_sub *sub)
+{
+	(void)ring;
+	sub->region_size = sysconf(_SC_PAGESIZE);
+	return ipc_region(sub) ? 0 : -errno;
+}
+
+static int try_map_detached(struct io_uring *ring, struct ipc_sub *sub)
+{
+	return io_uring_ipc_channel_detach(ring, sub->id) ?: try_map(ring, sub);
+}
+
+static int try_map_writable(struct io_uring *ring, struct ipc_sub *sub)
+{
+	(void)ring;
+	if (mmap(NULL, sub->region_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+		 sub->fd, 0) != MAP_FAILED)
+		return 0;
+	return -errno;
+}
+
+TEST_F_TIMEOUT(refusal, subscribers, IPC_TIMEOUT)
+{
+	struct attempt attempt = {
+		.channel = self->channel,
+		.id = ipc_shared(sizeof(*attempt.id)),
+	};
+
+	ASSERT_NE(NULL, attempt.id);
+	attempt.flags = IOIPC_SUB_RECV;
+	attempt.fn = try_send;
+	EXPECT_REFUSAL(root, do_attempt, &attempt, -EACCES,
+		       "subscriber %u: it has attached only to receive",
+		       *attempt.id);
+	attempt.fn = try_map_detached;
+	EXPECT_REFUSAL(root, do_attempt, &attempt, -EACCES,
+		       "subscriber %u: it has detached and cannot map",
+		       *attempt.id);
+	attempt.fn = try_map_writable;
+	EXPECT_REFUSAL(root, do_attempt, &attempt, -EACCES,
+		       "subscriber %u: it can map the messages only for reading",
+		       *attempt.id);
+	attempt.fn = try_recv_nobody;
+	EXPECT_REFUSAL(root, do_attempt, &attempt, -ENOENT,
+		       "subscriber %u: this io_uring instance has no such subscriber",
+		       NO_ID);
+	attempt.fn = try_detach_nobody;
+	EXPECT_REFUSAL(root, do_attempt, &attempt, -ENOENT,
+		       "subscriber %u: this io_uring instance has no such subscriber",
+		       NO_ID);
+	attempt.flags = IOIPC_SUB_SEND;
+	attempt.fn = try_recv;
+	EXPECT_REFUSAL(root, do_attempt, &attempt, -EACCES,
+		       "subscriber %u: it has attached only to send",
+		       *attempt.id);
+	attempt.fn = try_target;
+	EXPECT_REFUSAL(root, do_attempt, &attempt, -ENOENT,
+		       "subscriber %u: as a target: it is no receiver of the sender's channel",
+		       *attempt.id);
+	attempt.fn = try_map;
+	EXPECT_REFUSAL(root, do_attempt, &attempt, -EACCES,
+		       "subscriber %u: who may not receive or whose channel is private cannot map it",
+		       *attempt.id);
+}
+
+TEST_F_TIMEOUT(refusal, silence_unless_it_is_wanted, IPC_TIMEOUT)
+{
+	struct ipc_request request = {
+		.channel = self->channel,
+		.flags = IOIPC_SUB_BOTH,
+	};
+	pid_t pid;
+
+	ASSERT_EQ(0, write_file(DYNAMIC_DEBUG, "module " IPC_MODULE " -p"));
+	ASSERT_LE(0, lseek(self->kmsg, 0, SEEK_END));
+	pid = ipc_fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		ipc_become(stranger);
+		_exit(-ipc_do_attach(&request));
+	}
+	EXPECT_EQ(EACCES, ipc_wait(pid));
+	read_refusals(self->kmsg, pid, &self->got);
+	EXPECT_EQ(0, self->got.count);
+}
+
+TEST_HARNESS_MAIN
