@@ -399,7 +399,7 @@ do {										\
 
 /* The same in fdinfo. */
 #define EXPECT_FDINFO(number, sub, name)					\
-	EXPECT_EQ(number, strtoll(ipc_fdinfo((sub).fd, name), NULL, 10))
+	EXPECT_EQ(number, strtoll(ipc_fdinfo_text((sub).fd, name), NULL, 10))
 
 #define EXPECT_FILL(want) do {							\
 	struct row __row;							\
@@ -472,7 +472,7 @@ TEST_F_TIMEOUT(table, counts_add_up, IPC_TIMEOUT)
 		ASSERT_EQ(0, find_row(self->channel, self->receiver.id, &row) < 0);
 		EXPECT_EQ(broadcast ? ENTRIES : -1, row.fill);
 		EXPECT_STREQ(broadcast ? "4" : "(none)",
-			     ipc_fdinfo(self->receiver.fd, "ioipc-lag"));
+			     ipc_fdinfo_text(self->receiver.fd, "ioipc-lag"));
 		ASSERT_EQ(3, wait_recv(&self->other, self->receiver.id));
 		ASSERT_EQ(4, wait_recv(&self->other, self->receiver.id));
 		ASSERT_EQ(7, wait_recv(&self->other, self->receiver.id));
