@@ -38,6 +38,10 @@ test-kcsan:
 soak:
 	tests/soak/run $(or $(HOURS),1)
 
+.PHONY: fuzz
+fuzz:
+	tools/fuzz/run $(SECONDS)
+
 .PHONY: bench
 bench:
 	tools/bench/run $(BENCH)
@@ -68,6 +72,7 @@ help:
 	@echo 'make test             all tests: on the host, and in QEMU on both kernels'
 	@echo 'make test-kcsan       the stress tests on a kernel that finds data races'
 	@echo 'make soak HOURS=N     ten channels and forty processes for hours (default: 1)'
+	@echo 'make fuzz [SECONDS=N] random tests against a model, on the debug kernel, for N seconds'
 	@echo 'make bench            compare with pipes, sockets, queues and shared memory (BENCH=OPTIONS)'
 	@echo 'make check            formatting, lints, warnings, unsafe blocks'
 	@echo 'make kernels          build the two kernels that the tests boot'

@@ -1,0 +1,575 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include "model.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <string.h>
+
+#include "actor.h"
+
+#define BROADCAST(channel)	((channel)->flags & IOIPC_F_BROADCAST)
+
+/* Who the actors are, in the initial namespaces. */
+static const struct {
+	uint32_t id, group;
+	bool owns_ipc;
+	/* Numbers of the namespaces. */
+	unsigned int user, ipc;
+} who[ACTORS] = {
+	[ACTOR_ROOT] = { 0, 0, true, 0, 0 },
+	[ACTOR_OWNER] = { 1000, 1000, false, 0, 0 },
+	[ACTOR_GROUP] = { 1001, 1000, false, 0, 0 },
+	[ACTOR_CONTAINER] = { 1000, 1000, false, 1, 0 },
+	[ACTOR_ISOLATED] = { 1000, 1000, true, 2, 1 },
+};
+
+bool same_place(struct place a, struct place b)
+{
+	return a.actor == b.actor && a.ring == b.ring;
+}
+
+void model_reset(struct model *model)
+{
+	model->channel_count = 0;
+	model->subscriber_count = 0;
+}
+
+void model_fill(uint8_t *bytes, uint32_t len, uint32_t seed)
+{
+	seed = seed * 2654435761U | 1;
+	for (uint32_t i = 0; i < len; i++)
+		bytes[i] = (uint8_t)(seed >> i % 4 * 8 ^ i ^ i >> 8);
+}
+
+uint32_t model_uid(unsigned int actor, unsigned int seen_by)
+{
+	if (!who[seen_by].user)
+		return who[actor].id;
+	if (who[actor].id < 1000 || who[actor].id > 1001)
+		return 65534;
+	return who[actor].id - 1000;
+}
+
+uint32_t model_pid(unsigned int actor, unsigned int seen_by)
+{
+	if (!who[seen_by].user)
+		return (uint32_t)actors[actor].pid;
+	/* The first process of its namespace. */
+	return actor == seen_by;
+}
+
+/* Capability included. */
+static bool is_owner(const struct channel *channel, unsigned int actor)
+{
+	return who[actor].id == who[channel->creator.actor].id || who[actor].owns_ipc;
+}
+
+static bool is_inside(const struct channel *channel, unsigned int actor)
+{
+	return who[actor].ipc == who[channel->creator.actor].ipc;
+}
+
+/* Whether the caller finds the channel by its id. */
+static bool is_visible(const struct channel *channel, struct place place)
+{
+	if (!is_inside(channel, place.actor))
+		return false;
+	return !(channel->flags & IOIPC_F_PRIVATE) || same_place(channel->creator, place) ||
+	       is_owner(channel, place.actor);
+}
+
+static bool in_group(unsigned int actor, uint32_t group)
+{
+	return who[actor].id == group || who[actor].group == group;
+}
+
+/* Like that of a file. */
+static int may(const struct channel *channel, unsigned int actor, uint32_t flags)
+{
+	uint32_t owner = who[channel->creator.actor].id;
+	uint32_t wanted = 0, mode = channel->mode;
+
+	if (flags & IOIPC_SUB_SEND)
+		wanted |= 2;
+	if (flags & IOIPC_SUB_RECV)
+		wanted |= 4;
+	if (who[actor].owns_ipc)
+		return 0;
+	if (who[actor].id == owner)
+		mode >>= 6;
+	else if (in_group(actor, owner))
+		mode >>= 3;
+	return wanted & ~mode ? -EACCES : 0;
+}
+
+static struct channel *by_id(struct model *model, uint32_t id)
+{
+	for (unsigned int i = 0; i < model->channel_count; i++)
+		if (model->channels[i].id == id && !model->channels[i].destroyed)
+			return &model->channels[i];
+	return NULL;
+}
+
+static struct channel *by_key(struct model *model, unsigned int actor, uint64_t key)
+{
+	for (unsigned int i = 0; i < model->channel_count; i++) {
+		struct channel *channel = &model->channels[i];
+
+		if (channel->key == key && !channel->destroyed && is_inside(channel, actor))
+			return channel;
+	}
+	return NULL;
+}
+
+int model_create(struct model *model, struct place place,
+		 const struct io_uring_ipc_channel_create *create, struct channel **channel)
+{
+	const uint32_t modes = IOIPC_F_BROADCAST | IOIPC_F_MULTICAST;
+	uint64_t size;
+
+	if (create->flags & ~(modes | IOIPC_F_PRIVATE | IOIPC_F_OVERWRITE) ||
+	    (create->flags & modes) == modes ||
+	    (create->flags & IOIPC_F_OVERWRITE && !(create->flags & IOIPC_F_BROADCAST)) ||
+	    create->reserved[0] || create->reserved[1] || create->reserved[2])
+		return -EINVAL;
+	/* What is wrong with the sizes is told after this. */
+	if (create->key && by_key(model, place.actor, create->key))
+		return -EEXIST;
+	if (!create->ring_entries || create->ring_entries & (create->ring_entries - 1) ||
+	    create->ring_entries > IOIPC_MAX_RING_ENTRIES ||
+	    !create->max_msg_size || create->max_msg_size > IOIPC_MAX_MSG_SIZE)
+		return -EINVAL;
+	size = (uint64_t)create->ring_entries * create->max_msg_size;
+	if (size > INT_MAX)
+		return -EINVAL;
+
+	*channel = &model->channels[model->channel_count++];
+	memset(*channel, 0, sizeof(**channel));
+	(*channel)->creator = place;
+	(*channel)->flags = create->flags;
+	(*channel)->entries = create->ring_entries;
+	(*channel)->max_msg_size = create->max_msg_size;
+	(*channel)->mode = create->mode;
+	(*channel)->key = create->key;
+	return 0;
+}
+
+struct channel *model_named(struct model *model, struct place place,
+			    const struct io_uring_ipc_channel_attach *attach)
+{
+	struct channel *channel;
+
+	if (attach->key)
+		return by_key(model, place.actor, attach->key);
+	channel = by_id(model, attach->channel_id);
+	return channel && is_visible(channel, place) ? channel : NULL;
+}
+
+int model_attach(struct model *model, struct place place,
+		 const struct io_uring_ipc_channel_attach *attach,
+		 struct subscriber **subscriber)
+{
+	struct channel *channel;
+	int error;
+
+	if (!(attach->flags & IOIPC_SUB_BOTH) ||
+	    attach->flags & ~(IOIPC_SUB_BOTH | IOIPC_SUB_HISTORY) ||
+	    attach->reserved[0] || attach->reserved[1] || attach->reserved[2])
+		return -EINVAL;
+	channel = model_named(model, place, attach);
+	if (!channel)
+		return -ENOENT;
+	error = may(channel, place.actor, attach->flags);
+	if (error)
+		return error;
+	if (attach->flags & IOIPC_SUB_HISTORY &&
+	    !(attach->flags & IOIPC_SUB_RECV && BROADCAST(channel)))
+		return -EINVAL;
+
+	*subscriber = &model->subscribers[model->subscriber_count++];
+	memset(*subscriber, 0, sizeof(**subscriber));
+	(*subscriber)->channel = channel;
+	(*subscriber)->place = place;
+	(*subscriber)->flags = attach->flags;
+	(*subscriber)->attached = true;
+	(*subscriber)->cursor = channel->tail;
+	if (attach->flags & IOIPC_SUB_HISTORY) {
+		/* Without overwriting, a quarter is for the senders. */
+		uint32_t room = channel->entries / 4 ? channel->entries / 4 : 1;
+		uint32_t most = channel->entries;
+
+		if (!(channel->flags & IOIPC_F_OVERWRITE))
+			most -= room;
+		(*subscriber)->cursor = channel->oldest;
+		if (channel->tail - channel->oldest > most)
+			(*subscriber)->cursor = channel->tail - most;
+	}
+	return 0;
+}
+
+/* Frees the slots that are consumed, in the order in which they were taken. */
+static void reclaim(struct channel *channel)
+{
+	while (channel->head != channel->tail && !channel->messages[channel->head].ready)
+		channel->head++;
+}
+
+/* Takes over what a receiver has stored, if it can be. */
+static void take_over(struct subscriber *subscriber)
+{
+	uint32_t ahead = subscriber->stored - subscriber->cursor;
+
+	if (subscriber->cursor_page && ahead <= subscriber->channel->tail - subscriber->cursor)
+		subscriber->cursor = subscriber->stored;
+}
+
+static bool is_for(const struct message *message, const struct subscriber *subscriber)
+{
+	return message->ready && (!message->target || message->target == subscriber->id);
+}
+
+uint32_t model_find(const struct subscriber *subscriber, uint32_t position)
+{
+	const struct channel *channel = subscriber->channel;
+
+	while (position != channel->tail && !is_for(&channel->messages[position], subscriber))
+		position++;
+	return position;
+}
+
+static void detach(struct subscriber *subscriber)
+{
+	struct channel *channel = subscriber->channel;
+	uint32_t position = channel->head;
+
+	take_over(subscriber);
+	subscriber->attached = false;
+	if (!(subscriber->flags & IOIPC_SUB_RECV))
+		return;
+	if (BROADCAST(channel))
+		position = subscriber->cursor;
+	for (; position != channel->tail; position++) {
+		struct message *message = &channel->messages[position];
+
+		if (message->ready && message->target == subscriber->id) {
+			message->ready = false;
+			channel->dropped++;
+		}
+	}
+	reclaim(channel);
+}
+
+int model_detach(struct model *model, struct place place, uint32_t id)
+{
+	struct subscriber *subscriber = model_subscriber(model, place, id);
+
+	if (!subscriber)
+		return -ENOENT;
+	detach(subscriber);
+	return 0;
+}
+
+int model_destroy(struct model *model, struct place place, uint32_t id)
+{
+	struct channel *channel = by_id(model, id);
+
+	if (!channel)
+		return -ENOENT;
+	if (!same_place(channel->creator, place)) {
+		if (!is_visible(channel, place))
+			return -ENOENT;
+		if (!is_owner(channel, place.actor))
+			return -EPERM;
+	}
+	channel->destroyed = true;
+	return 0;
+}
+
+void model_exit(struct model *model, struct place place)
+{
+	for (unsigned int i = 0; i < model->subscriber_count; i++) {
+		struct subscriber *subscriber = &model->subscribers[i];
+
+		if (subscriber->attached && same_place(subscriber->place, place))
+			detach(subscriber);
+	}
+	for (unsigned int i = 0; i < model->channel_count; i++)
+		if (same_place(model->channels[i].creator, place))
+			model->channels[i].destroyed = true;
+}
+
+struct subscriber *model_subscriber(struct model *model, struct place place, uint32_t id)
+{
+	for (unsigned int i = 0; i < model->subscriber_count; i++) {
+		struct subscriber *subscriber = &model->subscribers[i];
+
+		if (subscriber->id == id && subscriber->attached &&
+		    same_place(subscriber->place, place))
+			return subscriber;
+	}
+	return NULL;
+}
+
+int model_sender(struct model *model, struct place place, uint32_t id,
+		 struct subscriber **subscriber, struct channel **channel)
+{
+	*subscriber = model_subscriber(model, place, id);
+	if (*subscriber) {
+		*channel = (*subscriber)->channel;
+		return (*subscriber)->flags & IOIPC_SUB_SEND ? 0 : -EACCES;
+	}
+	*channel = by_id(model, id);
+	if (!*channel || !is_visible(*channel, place))
+		return -ENOENT;
+	if ((*channel)->flags & IOIPC_F_PRIVATE)
+		return -EACCES;
+	return may(*channel, place.actor, IOIPC_SUB_SEND);
+}
+
+/* Whether somebody with this id can receive from the channel. */
+static bool is_target(struct model *model, const struct channel *channel, uint32_t id)
+{
+	for (unsigned int i = 0; i < model->subscriber_count; i++) {
+		const struct subscriber *subscriber = &model->subscribers[i];
+
+		if (subscriber->id == id && subscriber->attached &&
+		    subscriber->channel == channel && subscriber->flags & IOIPC_SUB_RECV)
+			return true;
+	}
+	return false;
+}
+
+static bool receives(const struct subscriber *subscriber, const struct channel *channel)
+{
+	return subscriber->attached && subscriber->channel == channel &&
+	       subscriber->flags & IOIPC_SUB_RECV;
+}
+
+uint32_t model_last(struct model *model, struct channel *channel)
+{
+	uint32_t last = channel->tail;
+
+	for (unsigned int i = 0; i < model->subscriber_count; i++) {
+		struct subscriber *subscriber = &model->subscribers[i];
+		uint32_t position;
+
+		if (!receives(subscriber, channel))
+			continue;
+		take_over(subscriber);
+		position = model_find(subscriber, subscriber->cursor);
+		if (position < last)
+			last = position;
+	}
+	return last;
+}
+
+bool model_has_room(struct model *model, struct channel *channel)
+{
+	uint32_t head = BROADCAST(channel) ? model_last(model, channel) : channel->head;
+
+	return channel->flags & IOIPC_F_OVERWRITE || channel->tail - head < channel->entries;
+}
+
+/* Takes the oldest message away from all who have not received it. */
+static void overwrite(struct model *model, struct channel *channel)
+{
+	uint32_t last = model_last(model, channel);
+
+	if (channel->tail - last < channel->entries)
+		return;
+	for (unsigned int i = 0; i < model->subscriber_count; i++) {
+		struct subscriber *subscriber = &model->subscribers[i];
+
+		if (receives(subscriber, channel) &&
+		    model_find(subscriber, subscriber->cursor) == last) {
+			subscriber->cursor = last + 1;
+			subscriber->lost++;
+		}
+	}
+}
+
+int model_send(struct model *model, struct place place, const struct outgoing *outgoing)
+{
+	struct subscriber *subscriber;
+	struct channel *channel;
+	unsigned int i;
+	int error;
+
+	error = model_sender(model, place, outgoing->id, &subscriber, &channel);
+	if (error)
+		return error;
+	for (i = 0; i < outgoing->count; i++) {
+		if (outgoing->target && !is_target(model, channel, outgoing->target))
+			error = -ENOENT;
+		else if (outgoing->messages[i].len > channel->max_msg_size)
+			error = -EMSGSIZE;
+		else if (i >= outgoing->readable && outgoing->messages[i].len)
+			error = -EFAULT;
+		else if (channel->destroyed)
+			error = -EPIPE;
+		else if (!model_has_room(model, channel) || channel->tail == MAX_MESSAGES)
+			error = -ENOBUFS;
+		if (error)
+			break;
+		if (channel->flags & IOIPC_F_OVERWRITE)
+			overwrite(model, channel);
+		channel->messages[channel->tail++] = (struct message) {
+			.ready = true,
+			.len = outgoing->messages[i].len,
+			.seed = outgoing->messages[i].seed,
+			.sender_data = outgoing->sender_data,
+			.sender = subscriber ? subscriber->id : 0,
+			.target = outgoing->target,
+			.actor = place.actor,
+		};
+		if (subscriber)
+			subscriber->sent++;
+	}
+	if (!i)
+		return error;
+	return outgoing->vector ? (int)i : (int)outgoing->messages[0].len;
+}
+
+int model_next(struct model *model, struct subscriber *subscriber, uint32_t *position)
+{
+	struct channel *channel = subscriber->channel;
+	uint32_t from = channel->head;
+
+	(void)model;
+	if (BROADCAST(channel)) {
+		take_over(subscriber);
+		from = subscriber->cursor;
+	}
+	*position = model_find(subscriber, from);
+	if (*position != channel->tail)
+		return 0;
+	return channel->destroyed ? -EPIPE : -EAGAIN;
+}
+
+static void put(struct delivery *delivery, uint32_t at, const void *from, uint32_t len)
+{
+	memcpy(delivery->bytes + at, from, len);
+	memset(delivery->written + at, true, len);
+}
+
+/* What comes with a message. */
+static void describe(const struct subscriber *subscriber, uint32_t position, uint64_t lost,
+		     bool truncated, struct io_uring_ipc_msg_info *info)
+{
+	const struct message *message = &subscriber->channel->messages[position];
+	unsigned int actor = subscriber->place.actor;
+
+	*info = (struct io_uring_ipc_msg_info) {
+		.len = message->len,
+		.msg_id = position + 1,
+		.sender_data = message->sender_data,
+		.sender = message->sender,
+		.pid = model_pid(message->actor, actor),
+		.uid = model_uid(message->actor, actor),
+		.gid = model_uid(message->actor, actor),
+		.flags = (message->target ? IOIPC_INFO_TARGETED : 0) |
+			 (truncated ? IOIPC_INFO_TRUNCATED : 0),
+		.lost = lost,
+	};
+}
+
+static void copy(struct subscriber *subscriber, const struct incoming *incoming,
+		 uint32_t position, unsigned int limit, struct delivery *delivery)
+{
+	const struct channel *channel = subscriber->channel;
+	bool bundle = incoming->flags & IOIPC_RECV_BUNDLE;
+	bool info = bundle || incoming->flags & IOIPC_RECV_INFO;
+	uint32_t prefix = info ? sizeof(struct io_uring_ipc_msg_info) : 0;
+	uint32_t at = 0;
+
+	do {
+		const struct message *message = &channel->messages[position];
+		uint32_t room, stored;
+		uint8_t bytes[8192];
+
+		at = (at + 7) & ~7U;
+		/* Only the first one can be truncated. */
+		if (delivery->count && (at + prefix > incoming->len ||
+					message->len > incoming->len - at - prefix))
+			break;
+		room = incoming->len - at - prefix;
+		stored = message->len < room ? message->len : room;
+		if (at + prefix + stored > incoming->writable) {
+			if (!delivery->count)
+				delivery->res = -EFAULT;
+			return;
+		}
+		if (info) {
+			struct io_uring_ipc_msg_info description;
+			uint64_t lost = subscriber->lost - subscriber->reported;
+
+			describe(subscriber, position, delivery->count ? 0 : lost,
+				 stored < message->len, &description);
+			put(delivery, at, &description, prefix);
+		}
+		model_fill(bytes, stored, message->seed);
+		put(delivery, at + prefix, bytes, stored);
+		at += prefix + stored;
+		delivery->used = at;
+		delivery->res = (int)at;
+		if (incoming->flags & IOIPC_RECV_TRUNC)
+			delivery->res += (int)(message->len - stored);
+		delivery->positions[delivery->count++] = position;
+		position = model_find(subscriber, position + 1);
+	} while (bundle && position != channel->tail && delivery->count < limit);
+}
+
+void model_receive(struct model *model, struct place place, const struct incoming *incoming,
+		   unsigned int limit, struct delivery *delivery)
+{
+	bool prefixed = incoming->flags & (IOIPC_RECV_INFO | IOIPC_RECV_BUNDLE);
+	struct subscriber *subscriber;
+	uint32_t position;
+
+	memset(delivery, 0, sizeof(*delivery));
+	subscriber = model_subscriber(model, place, incoming->id);
+	if (prefixed && incoming->len < sizeof(struct io_uring_ipc_msg_info)) {
+		delivery->res = -EINVAL;
+		return;
+	}
+	if (!subscriber) {
+		delivery->res = -ENOENT;
+		return;
+	}
+	if (!(subscriber->flags & IOIPC_SUB_RECV)) {
+		delivery->res = -EACCES;
+		return;
+	}
+	if (incoming->flags & IOIPC_RECV_MAPPED && !BROADCAST(subscriber->channel)) {
+		delivery->res = -EINVAL;
+		return;
+	}
+	delivery->res = model_next(model, subscriber, &position);
+	if (delivery->res)
+		return;
+	if (!(incoming->flags & IOIPC_RECV_MAPPED)) {
+		copy(subscriber, incoming, position, limit, delivery);
+		return;
+	}
+	while (position != subscriber->channel->tail) {
+		delivery->res++;
+		position = model_find(subscriber, position + 1);
+	}
+}
+
+void model_received(struct subscriber *subscriber, const struct delivery *delivery)
+{
+	struct channel *channel = subscriber->channel;
+
+	for (unsigned int i = 0; i < delivery->count; i++) {
+		if (BROADCAST(channel))
+			subscriber->cursor = delivery->positions[i] + 1;
+		else
+			channel->messages[delivery->positions[i]].ready = false;
+	}
+	if (delivery->count)
+		subscriber->reported = subscriber->lost;
+	subscriber->received += delivery->count;
+	reclaim(channel);
+}

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What channels shall do, as README.md and <linux/io_uring/ipc.h> say: an
+ * executable model that is as simple as it can be.  It knows nothing of how the
+ * module does it: a channel is the list of all messages that were ever sent.
+ *
+ * Results are as the kernel's: 0 or a number, or a negative errno.
+ */
+#ifndef FUZZ_MODEL_H
+#define FUZZ_MODEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <linux/io_uring/ipc.h>
+
+#define MAX_CHANNELS	12
+#define MAX_SUBSCRIBERS	32
+/* That one channel ever gets. */
+#define MAX_MESSAGES	1024
+
+/* A ring of an actor. */
+struct place {
+	unsigned int actor, ring;
+};
+
+bool same_place(struct place a, struct place b);
+
+struct message {
+	/* Whether it is there to be received: in a broadcast, by those it is for. */
+	bool ready;
+	uint32_t len;
+	/* Determines its bytes. */
+	uint32_t seed;
+	uint64_t sender_data;
+	/* Subscribers: 0 for none. */
+	uint32_t sender, target;
+	unsigned int actor;
+};
+
+struct channel {
+	uint32_t id;
+	struct place creator;
+	uint32_t flags, entries, max_msg_size, mode;
+	uint64_t key;
+	bool destroyed;
+	/* Slots from here to tail are in use, unless this is a broadcast. */
+	uint32_t head, tail;
+	struct message messages[MAX_MESSAGES];
+	/* The subscriber that was woken last, for multicast. */
+	uint32_t turn;
+	uint64_t dropped;
+	/* The oldest message that was seen to be there. */
+	uint32_t oldest;
+};
+
+struct subscriber {
+	uint32_t id;
+	struct channel *channel;
+	struct place place;
+	uint32_t flags;
+	bool attached;
+	/* In a broadcast: the next message. */
+	uint32_t cursor;
+	uint64_t sent, received, lost, reported;
+	/* What the kernel has told: the file, and the mapping if there is one. */
+	int fd;
+	uint32_t region_size;
+	uint64_t region, cursor_page;
+	/* What the receiver has stored in its page. */
+	uint32_t stored;
+};
+
+struct model {
+	struct channel channels[MAX_CHANNELS];
+	unsigned int channel_count;
+	struct subscriber subscribers[MAX_SUBSCRIBERS];
+	unsigned int subscriber_count;
+};
+
+/* A send: what its SQE says, and what that names. */
+struct outgoing {
+	uint32_t id, target;
+	uint64_t sender_data;
+	bool vector;
+	/* The first one that cannot be read, or as many as there are. */
+	unsigned int readable;
+	unsigned int count;
+	struct {
+		uint32_t len, seed;
+	} messages[8];
+};
+
+/* A receive: what its SQE says. */
+struct incoming {
+	uint32_t id;
+	uint32_t flags;
+	/* Size of the buffer, and how much of it can be written. */
+	uint32_t len, writable;
+};
+
+/* What is received, before it is. */
+struct delivery {
+	int res;
+	/* What is used of the buffer, and which bytes of that are written. */
+	uint32_t used;
+	unsigned int count;
+	uint32_t positions[MAX_MESSAGES];
+	uint8_t bytes[8192];
+	bool written[8192];
+};
+
+void model_reset(struct model *model);
+
+/* The bytes of a message. */
+void model_fill(uint8_t *bytes, uint32_t len, uint32_t seed);
+
+/* Who an actor is to others. */
+uint32_t model_uid(unsigned int actor, unsigned int seen_by);
+uint32_t model_pid(unsigned int actor, unsigned int seen_by);
+
+/* The four commands, without what concerns memory; ids are filled in by the caller. */
+int model_create(struct model *model, struct place place,
+		 const struct io_uring_ipc_channel_create *create, struct channel **channel);
+/* The channel that ATTACH asks for, if the caller may know of it. */
+struct channel *model_named(struct model *model, struct place place,
+			    const struct io_uring_ipc_channel_attach *attach);
+int model_attach(struct model *model, struct place place,
+		 const struct io_uring_ipc_channel_attach *attach,
+		 struct subscriber **subscriber);
+int model_detach(struct model *model, struct place place, uint32_t id);
+int model_destroy(struct model *model, struct place place, uint32_t id);
+/* The end of a ring. */
+void model_exit(struct model *model, struct place place);
+
+/* Subscribers of a ring. */
+struct subscriber *model_subscriber(struct model *model, struct place place, uint32_t id);
+/* The channel that a send concerns, for whoever may use it. */
+int model_sender(struct model *model, struct place place, uint32_t id,
+		 struct subscriber **subscriber, struct channel **channel);
+
+/* Sends, as far as it goes; -ENOBUFS if the channel is full. */
+int model_send(struct model *model, struct place place, const struct outgoing *outgoing);
+bool model_has_room(struct model *model, struct channel *channel);
+
+/* What a receive would get: at most so many messages. */
+void model_receive(struct model *model, struct place place, const struct incoming *incoming,
+		   unsigned int limit, struct delivery *delivery);
+/* It got that. */
+void model_received(struct subscriber *subscriber, const struct delivery *delivery);
+/* Finds the next message for a subscriber: 0, -EAGAIN or -EPIPE. */
+int model_next(struct model *model, struct subscriber *subscriber, uint32_t *position);
+/* The first one from a position on that a subscriber can receive; the tail if there is none. */
+uint32_t model_find(const struct subscriber *subscriber, uint32_t position);
+/* How far the receiver that is last in a broadcast has come. */
+uint32_t model_last(struct model *model, struct channel *channel);
+
+#endif

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include "waiting.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct delivery delivery;
+
+static unsigned long order;
+
+/* A request that is not in use, with a buffer of its own; NULL if there are too many. */
+struct request *new_request(struct place place)
+{
+	bool used[SLOTS] = {};
+	struct request *found = NULL;
+
+	for (unsigned int i = 0; i < MAX_REQUESTS; i++) {
+		if (!requests[i].waits)
+			found = &requests[i];
+		else if (requests[i].place.actor == place.actor)
+			used[requests[i].slot] = true;
+	}
+	if (!found)
+		return NULL;
+	serial++;
+	*found = (struct request) {
+		.place = place,
+		.user_data = (uint64_t)serial << 32 | serial * 2654435761U,
+		.order = ++order,
+	};
+	while (used[found->slot])
+		found->slot++;
+	found->buffer = actors[place.actor].shared->slots[found->slot];
+	return found;
+}
+
+/* Whether a buffer has what was received, and is untouched otherwise. */
+static bool has(const uint8_t *buffer, size_t size, const struct delivery *delivery)
+{
+	for (size_t i = 0; i < size; i++) {
+		bool written = i < sizeof(delivery->written) && delivery->written[i];
+
+		if (buffer[i] != (written ? delivery->bytes[i] : UNTOUCHED))
+			return false;
+	}
+	return true;
+}
+
+/* What the next completion of a request has to be, with at most so many messages. */
+void predict(struct request *request, unsigned int limit)
+{
+	struct ring_state *state = state_of(request->place);
+	struct incoming incoming = request->incoming;
+
+	memset(&delivery, 0, sizeof(delivery));
+	if ((request->selects || request->asynchronous) &&
+	    !model_subscriber(&model, request->place, incoming.id)) {
+		/* This is looked at before anything else. */
+		delivery.res = -ENOENT;
+		return;
+	}
+	if (request->selects) {
+		if (!state->provided_count) {
+			delivery.res = -ENOBUFS;
+			return;
+		}
+		incoming.writable = PROVIDED_SIZE;
+		if (!incoming.len || incoming.len > PROVIDED_SIZE)
+			incoming.len = PROVIDED_SIZE;
+	}
+	model_receive(&model, request->place, &incoming, limit, &delivery);
+}
+
+/*
+ * Compares a completion with what was predicted.  A bundle that has waited may
+ * have found fewer messages, because the others were sent later.
+ */
+static void receive_completion(struct request *request, bool waited)
+{
+	struct ring_state *state = state_of(request->place);
+	struct actor_cqe cqe = completion(request->place, request->user_data);
+	struct subscriber *subscriber;
+	unsigned int limit;
+	uint32_t flags = 0;
+	const uint8_t *buffer = request->buffer;
+	size_t size = request->incoming.writable + request->guard;
+
+	if (failed)
+		return;
+	for (limit = delivery.count; waited && limit > 1 && cqe.res != delivery.res;)
+		predict(request, --limit);
+	trace("#   request %#llx: %d", (unsigned long long)request->user_data, cqe.res);
+	if (delivery.count)
+		trace(", %u messages from %u on", delivery.count, delivery.positions[0]);
+	trace("\n");
+	if (cqe.res != delivery.res) {
+		fail("receive: %d, and not %d", cqe.res, delivery.res);
+		return;
+	}
+	if (cqe.res >= 0 && request->selects) {
+		unsigned int id = state->provided[0];
+
+		flags = IORING_CQE_F_BUFFER | id << IORING_CQE_BUFFER_SHIFT;
+		buffer = actors[request->place.actor].shared->provided[request->place.ring][id];
+		size = PROVIDED_SIZE;
+		state->provided_count--;
+		state->changed = true;
+		memmove(&state->provided[0], &state->provided[1],
+			state->provided_count * sizeof(state->provided[0]));
+	}
+	if (cqe.res >= 0 && request->multishot)
+		flags |= IORING_CQE_F_MORE;
+	expect("flags of the completion", flags, cqe.flags);
+	if (cqe.res == -EFAULT)
+		/* A part of it may have been written. */
+		return;
+	if (request->buffer && !has(buffer, size, &delivery)) {
+		size_t at = 0;
+
+		while (buffer[at] == (delivery.written[at] ? delivery.bytes[at] : UNTOUCHED))
+			at++;
+		fail("receive: wrong bytes from %zu on", at);
+	}
+	subscriber = model_subscriber(&model, request->place, request->incoming.id);
+	if (subscriber)
+		model_received(subscriber, &delivery);
+}
+
+bool must_wait(const struct request *request)
+{
+	return delivery.res == -EAGAIN &&
+	       (request->multishot || request->incoming.flags & IOIPC_RECV_WAIT);
+}
+
+/* Takes all completions that a receive has to have now. */
+void receive_now(struct request *request, bool waited)
+{
+	do {
+		predict(request, MAX_MESSAGES);
+		if (must_wait(request)) {
+			request->waits = true;
+			return;
+		}
+		request->waits = false;
+		receive_completion(request, waited);
+		/* It has come back to the ring before. */
+		waited = waited || request->multishot;
+	} while (request->multishot && delivery.res >= 0 && !failed);
+}
+
+void send_completion(struct request *request, int expected)
+{
+	struct actor_cqe cqe = completion(request->place, request->user_data);
+
+	if (failed)
+		return;
+	trace("#   request %#llx: %d\n", (unsigned long long)request->user_data, cqe.res);
+	expect("send", expected, cqe.res);
+	expect("flags of the completion", 0, cqe.flags);
+}
+
+unsigned int waiting(const struct channel *channel, bool receives)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < MAX_REQUESTS; i++)
+		count += requests[i].waits && requests[i].channel == channel &&
+			 requests[i].receives == receives;
+	return count;
+}
+
+/* The request of a subscriber that has waited longest; of any, if there is none given. */
+static struct request *first_waiting(const struct channel *channel, uint32_t subscriber)
+{
+	struct request *first = NULL;
+
+	for (unsigned int i = 0; i < MAX_REQUESTS; i++) {
+		struct request *request = &requests[i];
+
+		if (!request->waits || !request->receives || request->channel != channel)
+			continue;
+		if (subscriber && request->incoming.id != subscriber)
+			continue;
+		if (!first || request->order < first->order)
+			first = request;
+	}
+	return first;
+}
+
+/* Whether a request that waits for a message has something to do. */
+static bool is_ready(struct request *request)
+{
+	struct subscriber *subscriber;
+	uint32_t position;
+
+	subscriber = model_subscriber(&model, request->place, request->incoming.id);
+	return !subscriber || model_next(&model, subscriber, &position) != -EAGAIN;
+}
+
+/* Who is woken: of those for whom there is a message, the one whose turn it is. */
+static struct request *next_receiver(struct channel *channel)
+{
+	struct subscriber *first = NULL, *next = NULL;
+	bool broadcast = channel->flags & IOIPC_F_BROADCAST;
+
+	for (unsigned int i = 0; i < model.subscriber_count; i++) {
+		struct subscriber *subscriber = &model.subscribers[i];
+		struct request *request;
+		uint32_t position;
+
+		if (subscriber->channel != channel)
+			continue;
+		request = first_waiting(channel, subscriber->id);
+		if (!request || !is_ready(request))
+			continue;
+		if (broadcast || !subscriber->attached || channel->destroyed)
+			return request;
+		/* What is for one only takes nobody's turn. */
+		model_next(&model, subscriber, &position);
+		if (channel->messages[position].target)
+			return request;
+		if (!first)
+			first = subscriber;
+		if (!next && subscriber->id > channel->turn)
+			next = subscriber;
+	}
+	if (!first)
+		return NULL;
+	if (!next || !(channel->flags & IOIPC_F_MULTICAST))
+		next = first;
+	channel->turn = next->id;
+	return first_waiting(channel, next->id);
+}
+
+static struct request *waiting_sender(const struct channel *channel)
+{
+	for (unsigned int i = 0; i < MAX_REQUESTS; i++)
+		if (requests[i].waits && !requests[i].receives && requests[i].channel == channel)
+			return &requests[i];
+	return NULL;
+}
+
+/* Lets all complete that can. */
+void settle(void)
+{
+	bool again;
+
+	do {
+		again = false;
+		for (unsigned int i = 0; i < model.channel_count && !failed; i++) {
+			struct channel *channel = &model.channels[i];
+			struct request *request = next_receiver(channel);
+			int ret;
+
+			if (request) {
+				again = true;
+				receive_now(request, true);
+				continue;
+			}
+			request = waiting_sender(channel);
+			if (!request)
+				continue;
+			ret = model_send(&model, request->place, &request->outgoing);
+			if (ret == -ENOENT && channel->destroyed &&
+			    request->outgoing.id == channel->id)
+				/* It has found it before. */
+				ret = -EPIPE;
+			if (ret == -ENOBUFS)
+				continue;
+			again = true;
+			request->waits = false;
+			send_completion(request, ret);
+		}
+	} while (again && !failed);
+
+	for (unsigned int i = 0; i < MAX_REQUESTS && !failed; i++)
+		if (requests[i].waits)
+			reap(requests[i].place, 0);
+	for (unsigned int i = 0; i < ACTORS * RINGS && !failed; i++) {
+		const struct ring_state *state = &rings[i / RINGS][i % RINGS];
+
+		if (state->stashed)
+			fail("request %#llx completed with %d",
+			     (unsigned long long)state->stash[0].user_data, state->stash[0].res);
+	}
+}
