@@ -156,11 +156,7 @@ impl Instance {
     }
 
     #[inline]
-    fn attachment<'a>(
-        &self,
-        id: u32,
-        guard: &'a rcu::Guard,
-    ) -> Option<&'a RcuObject<Attachment>> {
+    fn attachment<'a>(&self, id: u32, guard: &'a rcu::Guard) -> Option<&'a RcuObject<Attachment>> {
         match self.recent.get(id, guard) {
             Some(attachment) => Some(attachment),
             None => self.subscribers.get(id, guard),

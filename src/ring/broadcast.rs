@@ -251,7 +251,10 @@ impl<M: Memory> Ring<M> {
     /// returns true: then the others do not matter. Cursors are moved over what their receivers
     /// have no use for, so that a receiver holds nothing up but with messages that it could receive.
     #[inline]
-    pub fn reclaim_broadcast(&self, mut for_each: impl FnMut(&mut dyn FnMut(&M::U64, u32) -> bool)) {
+    pub fn reclaim_broadcast(
+        &self,
+        mut for_each: impl FnMut(&mut dyn FnMut(&M::U64, u32) -> bool),
+    ) {
         let most = self.reclaim_step();
         loop {
             // Pairs with `broadcast_join_at_oldest` (E).
