@@ -30,11 +30,13 @@ done
 
 for program in $programs; do
 	echo "# ---- $program"
+	start=$(date +%s)
 	{
 		"$dir/$program" 2>&1
 		echo $? >"$work/status"
 	} | tee "$work/output"
 	status=$(cat "$work/status")
+	echo "# $program took $(($(date +%s) - start)) s"
 	bad=$(count '^not ok ')
 	skip=$(count '^ok .*# SKIP')
 	good=$(($(count '^ok ') - skip))

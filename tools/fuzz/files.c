@@ -158,6 +158,23 @@ void step_map(const struct step *step)
 	}
 }
 
+/* Lets the kernel look at the position that a receiver has stored. */
+static void tell_position(struct place place, uint32_t id)
+{
+	struct actor_shared *shared = shared_of(place);
+
+	memset(&shared->sqes[0], 0, sizeof(shared->sqes[0]));
+	shared->sqes[0].opcode = IOIPC_OP_RECV;
+	shared->sqes[0].fd = (int)id;
+	shared->sqes[0].rw_flags = IOIPC_RECV_MAPPED;
+	shared->sqes[0].user_data = ++serial;
+	model_receive(&model, place, &(struct incoming) { .id = id, .flags = IOIPC_RECV_MAPPED }, 0,
+		      &delivery);
+	/* It looks at the position, and lets the sender go on, before it counts. */
+	submit(place, 1);
+	completion(place, serial);
+}
+
 void step_store(const struct step *step)
 {
 	struct subscriber *subscriber;
@@ -169,6 +186,14 @@ void step_store(const struct step *step)
 	if (!subscriber || !subscriber->cursor_page)
 		return;
 	place = subscriber->place;
+	/*
+	 * When the kernel looks is its own affair, and it may not have seen yet what
+	 * was stored before.
+	 */
+	if (subscriber->attached)
+		tell_position(place, id);
+	if (failed)
+		return;
 	value = subscriber->cursor;
 	switch (step->a % 8) {
 	case 0:
@@ -198,17 +223,7 @@ void step_store(const struct step *step)
 	if (!subscriber->attached || !waiting(subscriber->channel, false) || failed)
 		return;
 	/* Somebody waits for room, so the kernel has to be told. */
-	memset(&shared->sqes[0], 0, sizeof(shared->sqes[0]));
-	shared = shared_of(place);
-	shared->sqes[0].opcode = IOIPC_OP_RECV;
-	shared->sqes[0].fd = (int)id;
-	shared->sqes[0].rw_flags = IOIPC_RECV_MAPPED;
-	shared->sqes[0].user_data = ++serial;
-	model_receive(&model, place, &(struct incoming) { .id = id, .flags = IOIPC_RECV_MAPPED }, 0,
-		      &delivery);
-	/* It looks at the position, and lets the sender go on, before it counts. */
-	submit(place, 1);
-	completion(place, serial);
+	tell_position(place, id);
 }
 
 static void expect_line(const char *text, const char *name, unsigned long long expected)
