@@ -258,7 +258,7 @@ void cancel(struct request *request, struct place place)
 	shared->sqes[0].opcode = IORING_OP_ASYNC_CANCEL;
 	shared->sqes[0].addr = which;
 	shared->sqes[0].user_data = ++serial;
-	trace("actor %u ring %u: cancel %#llx\n", place.actor, place.ring,
+	trace("actor %u ring %u: ASYNC_CANCEL %#llx\n", place.actor, place.ring,
 	      (unsigned long long)which);
 	run_request(place, "cancelling", request ? 0 : -ENOENT);
 	if (!request || failed)
