@@ -86,13 +86,19 @@ static void run_wrong(struct request *request, const char *what, int expected)
 	run_request(request->place, what, expected);
 }
 
-/* With a timeout behind it; what becomes of the request is up to that. */
-static void link_timeout(struct request *request)
+/*
+ * With a timeout behind it.  What becomes of a request that waits is up to that;
+ * for one that does not it is too late, also on a slow machine.
+ */
+static void link_timeout(struct request *request, bool waits)
 {
 	struct actor_shared *shared = shared_of(request->place);
 	struct __kernel_timespec *time = (void *)shared->copy;
 
-	*time = (struct __kernel_timespec) { .tv_nsec = 1000000 };
+	*time = (struct __kernel_timespec) {
+		.tv_sec = waits ? 0 : 60,
+		.tv_nsec = waits ? 1000000 : 0,
+	};
 	shared->sqes[0].flags |= IOSQE_IO_LINK;
 	memset(&shared->sqes[1], 0, sizeof(shared->sqes[1]));
 	shared->sqes[1].opcode = IORING_OP_LINK_TIMEOUT;
@@ -300,7 +306,7 @@ void step_send(const struct step *step)
 	if (modifier == ASYNC && !request->waits)
 		shared->sqes[0].flags |= IOSQE_ASYNC;
 	if (modifier == LINK_TIMEOUT)
-		link_timeout(request);
+		link_timeout(request, request->waits);
 	submit(place, modifier == LINK_TIMEOUT ? 2 : 1);
 	if (!request->waits)
 		send_completion(request, expected);
@@ -431,7 +437,7 @@ void step_receive(const struct step *step)
 	if (modifier == ASYNC && !must_wait(request) && !request->selects)
 		sqe->flags |= IOSQE_ASYNC;
 	if (modifier == LINK_TIMEOUT && !request->multishot)
-		link_timeout(request);
+		link_timeout(request, must_wait(request));
 	submit(place, modifier == LINK_TIMEOUT && !request->multishot ? 2 : 1);
 	if (failed)
 		return;
