@@ -251,6 +251,8 @@ static const struct ipc_variant sqpoll_variant = {
 	.exchange = exchange
 
 #define BATCH	32
+/* As many as there are slots. */
+#define LARGE_BATCH	128
 
 const struct mechanism ipc_mechanisms[] = {
 	{
@@ -316,6 +318,13 @@ const struct mechanism ipc_mechanisms[] = {
 		.what = "IPC channel, one request sends 32 messages, received in place",
 		.flags = MECHANISM_STREAMS,
 		.batch = BATCH,
+		.variant = &vec_mapped_variant,
+		IPC_MECHANISM,
+	}, {
+		.name = "ipc-vec-mapped-128",
+		.what = "IPC channel, one request sends 128 messages, received in place",
+		.flags = MECHANISM_STREAMS,
+		.batch = LARGE_BATCH,
 		.variant = &vec_mapped_variant,
 		IPC_MECHANISM,
 	}, {
