@@ -338,7 +338,7 @@ static void flood_with_channels(struct pair *pair)
 	struct rlimit memory = { 1 << 20, 1 << 20 };
 	__u32 channels[1024];
 	struct io_uring ring;
-	int count, ret;
+	int count, ret = 0;
 
 	ipc_become(stranger);
 	MUST(!setrlimit(RLIMIT_MEMLOCK, &memory));
@@ -364,7 +364,7 @@ static void flood_with_subscribers(struct pair *pair)
 	struct rlimit files = { 512, 512 };
 	struct ipc_sub subs[512];
 	struct io_uring ring;
-	int count, ret;
+	int count, ret = 0;
 
 	MUST(!setrlimit(RLIMIT_NOFILE, &files));
 	start(&ring, 8);
