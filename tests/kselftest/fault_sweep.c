@@ -1229,11 +1229,12 @@ static bool set_random_faults(int percent)
 		const char	*file;
 		int		value;
 	} settings[] = {
-		{ "probability", percent },
+		/* First, so that nobody else fails meanwhile. */
+		{ "task-filter", 1 },
 		{ "interval", 1 },
 		{ "space", 0 },
 		{ "times", FAULTS },
-		{ "task-filter", 1 },
+		{ "probability", percent },
 	};
 	char path[80], value[16];
 	size_t i, kind;
