@@ -302,6 +302,21 @@ static bool is_gone(const struct channel *channel)
 	return ret == -ENOENT;
 }
 
+/* Whether a subscriber is seen to have detached. */
+static bool has_detached(struct subscriber *subscriber)
+{
+	int64_t address;
+
+	/* Of a destroyed channel all have hung up, but who is attached can map it. */
+	if (!subscriber->channel->destroyed || !subscriber->region_size)
+		return hung_up(subscriber);
+	address = map(subscriber->place, subscriber->fd, subscriber->region_size, 0, PROT_READ);
+	if (address < 0)
+		return true;
+	unmap(subscriber->place, (uint64_t)address, subscriber->region_size);
+	return false;
+}
+
 void close_ring(struct place place)
 {
 	bool attached[MAX_SUBSCRIBERS] = {}, existed[MAX_CHANNELS] = {};
@@ -332,7 +347,7 @@ void close_ring(struct place place)
 	/* That happens in the background. */
 	for (unsigned int i = 0; i < model.subscriber_count; i++)
 		if (attached[i])
-			wait_until("end of a subscriber", hung_up(&model.subscribers[i]));
+			wait_until("end of a subscriber", has_detached(&model.subscribers[i]));
 	for (unsigned int i = 0; i < model.channel_count; i++)
 		if (existed[i])
 			wait_until("end of a channel", is_gone(&model.channels[i]));
