@@ -259,7 +259,8 @@ int main(int argc, char **argv)
 		{ "help", no_argument, NULL, 'h' },
 		{},
 	};
-	long seconds = parse(getenv("FUZZ_SECONDS") ?: "10", 0), seed = time(NULL);
+	long seconds = parse(getenv("FUZZ_SECONDS") ?: "10", 0);
+	long seed = getenv("FUZZ_SEED") ? parse(getenv("FUZZ_SEED"), 0) : time(NULL);
 	bool save = false, functions = false, covered;
 	const char *replay = NULL;
 	struct test_case test;
