@@ -1480,12 +1480,14 @@ TEST_F_TIMEOUT(random, exactly_once, IPC_TIMEOUT)
 	for (i = 0; i < count; i++)
 		wrong += oracle->times[i] != (broadcast ? PROCESSES : 1);
 	EXPECT_EQ(0, wrong);
-	/* Pages are allocated seldom, and the sweeps fail each of those. */
+	/*
+	 * How many allocations there are is up to who has to wait, and it can be
+	 * none. The sweeps fail each of them.
+	 */
 	for (kind = 0; kind < ARRAY_SIZE(kinds); kind++)
 		printf("# %s: %ld faults\n", kinds[kind],
 		       count_faults(kinds[kind]));
 	fflush(stdout);
-	EXPECT_LT(0, count_faults("failslab"));
 	EXPECT_LT(0, count_faults("fail_usercopy"));
 }
 
