@@ -3,7 +3,7 @@
  * Requests that wait for a message or for room: what completes them, what ends
  * them, and who gets what when several wait.
  *
- * ROUNDS=N is how often the tests with random timing try.
+ * RANDOM_ROUNDS=N is how often the tests with random timing try.
  */
 #include <pthread.h>
 #include <sys/syscall.h>
@@ -1568,7 +1568,7 @@ static void receive_one(struct __test_metadata *_metadata,
 TEST_F_TIMEOUT(handover, kill_at_random, IPC_TIMEOUT)
 {
 	struct contest *contest = ipc_shared(sizeof(*contest));
-	long rounds = ipc_env("ROUNDS", 40), round, taken = 0;
+	long rounds = ipc_env("RANDOM_ROUNDS", 40), round, taken = 0;
 	struct victim victim = { contest, self->channel, 0 };
 	__u32 random = SEED;
 	pid_t pid[2];
@@ -1654,7 +1654,7 @@ static void *send_later(void *arg)
 /* The same with a cancel or a DETACH from the process itself. */
 TEST_F_TIMEOUT(handover, end_at_random, IPC_TIMEOUT)
 {
-	long rounds = 4 * ipc_env("ROUNDS", 40), round, ended = 0;
+	long rounds = 4 * ipc_env("RANDOM_ROUNDS", 40), round, ended = 0;
 	__u32 random = SEED;
 
 	for (round = 0; round < rounds; round++) {

@@ -3,7 +3,7 @@
  * Ping-pong between two processes on all kinds of rings: every message is waited
  * for, so one wake-up that is lost is the end of it.
  *
- * ROUNDS=N is the number of round trips.
+ * ROUND_TRIPS=N is how many there are.
  */
 #include "waiting.h"
 
@@ -137,7 +137,7 @@ static void send_and_receive(struct __test_metadata *_metadata,
 
 TEST_F_TIMEOUT(flavour, ping_pong, IPC_TIMEOUT)
 {
-	long rounds = ipc_env("ROUNDS", 2000);
+	long rounds = ipc_env("ROUND_TRIPS", 2000);
 	_Atomic bool *ready = ipc_shared(sizeof(*ready));
 	struct side side;
 	__u64 i, got;
