@@ -54,9 +54,9 @@ void predict(struct request *request, unsigned int limit)
 	struct incoming incoming = request->incoming;
 
 	memset(&delivery, 0, sizeof(delivery));
-	if ((request->selects || request->asynchronous) &&
+	if ((request->selects || request->asynchronous) && !request->waits &&
 	    !model_subscriber(&model, request->place, incoming.id)) {
-		/* This is looked at before anything else. */
+		/* This is looked at before anything else, but only when it begins. */
 		delivery.res = -ENOENT;
 		return;
 	}
