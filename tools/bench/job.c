@@ -38,6 +38,8 @@ enum phase {
 struct tally {
 	_Alignas(CACHE_LINE) uint64_t start_ns;
 	uint64_t end_ns;
+	/* Processor time. */
+	uint64_t busy_ns;
 	uint64_t sent;
 	uint64_t sent_sum;
 	uint64_t received;
@@ -224,11 +226,20 @@ static uint64_t plan_messages(const struct job *job)
 	return (messages + work->senders - 1) / work->senders * work->senders;
 }
 
+/* The processor time of this process until now. */
+static uint64_t busy_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * NS_PER_SECOND + (uint64_t)ts.tv_nsec;
+}
+
 static void run_phase(struct endpoint *endpoint, enum phase phase)
 {
 	const struct job *job = endpoint->job;
 	struct tally *tally = &board->tallies[phase][endpoint->process];
-	uint64_t messages;
+	uint64_t messages, busy_before;
 
 	if (!endpoint->process)
 		board->crowd = (struct crowd){ .goal = board->messages[phase] };
@@ -236,6 +247,7 @@ static void run_phase(struct endpoint *endpoint, enum phase phase)
 	messages = board->messages[phase];
 	begin_phase(endpoint, phase);
 
+	busy_before = busy_ns();
 	tally->start_ns = now_ns();
 	if (job->work->ping_pong && !endpoint->process)
 		ping(endpoint, messages, phase);
@@ -246,6 +258,7 @@ static void run_phase(struct endpoint *endpoint, enum phase phase)
 	else
 		job->mechanism->receive(endpoint);
 	tally->end_ns = now_ns();
+	tally->busy_ns = busy_ns() - busy_before;
 
 	if (endpoint->sink.torn)
 		job_failed("the first and the last word of a message did not fit each other");
@@ -401,9 +414,13 @@ static void summarize(const struct job *job, struct hdr_histogram *histogram,
 		      struct job_result *result)
 {
 	const struct tally *tallies = board->tallies[PHASE_MEASURE];
+	uint64_t senders_ns = 0;
 	unsigned int i;
 
 	result->messages = board->messages[PHASE_MEASURE];
+	for (i = 0; i < job->work->senders; i++)
+		senders_ns += tallies[i].busy_ns;
+	result->senders_ns_per_message = (double)senders_ns / (double)result->messages;
 	for (i = 0; i < work_processes(job->work); i++)
 		result->lost += tallies[i].lost;
 	if (job->work->ping_pong) {

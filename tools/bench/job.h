@@ -46,6 +46,8 @@ struct job_result {
 	uint64_t lost;
 	/* Of a ping-pong the median of the round trips. */
 	double ns_per_message;
+	/* Processor time of the senders. */
+	double senders_ns_per_message;
 };
 
 /*

@@ -36,6 +36,7 @@ void cell_add(struct cell *cell, const struct job_result *result)
 	memcpy(cell->reason, result->reason, sizeof(cell->reason));
 	if (result->outcome != OUTCOME_OK)
 		return;
+	cell->senders_ns[cell->runs] = result->senders_ns_per_message;
 	cell->ns[cell->runs++] = result->ns_per_message;
 	cell->messages += result->messages;
 	cell->lost += result->lost;
@@ -52,15 +53,21 @@ void cell_finish(struct cell *cell)
 {
 	memcpy(cell->sorted, cell->ns, sizeof(cell->sorted));
 	qsort(cell->sorted, cell->runs, sizeof(*cell->sorted), compare);
+	qsort(cell->senders_ns, cell->runs, sizeof(*cell->senders_ns), compare);
+}
+
+static double median_of(const double *sorted, unsigned int count)
+{
+	unsigned int middle = count / 2;
+
+	if (count % 2)
+		return sorted[middle];
+	return (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
 static double median(const struct cell *cell)
 {
-	unsigned int middle = cell->runs / 2;
-
-	if (cell->runs % 2)
-		return cell->sorted[middle];
-	return (cell->sorted[middle - 1] + cell->sorted[middle]) / 2;
+	return median_of(cell->sorted, cell->runs);
 }
 
 static double spread(const struct cell *cell)
@@ -211,6 +218,28 @@ static void print_percentiles(FILE *out, const struct table *table,
 	}
 }
 
+/* Processor time that the senders have spent, also on waking receivers. */
+static void print_senders(FILE *out, const struct table *table, const struct circumstances *about)
+{
+	const struct cell *cell;
+	unsigned int i, j;
+
+	fprintf(out, "of that in the %s, %s per message\n",
+		table->work->senders > 1 ? "senders" : "sender", about->unit);
+	for (i = 0; i < table->nr_mechanisms; i++) {
+		fprintf(out, "%-17s", table->mechanisms[i]->name);
+		for (j = 0; j < table->nr_sizes; j++) {
+			cell = table_cell(table, i, j);
+			if (cell->outcome == OUTCOME_OK)
+				fprintf(out, " %9.0f        ",
+					median_of(cell->senders_ns, cell->runs));
+			else
+				fprintf(out, " %9s        ", outcome_names[cell->outcome]);
+		}
+		fprintf(out, "\n");
+	}
+}
+
 void report_table(FILE *out, const struct table *table, const struct circumstances *about)
 {
 	unsigned int i, j;
@@ -235,6 +264,8 @@ void report_table(FILE *out, const struct table *table, const struct circumstanc
 	}
 	if (table->work->ping_pong)
 		print_percentiles(out, table, about);
+	else
+		print_senders(out, table, about);
 	print_lost(out, table);
 	print_reasons(out, table);
 	fflush(out);
@@ -292,7 +323,7 @@ static void json_measured(FILE *out, const struct table *table, unsigned int mec
 		cell->sorted[0], cell->sorted[cell->runs - 1]);
 	for (i = 0; i < cell->runs; i++)
 		fprintf(out, "%s%.2f", i ? ", " : "", cell->ns[i]);
-	fprintf(out, "], ");
+	fprintf(out, "], \"senders\": %.2f, ", median_of(cell->senders_ns, cell->runs));
 	if (times)
 		fprintf(out, "\"ratio\": %.4f, ", times);
 	if (table->work->ping_pong) {

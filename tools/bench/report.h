@@ -21,6 +21,8 @@ struct cell {
 	/* In the order of time, and of size once all runs are done. */
 	double ns[MAX_RUNS];
 	double sorted[MAX_RUNS];
+	/* Processor time of the senders, in the same way. */
+	double senders_ns[MAX_RUNS];
 	unsigned int runs;
 	/* Of all runs. */
 	uint64_t messages;
