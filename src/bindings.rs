@@ -38,3 +38,26 @@ mod generated {
 
 pub(crate) use generated::*;
 pub(crate) use kernel::bindings::*;
+
+/// A table of functions for the kernel to call.
+///
+/// # Invariants
+///
+/// Nobody writes to it.
+pub(crate) struct Operations<T>(T);
+
+// SAFETY: By the type invariant it is only read, wherever that is.
+unsafe impl<T> Sync for Operations<T> {}
+
+impl<T> Operations<T> {
+    /// A table with these functions.
+    pub(crate) const fn new(table: T) -> Self {
+        // INVARIANT: There is no way to write to it.
+        Self(table)
+    }
+
+    /// What the kernel is given.
+    pub(crate) fn as_ptr(&'static self) -> *const T {
+        &self.0
+    }
+}

@@ -22,7 +22,7 @@ use kernel::{
 };
 
 use crate::{
-    bindings,
+    bindings::{self, Operations},
     channel::{Channel, Mode},
     rcu::RcuObject,
     registry::Registry,
@@ -30,19 +30,15 @@ use crate::{
     LocalModule,
 };
 
-struct Operations(bindings::file_operations);
-
-// SAFETY: It is never written.
-unsafe impl Sync for Operations {}
-
-static OPERATIONS: Operations = Operations(bindings::file_operations {
-    owner: this_module::<LocalModule>().as_ptr(),
-    open: Some(open),
-    read: Some(bindings::seq_read),
-    llseek: Some(bindings::seq_lseek),
-    release: Some(bindings::seq_release),
-    ..pin_init::zeroed()
-});
+static OPERATIONS: Operations<bindings::file_operations> =
+    Operations::new(bindings::file_operations {
+        owner: this_module::<LocalModule>().as_ptr(),
+        open: Some(open),
+        read: Some(bindings::seq_read),
+        llseek: Some(bindings::seq_lseek),
+        release: Some(bindings::seq_release),
+        ..pin_init::zeroed()
+    });
 
 static ROWS: bindings::seq_operations = bindings::seq_operations {
     start: Some(start),
@@ -79,7 +75,7 @@ impl Directory {
             bindings::ioipc_debugfs_create(
                 c"io_uring_ipc".as_char_ptr(),
                 c"channels".as_char_ptr(),
-                &OPERATIONS.0,
+                OPERATIONS.as_ptr(),
                 registry.cast_mut().cast(),
             )
         };

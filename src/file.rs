@@ -20,7 +20,7 @@ use kernel::{
 };
 
 use crate::{
-    bindings,
+    bindings::{self, Operations},
     channel::Mode,
     rcu::RcuObject,
     refusal::{refuse, Asked},
@@ -29,20 +29,16 @@ use crate::{
     LocalModule,
 };
 
-struct Operations(bindings::file_operations);
-
-// SAFETY: It is never written.
-unsafe impl Sync for Operations {}
-
-static OPERATIONS: Operations = Operations(bindings::file_operations {
-    owner: this_module::<LocalModule>().as_ptr(),
-    mmap: Some(mmap),
-    poll: Some(poll),
-    release: Some(release),
-    show_fdinfo: Some(show_fdinfo),
-    llseek: Some(bindings::noop_llseek),
-    ..pin_init::zeroed()
-});
+static OPERATIONS: Operations<bindings::file_operations> =
+    Operations::new(bindings::file_operations {
+        owner: this_module::<LocalModule>().as_ptr(),
+        mmap: Some(mmap),
+        poll: Some(poll),
+        release: Some(release),
+        show_fdinfo: Some(show_fdinfo),
+        llseek: Some(bindings::noop_llseek),
+        ..pin_init::zeroed()
+    });
 
 /// Opens a file for a subscriber. May sleep.
 ///
@@ -56,7 +52,7 @@ pub(crate) fn open(subscriber: ARef<RcuObject<Subscriber>>) -> Result<ARef<File>
     let file = from_err_ptr(unsafe {
         bindings::anon_inode_getfile(
             c"[io_uring_ipc]".as_char_ptr(),
-            &OPERATIONS.0,
+            OPERATIONS.as_ptr(),
             subscriber.as_ptr().cast(),
             // CAST: They are few low bits.
             (O_RDWR | O_CLOEXEC) as c_int,

@@ -25,7 +25,7 @@ use kernel::{
 };
 
 use crate::{
-    bindings,
+    bindings::{self, Operations},
     buffer::Buffer,
     command, file,
     fixed_buffer::{Direction, FixedBuffer},
@@ -42,23 +42,19 @@ use crate::{
 /// The registry that instances use: not null as long as there is a [`Registration`].
 static REGISTRY: Atomic<*const Registry> = Atomic::new(ptr::null());
 
-struct Operations(bindings::io_uring_ipc_ops);
-
-// SAFETY: It is never written.
-unsafe impl Sync for Operations {}
-
-static OPERATIONS: Operations = Operations(bindings::io_uring_ipc_ops {
-    owner: this_module::<LocalModule>().as_ptr(),
-    ring_init: Some(ring_init),
-    ring_exit: Some(ring_exit),
-    command: Some(run_command),
-    send_prep: Some(send_prep),
-    send: Some(issue_send),
-    recv_prep: Some(recv_prep),
-    recv: Some(issue_recv),
-    wait_file: Some(wait_file),
-    wait_done: Some(wait_done),
-});
+static OPERATIONS: Operations<bindings::io_uring_ipc_ops> =
+    Operations::new(bindings::io_uring_ipc_ops {
+        owner: this_module::<LocalModule>().as_ptr(),
+        ring_init: Some(ring_init),
+        ring_exit: Some(ring_exit),
+        command: Some(run_command),
+        send_prep: Some(send_prep),
+        send: Some(issue_send),
+        recv_prep: Some(recv_prep),
+        recv: Some(issue_recv),
+        wait_file: Some(wait_file),
+        wait_done: Some(wait_done),
+    });
 
 /// As long as this exists, the module provides IPC channels.
 ///
@@ -82,7 +78,7 @@ impl Registration {
         // Pairs with `ring_init`.
         REGISTRY.store(registry, Release);
         // SAFETY: The operations are static.
-        to_result(unsafe { bindings::io_uring_ipc_register(&OPERATIONS.0) })?;
+        to_result(unsafe { bindings::io_uring_ipc_register(OPERATIONS.as_ptr()) })?;
         // INVARIANT: They were just registered.
         Ok(Self(()))
     }
@@ -91,7 +87,7 @@ impl Registration {
 impl Drop for Registration {
     fn drop(&mut self) {
         // SAFETY: They are registered by the type invariants.
-        unsafe { bindings::io_uring_ipc_unregister(&OPERATIONS.0) };
+        unsafe { bindings::io_uring_ipc_unregister(OPERATIONS.as_ptr()) };
         REGISTRY.store(ptr::null(), Relaxed);
     }
 }
