@@ -17,7 +17,9 @@
  *
  * The adversary and the neutral process take turns, and the medians count.
  *
- * PAIR_MESSAGES=N is how many the control sends in each turn.
+ * PAIR_MESSAGES=N is how many the control sends in each turn. PAIR_PERCENT=N is how
+ * much of its rate the pair has to keep: on a host that takes processors away while
+ * somebody copies a message, less than 80 still tells being slower from being stuck.
  */
 #ifndef HONEST_PAIR_H
 #define HONEST_PAIR_H
@@ -31,8 +33,6 @@
 /* How many turns, and how many more as long as the result is bad. */
 #define PAIR_ROUNDS	3
 #define PAIR_MOST	15
-/* Percent of the rate beside a neutral process. */
-#define PAIR_AT_LEAST	80
 
 enum { PAIR_PROCESSOR, PAIR_OTHERS };
 enum { PAIR_RECEIVER, PAIR_SENDER, PAIR_READER, PAIR_WRITER, PAIR_PROCESSES };
@@ -364,13 +364,13 @@ static inline void pair_keeps_its_rate(struct __test_metadata *_metadata,
 {
 	double progresses[PAIR_MOST], progress = 0;
 	double speeds[PAIR_MOST], speed = 0;
+	long at_least = ipc_env("PAIR_PERCENT", 80), attacks = 0;
 	struct pair_turn neutral, beside;
-	long attacks = 0;
 	int rounds;
 
 	for (rounds = 0; rounds < PAIR_ROUNDS ||
 	     (rounds < PAIR_MOST &&
-	      (progress < PAIR_AT_LEAST || speed < PAIR_AT_LEAST)); rounds++) {
+	      (progress < at_least || speed < at_least)); rounds++) {
 		pair_beside(_metadata, pair, neutral_process, &neutral);
 		if (!pair_beside(_metadata, pair, attack, &beside))
 			SKIP(return, "not available here");
@@ -384,8 +384,8 @@ static inline void pair_keeps_its_rate(struct __test_metadata *_metadata,
 	       progress, progresses[0], progresses[rounds - 1], speed,
 	       speeds[0], speeds[rounds - 1], rounds, attacks,
 	       (long)pair->received, (long)pair->others);
-	EXPECT_LE(PAIR_AT_LEAST, progress);
-	EXPECT_LE(PAIR_AT_LEAST, speed);
+	EXPECT_LE(at_least, progress);
+	EXPECT_LE(at_least, speed);
 }
 
 #endif /* HONEST_PAIR_H */
