@@ -495,15 +495,16 @@ impl Channel {
         self.ring.is_detached(&subscriber.cursor)
     }
 
-    /// Drops the messages that only `subscriber` could receive, if it has detached.
+    /// Drops the messages that only `subscriber` could receive, if it has detached. Returns whether
+    /// it has.
     ///
     /// Called by [`Self::detach`] after it has marked the subscriber, and by whoever may have put a
     /// message for it into the ring meanwhile: the barriers pair with each other, so one of them
     /// sees both.
-    fn drop_targeted_if_detached(&self, subscriber: &Subscriber) {
+    fn drop_targeted_if_detached(&self, subscriber: &Subscriber) -> bool {
         Region::full_barrier();
         if !subscriber.can_receive() || !self.is_detached(subscriber) {
-            return;
+            return false;
         }
         let id = subscriber.id();
         let count = if self.mode == Mode::Broadcast {
@@ -512,6 +513,7 @@ impl Channel {
             self.ring.queue_drop_targeted(id)
         };
         self.dropped.add(u64::from(count), Relaxed);
+        true
     }
 
     /// The page in which a receiver of a broadcast says how far it has read. May sleep.
@@ -843,9 +845,12 @@ impl Channel {
             {
                 let len = needed(received, region.message_len(claim.index()));
                 failure = Some(Failure::NotPresent(len));
-                // It is back in the ring, possibly after `detach` has looked.
+                // It is back in the ring, possibly after `detach` has looked. Then this request
+                // is not done again, and does not find the channel to pass it on either.
                 drop(claim);
-                self.drop_targeted_if_detached(subscriber);
+                if self.drop_targeted_if_detached(subscriber) {
+                    self.pass_on(None, guard);
+                }
                 break;
             }
             if !wanted.bundle {

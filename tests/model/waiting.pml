@@ -68,7 +68,7 @@ byte scenario, slots, senders, receivers;
 #define RECLAIM_UNPUBLISHED	18
 #define RELEASE_BEFORE_READ	19
 #define MOVE_HEAD_BLINDLY	20
-#define NO_FILE			21
+#define NO_PASS_ON_AFTER_PUT_BACK	21
 #ifndef MUTANT
 #define MUTANT	0
 #endif
@@ -431,8 +431,6 @@ proctype Receive(byte me; byte id; bool puts_back)
 {
 	LOCALS;
 
-	/* Only one in io-wq meets `detach`, and io_ipc_prep() has got a file for it if it may wait. */
-	has_waited = puts_back && ok(NO_FILE);
 issue:
 	atomic {
 		when(!known[id], goto fail);
@@ -468,6 +466,8 @@ look:
 	:: puts_back ->
 		atomic { mine = 0; puts_back = false }
 		when(ok(NO_DROP_AFTER_PUT_BACK), drop_targeted_if_detached(id));
+		when(flags[id] & DETACHED && ok(NO_PASS_ON_AFTER_PUT_BACK),
+		     wake_sender(); pass_on_message(0));
 		guards[id]--;
 		goto issue
 	:: else
