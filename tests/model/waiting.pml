@@ -59,15 +59,11 @@ byte scenario, slots, senders, receivers;
 #define NO_PASS_ON		8
 #define NO_PASS_ON_MESSAGE	9
 #define NO_WAKE_AT_DETACH	10
-#define NO_SYNCHRONIZE		12
 #define NO_DROP_AT_DETACH	13
 #define NO_DROP_AFTER_SEND	14
 #define NO_DROP_AFTER_PUT_BACK	15
-#define RECLAIM_PAST_BUSY	16
 #define RECLAIM_PAST_CLAIMED	17
-#define RECLAIM_UNPUBLISHED	18
 #define RELEASE_BEFORE_READ	19
-#define MOVE_HEAD_BLINDLY	20
 #define NO_PASS_ON_AFTER_PUT_BACK	21
 #ifndef MUTANT
 #define MUTANT	0
@@ -136,8 +132,7 @@ inline skip_useless(id)
 inline look_at_cursor(id)
 {
 	skip_useless(id);
-	when(flags[id] != DETACHED && cursor[id] < to &&
-	     !(no(RECLAIM_PAST_BUSY) && flags[id] & BUSY), to = cursor[id])
+	when(flags[id] != DETACHED && cursor[id] < to, to = cursor[id])
 }
 
 /* Channel::reclaim looks how far head can move. A broadcast moves it by one or a quarter of the slots. */
@@ -148,7 +143,7 @@ inline look_at_slots()
 	to = tail;
 	when(attached[1], look_at_cursor(1));
 	when(attached[2], look_at_cursor(2));
-	to = (to > old && (is_published(old) || no(RECLAIM_UNPUBLISHED)) -> old + 1 : old)
+	to = (to > old && is_published(old) -> old + 1 : old)
 #else
 	to = old;
 	do
@@ -162,7 +157,7 @@ inline look_at_slots()
 inline move_head()
 {
 	if
-	:: to != old && (head == old || no(MOVE_HEAD_BLINDLY)) ->
+	:: to != old && head == old ->
 		assert(head <= to && to <= tail);
 		head = to;
 		to = old
@@ -511,7 +506,7 @@ proctype Detach(byte id; byte requests)
 		flags[id] = flags[id] | DETACHED | LEAVING
 	};
 	/* synchronize_rcu() */
-	when(found && ok(NO_SYNCHRONIZE), guards[id] == 0);
+	when(found, guards[id] == 0);
 	found = 0;
 	when(ok(NO_DROP_AT_DETACH), drop_targeted_if_detached(id));
 	flags[id] = flags[id] & ~LEAVING;
