@@ -46,7 +46,8 @@ pub(crate) use kernel::bindings::*;
 /// Nobody writes to it.
 pub(crate) struct Operations<T>(T);
 
-// SAFETY: By the type invariant it is only read, wherever that is.
+// SAFETY: A reference to it gives no more than a pointer to the table, and by the type invariant
+// whoever follows that only reads.
 unsafe impl<T> Sync for Operations<T> {}
 
 impl<T> Operations<T> {
