@@ -240,6 +240,38 @@ static inline int wait_cancel(struct io_uring *ring, __u64 which,
 	return wait_for(ring, data);
 }
 
+/*
+ * Whether a request has ended because it was cancelled, with this result.  A
+ * worker that has not let go of it yet is told: it may be interrupted, or gone
+ * when the request is looked for once more.  What cancels all finds such a worker
+ * until it has let go.
+ */
+static inline bool wait_ended(struct io_uring *ring, __u64 data, int ret,
+			      bool told)
+{
+	int res = wait_for(ring, data);
+
+	told |= ret > 1;
+	if ((ret >= 0 || (told && ret == -ENOENT)) &&
+	    (res == -ECANCELED || (told && res == -EINTR)))
+		return true;
+	printf("# cancel: %d%s, and the request ends with %d\n", ret,
+	       told ? ", worker told" : "", res);
+	return false;
+}
+
+/* Cancels a request that may be in a worker.  Whether it has ended by that. */
+static inline bool wait_end(struct io_uring *ring, __u64 data, bool told)
+{
+	int ret;
+
+	while ((ret = wait_cancel(ring, data, 0)) == -EALREADY) {
+		told = true;
+		ipc_nap(1000);
+	}
+	return wait_ended(ring, data, ret, told);
+}
+
 /* Waits until a child or somebody else has set a flag in shared memory. */
 #define wait_until(condition)	ipc_poll(condition)
 
