@@ -56,7 +56,12 @@ void *ioipc_xa_next_marked(struct xa_state *xas)
 	void *entry;
 
 	do {
-		entry = xas_next_marked(xas, ULONG_MAX, XA_MARK_1);
+		/*
+		 * Others set and clear marks meanwhile, and xarray reads them
+		 * as if they did not.  Whoever is attaching or detaching may be
+		 * seen or not: attach() and detach() in channel.rs allow both.
+		 */
+		entry = data_race(xas_next_marked(xas, ULONG_MAX, XA_MARK_1));
 	} while (xas_retry(xas, entry));
 	return entry;
 }
