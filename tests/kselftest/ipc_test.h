@@ -36,7 +36,7 @@
 
 /*
  * Seconds until the harness kills a test; emulated debug kernels are slow.  For runs
- * that are longer than usual: make CPPFLAGS=-DIPC_TIMEOUT=3600.
+ * that are longer than usual: CPPFLAGS=-DIPC_TIMEOUT=3600 make.
  */
 #ifndef IPC_TIMEOUT
 #define IPC_TIMEOUT	300

@@ -1606,7 +1606,7 @@ TEST_F_TIMEOUT(handover, kill_at_random, IPC_TIMEOUT)
 			ipc_nap(ipc_random(&random) % 300);
 		ASSERT_EQ(0, kill(pid[dead], SIGKILL));
 		ASSERT_EQ(128 + SIGKILL, ipc_wait(pid[dead]));
-		/* Nothing wakes anybody from here on. */
+		/* From here on, only the end of its ring wakes anybody. */
 		if (!self->all) {
 			ASSERT_TRUE(ipc_poll(contest->received ||
 					     !readable(&sub)))

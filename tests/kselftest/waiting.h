@@ -243,15 +243,15 @@ static inline int wait_cancel(struct io_uring *ring, __u64 which,
 /*
  * Whether a request has ended because it was cancelled, with this result.  A
  * worker that has not let go of it yet is told: it may be interrupted, or gone
- * when the request is looked for once more.  What cancels all finds such a worker
- * until it has let go.
+ * when the request is looked for once more.  What cancels all counts how often it
+ * finds something, and does not say whether that was such a worker.
  */
 static inline bool wait_ended(struct io_uring *ring, __u64 data, int ret,
 			      bool told)
 {
 	int res = wait_for(ring, data);
 
-	told |= ret > 1;
+	told |= ret > 0;
 	if ((ret >= 0 || (told && ret == -ENOENT)) &&
 	    (res == -ECANCELED || (told && res == -EINTR)))
 		return true;
