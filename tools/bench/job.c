@@ -432,8 +432,9 @@ static void summarize(const struct job *job, struct hdr_histogram *histogram,
 			(double)hdr_value_at_percentile(&board->histogram, 50.0);
 		hdr_add(histogram, &board->histogram);
 	} else {
-		result->ns_per_message = (double)elapsed_ns(job->work, PHASE_MEASURE, job->work->slow) /
-					 (double)result->messages;
+		uint64_t ns = elapsed_ns(job->work, PHASE_MEASURE, job->work->slow);
+
+		result->ns_per_message = (double)ns / (double)result->messages;
 	}
 }
 
