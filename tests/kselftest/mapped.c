@@ -427,6 +427,39 @@ TEST_F_TIMEOUT(mapped, overwritten_messages_are_noticed, IPC_TIMEOUT)
 	EXPECT_EQ(-EAGAIN, count_mapped(&self->other, self->map.id, 0));
 }
 
+/*
+ * Senders may make more room than they use.  Then the head is past messages that
+ * are whole, but do not count any more: the next one is where the head is.
+ */
+TEST(room_that_is_not_used)
+{
+	enum { SLOTS = 8, HEAD = 3 };
+	struct io_uring_ipc_ring *ring;
+	struct ipc_message message;
+	struct ipc_map map = {};
+	__u32 i;
+
+	ring = calloc(1, sizeof(*ring) + SLOTS * sizeof(ring->msgs[0]));
+	ASSERT_NE(NULL, ring);
+	ring->ring_mask = SLOTS - 1;
+	ring->consumer.head = HEAD;
+	for (i = 0; i < SLOTS; i++) {
+		ring->msgs[i].seq = i + 1;
+		ring->msgs[i].state = IOIPC_MSG_READY;
+	}
+	map.ring = ring;
+	map.next = 1;
+	ASSERT_TRUE(ipc_peek(&map, &message));
+	EXPECT_EQ(HEAD, message.position);
+	EXPECT_EQ(HEAD - 1, map.lost);
+	for (i = HEAD + 1; i < SLOTS; i++) {
+		ASSERT_TRUE(ipc_peek(&map, &message));
+		EXPECT_EQ(i, message.position);
+	}
+	EXPECT_FALSE(ipc_peek(&map, &message));
+	free(ring);
+}
+
 TEST_F_TIMEOUT(mapped, bad_requests, IPC_TIMEOUT)
 {
 	static const __u32 flags[] = {

@@ -370,38 +370,34 @@ static inline bool ipc_peek(struct ipc_map *map, struct ipc_message *message)
 	const struct io_uring_ipc_ring *ring = map->ring;
 
 	for (;; map->next++) {
-		uint32_t position = map->next;
+		uint32_t position = map->next, head;
 		const struct io_uring_ipc_msg_desc *desc = &ring->msgs[position & ring->ring_mask];
 		uint32_t seq = __atomic_load_n(&desc->seq, __ATOMIC_ACQUIRE);
 		uint32_t state = __atomic_load_n(&desc->state, __ATOMIC_ACQUIRE);
 		uint32_t target = __atomic_load_n(&desc->target, __ATOMIC_RELAXED);
 
-		if (seq != position + 1) {
-			uint32_t head = __atomic_load_n(&ring->consumer.head, __ATOMIC_ACQUIRE);
-
-			/* not there yet, unless it is gone already */
-			if ((int32_t)(head - position) <= 0)
-				return false;
-			map->lost += head - position;
-			/* the loop adds the one */
-			map->next = head - 1;
-			continue;
-		}
-		if (state != IOIPC_MSG_READY || (target && target != map->id))
-			continue;
 		message->position = position;
 		message->data = (const char *)ring + desc->offset;
 		message->len = desc->len;
 		message->msg_id = desc->msg_id;
 		message->sender_data = desc->sender_data;
 		message->sender = desc->sender;
-		/* if it is being overwritten right now, the offset may be another one's */
-		if (ipc_intact(map, message)) {
+
+		/* all of that may be another one's, once the head is past this one */
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		head = __atomic_load_n(&ring->consumer.head, __ATOMIC_RELAXED);
+		if ((int32_t)(head - position) > 0) {
+			map->lost += head - position;
+			/* the loop adds the one */
+			map->next = head - 1;
+			continue;
+		}
+		if (seq != position + 1)
+			return false;
+		if (state == IOIPC_MSG_READY && (!target || target == map->id)) {
 			map->next++;
 			return true;
 		}
-		/* look at this one again: it is gone, and counted then */
-		map->next--;
 	}
 }
 
