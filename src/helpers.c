@@ -58,8 +58,8 @@ void *ioipc_xa_next_marked(struct xa_state *xas)
 	do {
 		/*
 		 * Others set and clear marks meanwhile, and xarray reads them
-		 * as if they did not.  Whoever is attaching or detaching may be
-		 * seen or not: attach() and detach() in channel.rs allow both.
+		 * as if they did not.  Whoever is not seen yet looks at the
+		 * ring after it has attached: (C) and (D) in src/ring.
 		 */
 		entry = data_race(xas_next_marked(xas, ULONG_MAX, XA_MARK_1));
 	} while (xas_retry(xas, entry));

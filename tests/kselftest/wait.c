@@ -407,7 +407,7 @@ static bool cancel(struct io_uring *ring, int way, __u64 data, __u8 opcode,
 	return false;
 }
 
-/* The same for the timeout that is linked to it, which has no user_data. */
+/* Whether a request ends by the timeout that is linked to it and has user_data 0. */
 static bool timed_out(struct io_uring *ring, __u64 data, unsigned int flags)
 {
 	int ret = wait_for(ring, 0);
