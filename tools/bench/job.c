@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -50,7 +52,8 @@ struct tally {
 /* Shared by the processes of a job and the one that runs jobs. */
 static struct board {
 	struct barrier barrier;
-	pid_t pids[MAX_PROCESSES];
+	/* Of a process, or of its only thread, which is the same. */
+	pid_t tids[MAX_PROCESSES];
 	/* How many to send in a phase, all senders together; 0 leaves it out. */
 	uint64_t messages[NR_PHASES];
 	struct tally tallies[NR_PHASES][MAX_PROCESSES];
@@ -167,7 +170,7 @@ static void stop_crowd(const struct endpoint *endpoint)
 	/* A signal may come just before the call that it shall interrupt. */
 	while (!barrier_others_wait(&board->barrier)) {
 		for (i = 0; i < endpoint->out->receivers; i++)
-			kill(board->pids[endpoint->out->first_receiver + i], SIGUSR1);
+			syscall(SYS_tkill, board->tids[endpoint->out->first_receiver + i], SIGUSR1);
 		nanosleep(&pause, NULL);
 	}
 }
@@ -230,12 +233,12 @@ static uint64_t plan_messages(const struct job *job)
 	return (messages + work->senders - 1) / work->senders * work->senders;
 }
 
-/* The processor time of this process until now. */
-static uint64_t busy_ns(void)
+/* The processor time of this process until now, with its SQPOLL thread, or of this thread. */
+static uint64_t busy_ns(const struct job *job)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	clock_gettime(job->threads ? CLOCK_THREAD_CPUTIME_ID : CLOCK_PROCESS_CPUTIME_ID, &ts);
 	return (uint64_t)ts.tv_sec * NS_PER_SECOND + (uint64_t)ts.tv_nsec;
 }
 
@@ -251,7 +254,7 @@ static void run_phase(struct endpoint *endpoint, enum phase phase)
 	messages = board->messages[phase];
 	begin_phase(endpoint, phase);
 
-	busy_before = busy_ns();
+	busy_before = busy_ns(job);
 	tally->start_ns = now_ns();
 	if (job->work->ping_pong && !endpoint->process)
 		ping(endpoint, messages, phase);
@@ -262,7 +265,7 @@ static void run_phase(struct endpoint *endpoint, enum phase phase)
 	else
 		job->mechanism->receive(endpoint);
 	tally->end_ns = now_ns();
-	tally->busy_ns = busy_ns() - busy_before;
+	tally->busy_ns = busy_ns(job) - busy_before;
 
 	if (endpoint->sink.torn)
 		job_failed("the first and the last word of a message did not fit each other");
@@ -294,8 +297,7 @@ static void depend_on(pid_t parent)
 		_exit(1);
 }
 
-static _Noreturn void run_process(const struct job *job, struct link links[2], unsigned int process,
-				  pid_t parent)
+static void run_endpoint(const struct job *job, struct link links[2], unsigned int process)
 {
 	/* No SA_RESTART: what it interrupts shall return. */
 	struct sigaction action = { .sa_handler = interrupt };
@@ -306,7 +308,6 @@ static _Noreturn void run_process(const struct job *job, struct link links[2], u
 	};
 	unsigned int phase;
 
-	depend_on(parent);
 	sigaction(SIGUSR1, &action, NULL);
 	if (work->ping_pong) {
 		endpoint.out = &links[process];
@@ -322,7 +323,7 @@ static _Noreturn void run_process(const struct job *job, struct link links[2], u
 	if (work_processes(work) <= nr_processors())
 		pin_to_processor(process);
 
-	board->pids[process] = getpid();
+	board->tids[process] = (pid_t)syscall(SYS_gettid);
 	if (endpoint.out)
 		source_init(&endpoint.source, process, job->batch, job->size);
 	if (job->mechanism->open)
@@ -331,30 +332,23 @@ static _Noreturn void run_process(const struct job *job, struct link links[2], u
 		if (phase != PHASE_VERIFY || job->verify)
 			run_phase(&endpoint, phase);
 	}
-	_exit(0);
 }
 
-/*
- * The parent of the processes, to which they owe what they inherit.  When it
- * ends, because one of them has failed, so do all others.
- */
-static _Noreturn void lead_processes(const struct job *job, pid_t parent)
+static void run_processes(const struct job *job, struct link links[2])
 {
 	unsigned int i, processes = work_processes(job->work);
 	pid_t self = getpid(), pid;
-	struct link links[2];
 	int status;
 
-	depend_on(parent);
-	make_link(job, &links[0], false);
-	if (job->work->ping_pong)
-		make_link(job, &links[1], true);
 	for (i = 0; i < processes; i++) {
 		pid = fork();
 		if (pid < 0)
 			job_failed("fork: %s", strerror(errno));
-		if (!pid)
-			run_process(job, links, i, self);
+		if (!pid) {
+			depend_on(self);
+			run_endpoint(job, links, i);
+			_exit(0);
+		}
 	}
 	while (processes--) {
 		if (wait(&status) < 0)
@@ -364,6 +358,55 @@ static _Noreturn void lead_processes(const struct job *job, pid_t parent)
 		if (WEXITSTATUS(status))
 			job_failed("a process has ended with status %d", WEXITSTATUS(status));
 	}
+}
+
+struct thread {
+	pthread_t id;
+	const struct job *job;
+	struct link *links;
+	unsigned int number;
+};
+
+static void *run_thread(void *argument)
+{
+	const struct thread *thread = argument;
+
+	run_endpoint(thread->job, thread->links, thread->number);
+	return NULL;
+}
+
+static void run_threads(const struct job *job, struct link links[2])
+{
+	unsigned int i, count = work_processes(job->work);
+	struct thread threads[MAX_PROCESSES];
+	int ret;
+
+	for (i = 0; i < count; i++) {
+		threads[i] = (struct thread){ .job = job, .links = links, .number = i };
+		ret = pthread_create(&threads[i].id, NULL, run_thread, &threads[i]);
+		if (ret)
+			job_failed("pthread_create: %s", strerror(ret));
+	}
+	for (i = 0; i < count; i++)
+		pthread_join(threads[i].id, NULL);
+}
+
+/*
+ * The parent of the processes, to which they owe what they inherit.  When it
+ * ends, because one of them has failed, so do all others.
+ */
+static _Noreturn void lead(const struct job *job, pid_t parent)
+{
+	struct link links[2];
+
+	depend_on(parent);
+	make_link(job, &links[0], false);
+	if (job->work->ping_pong)
+		make_link(job, &links[1], true);
+	if (job->threads)
+		run_threads(job, links);
+	else
+		run_processes(job, links);
 	_exit(0);
 }
 
@@ -513,7 +556,7 @@ void job_run(const struct job *job, struct hdr_histogram *histogram, struct job_
 		die("fork: %s", strerror(errno));
 	if (!leader) {
 		setpgid(0, 0);
-		lead_processes(job, self);
+		lead(job, self);
 	}
 	setpgid(leader, leader);
 

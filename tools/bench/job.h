@@ -21,6 +21,8 @@ struct job {
 	unsigned int batch;
 	/* Send and check all words of some messages first. */
 	bool verify;
+	/* Senders and receivers are threads of one process. */
+	bool threads;
 	/* How long the measured part should take. */
 	uint64_t target_ns;
 	/* After so long it is taken for stuck. */

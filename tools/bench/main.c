@@ -111,6 +111,7 @@ static void measure(const struct table *table, unsigned int mechanism, unsigned 
 		.slots = nr_slots(table->work, table->sizes[size]),
 		.batch = table->work->ping_pong ? 1 : table->mechanisms[mechanism]->batch,
 		.verify = !cell->runs,
+		.threads = options->threads,
 		.target_ns = (options->quick ? QUICK_TARGET_MS : TARGET_MS) * NS_PER_MS,
 		.give_up_seconds = options->icount ? GIVE_UP_SECONDS_ICOUNT : GIVE_UP_SECONDS_REAL,
 	};

@@ -18,6 +18,7 @@ static const char help[] =
 	"\n"
 	"  --quick           fewer works, sizes and runs\n"
 	"  --icount          the clock counts instructions: leave out what polls\n"
+	"  --threads         threads of one process in place of processes\n"
 	"  --only NAME,...   only these mechanisms; \"ipc\" is all whose names begin with ipc-\n"
 	"  --work NAME,...   only these works; \"fan-out\" is all whose names begin with fan-out-\n"
 	"  --sizes N,...     only messages of so many bytes, such as 64,4K\n"
@@ -215,6 +216,7 @@ void parse_options(int argc, char **argv, struct options *options)
 	static const struct option longs[] = {
 		{ "quick", no_argument, NULL, 'q' },
 		{ "icount", no_argument, NULL, 'i' },
+		{ "threads", no_argument, NULL, 't' },
 		{ "only", required_argument, NULL, 'o' },
 		{ "work", required_argument, NULL, 'w' },
 		{ "sizes", required_argument, NULL, 's' },
@@ -242,6 +244,9 @@ void parse_options(int argc, char **argv, struct options *options)
 			break;
 		case 'i':
 			options->icount = true;
+			break;
+		case 't':
+			options->threads = true;
 			break;
 		case 'o':
 			check_list(optarg, mechanism_names());

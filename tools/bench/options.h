@@ -12,6 +12,7 @@
 struct options {
 	bool icount;
 	bool quick;
+	bool threads;
 	bool json;
 	bool bar;
 	unsigned int runs;
