@@ -21,6 +21,12 @@ key_of() {
 	sha256sum | cut -c1-16
 }
 
+# Prints where cargo keeps what it builds for the host tests: the crates that they
+# need take longer to build than the tests to run.
+cargo_target() {
+	echo "$cache/cargo-$( (cat "$top/Cargo.lock" && /usr/bin/rustc --version) | key_of)"
+}
+
 # Runs a command that may take minutes: its output goes to a log file, and every
 # 30 seconds a line tells how long the log is and what came last.
 with_progress() {

@@ -87,7 +87,7 @@ static void *race(void *arg)
 	if (ipc_open(&ring))
 		return "no ring";
 	for (i = 0; i < 20; i++) {
-		create = ipc_create_args(0, 16, MIB);
+		create = ipc_create_args(0, 16, MIB / 4);
 		create.key = racer->key;
 		pthread_barrier_wait(racer->barrier);
 		ret = io_uring_ipc_channel_create(&ring, &create);

@@ -6,46 +6,26 @@
  *
  * UNLOAD_SECONDS=N is how long this takes, IPC_MODULE=FILE is the module.
  */
-#include "ipc_test.h"
+#include "module.h"
 #include <pthread.h>
 
-#define NAME	"io_uring_ipc"
 #define USERS	3
 
-static int load(const char *path)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	int ret;
-
-	if (fd < 0)
-		return -errno;
-	ret = syscall(__NR_finit_module, fd, "", 0) ? -errno : 0;
-	close(fd);
-	return ret;
-}
-
-static int unload(void)
-{
-	return syscall(__NR_delete_module, NAME, O_NONBLOCK) ? -errno : 0;
-}
-
 FIXTURE(unload) {
-	const char *path;
 };
 
 FIXTURE_SETUP(unload)
 {
-	self->path = getenv("IPC_MODULE") ?: NAME ".ko";
 	if (geteuid())
 		SKIP(return, "needs to be root");
-	if (access(self->path, R_OK))
-		SKIP(return, "no %s", self->path);
+	if (access(ipc_module_path(), R_OK))
+		SKIP(return, "no %s", ipc_module_path());
 }
 
 /* All others want the module. */
 FIXTURE_TEARDOWN(unload)
 {
-	int ret = load(self->path);
+	int ret = ipc_module_load();
 
 	EXPECT_TRUE(!ret || ret == -EEXIST);
 }
@@ -136,20 +116,20 @@ TEST_F_TIMEOUT(unload, races_with_new_instances, IPC_TIMEOUT)
 	while (!stop) {
 		pthread_barrier_wait(&barriers[0]);
 		ipc_nap(any_time(&random));
-		ret = unload();
+		ret = ipc_module_unload();
 		if (ret == -EWOULDBLOCK) {
 			in_use++;
 		} else {
 			ASSERT_EQ(0, ret);
 			unloaded++;
 			ipc_nap(any_time(&random));
-			ASSERT_EQ(0, load(self->path));
+			ASSERT_EQ(0, ipc_module_load());
 		}
 		pthread_barrier_wait(&barriers[1]);
 
 		/* The next round begins when their instances are gone. */
-		ASSERT_TRUE(ipc_poll(!unload()));
-		ASSERT_EQ(0, load(self->path));
+		ASSERT_TRUE(ipc_poll(!ipc_module_unload()));
+		ASSERT_EQ(0, ipc_module_load());
 		for (i = 0, used = 0, refused = 0; i < USERS; i++) {
 			used += users[i].used;
 			refused += users[i].refused;
