@@ -83,7 +83,10 @@ static void *head_send(void *arg)
 	return NULL;
 }
 
-/* Interrupts the other one while it moves head over much, and overtakes it. */
+/*
+ * Interrupts the other one, which moves head with each second message, and moves
+ * head on by more than that until it lets go.
+ */
 static void *head_interrupt(void *arg)
 {
 	struct head *head = arg;
@@ -96,15 +99,13 @@ static void *head_interrupt(void *arg)
 	    go_first())
 		return "no ring, or no priority";
 	while (!head->stop) {
-		/* Until the ring is full. */
-		while (ipc_tail(head->map) - head->map->consumer.head <
-		       head->entries && !head->stop)
-			ipc_nap(500);
-		for (i = 0; i < head->entries / 2; i++)
-			ipc_recv_num(&ring, sub.id);
 		ipc_nap(1 + ipc_random(&random) % 60);
-		ipc_recv_num(&ring, sub.id);
-		ipc_send_num(&ring, sub.id, 2);
+		for (i = 0; i < head->entries; i++)
+			ipc_recv_num(&ring, sub.id);
+		for (i = 0; i < head->entries; i++) {
+			ipc_send_num(&ring, sub.id, 2);
+			ipc_recv_num(&ring, sub.id);
+		}
 		head_look(head);
 	}
 	io_uring_queue_exit(&ring);
@@ -146,7 +147,8 @@ TEST_F_TIMEOUT(races, defect_15_head_moves_backwards, IPC_TIMEOUT)
 {
 	if (geteuid())
 		SKIP(return, "needs to be root");
-	run_head(_metadata, &self->ring, 1024, 64, head_send, head_interrupt);
+	run_head(_metadata, &self->ring, ENTRIES, 64, head_send,
+		 head_interrupt);
 }
 
 /* Sends slowly, because the messages are large. */
