@@ -52,7 +52,7 @@ struct tally {
 /* Shared by the processes of a job and the one that runs jobs. */
 static struct board {
 	struct barrier barrier;
-	/* Of a process, or of its only thread, which is the same. */
+	/* Of threads; a process of one thread has the number of that. */
 	pid_t tids[MAX_PROCESSES];
 	/* How many to send in a phase, all senders together; 0 leaves it out. */
 	uint64_t messages[NR_PHASES];
