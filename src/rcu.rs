@@ -27,6 +27,9 @@ use crate::bindings;
 /// The workqueue on which objects are dropped, as long as there is a [`Reclaimer`].
 static QUEUE: Atomic<*mut bindings::workqueue_struct> = Atomic::new(core::ptr::null_mut());
 
+/// How many objects there are.
+static OBJECTS: Atomic<usize> = Atomic::new(0);
+
 /// Drops objects once their grace period is over.
 ///
 /// There has to be one as long as there is any [`RcuObject`]; the module holds it.
@@ -65,6 +68,11 @@ impl Drop for Reclaimer {
             rcu::rcu_barrier();
             // SAFETY: `queue` is valid by the type invariants.
             unsafe { bindings::__flush_workqueue(self.queue.as_ptr()) };
+        }
+        // Relaxed: The work has ended, and so have all calls that made objects.
+        let left = OBJECTS.load(Relaxed);
+        if left != 0 {
+            pr_err!("BUG: {left} channels or subscribers are left\n");
         }
         // SAFETY: This owns `queue`, and all work on it is done.
         unsafe { bindings::destroy_workqueue(self.queue.as_ptr()) };
@@ -107,6 +115,7 @@ impl<T: 'static> RcuObject<T> {
             }? Error),
             GFP_KERNEL_ACCOUNT,
         )?;
+        OBJECTS.add(1, Relaxed);
         // SAFETY: The object is not moved: it is only accessed through shared references from here
         // on, and dropped in place.
         let object = KBox::leak(unsafe { Pin::into_inner_unchecked(object) });
@@ -126,6 +135,7 @@ impl<T: 'static> RcuObject<T> {
         // SAFETY: By the type invariants it was leaked from a box, and by the requirements of this
         // function it is not used any more.
         drop(unsafe { KBox::from_raw(object) });
+        let _ = OBJECTS.fetch_sub(1, Relaxed);
     }
 }
 
