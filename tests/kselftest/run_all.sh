@@ -8,9 +8,10 @@
 #	run_all.sh [NAME=VALUE]... [PROGRAM]...
 #
 # Without a PROGRAM, all that are listed in tests.list.  NAME=VALUE goes to the
-# environment, see the programs.  The last line has the totals; the status is 1
-# if anything failed.  A program that dies counts as one more failure, and so
-# does one that has not given all the results that it announced.
+# environment, see the programs; WITHOUT_VARIANT=NAME leaves out the variants of
+# that name.  The last line has the totals; the status is 1 if anything failed.  A
+# program that dies counts as one more failure, and so does one that has not given
+# all the results that it announced.
 dir=$(dirname "$0")
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -32,7 +33,7 @@ for program in $programs; do
 	echo "# ---- $program"
 	start=$(date +%s)
 	{
-		"$dir/$program" 2>&1
+		"$dir/$program" ${WITHOUT_VARIANT:+-V "$WITHOUT_VARIANT"} 2>&1
 		echo $? >"$work/status"
 	} | tee "$work/output"
 	status=$(cat "$work/status")
