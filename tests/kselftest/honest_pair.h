@@ -17,21 +17,20 @@
  *
  * The adversary and the neutral process take turns, and the medians count.
  *
- * PAIR_MESSAGES=N is how many the control sends in each turn. PAIR_PERCENT=N is how
- * much of its rate the pair has to keep: on a host that takes processors away while
- * somebody copies a message, less than 80 still tells being slower from being stuck.
+ * PAIR_MESSAGES=N is how many the control sends in each turn, at least, and
+ * PAIR_ROUNDS=N how many turns each takes. PAIR_PERCENT=N is how much of its rate the
+ * pair has to keep: on a host that takes processors away while somebody copies a
+ * message, less than 80 still tells being slower from being stuck.
  */
 #ifndef HONEST_PAIR_H
 #define HONEST_PAIR_H
 
-#include <math.h>
 #include "waiting.h"
 
 #define PAIR_ENTRIES	64
 /* How many messages the sender is ahead of the receiver, at most. */
 #define PAIR_WINDOW	32
-/* How many turns, and how many more as long as the result is bad. */
-#define PAIR_ROUNDS	3
+/* How many turns there are at most, as long as the result is bad. */
 #define PAIR_MOST	15
 
 enum { PAIR_PROCESSOR, PAIR_OTHERS };
@@ -277,7 +276,7 @@ static inline int pair_compare(const void *one, const void *other)
 	return (difference > 0) - (difference < 0);
 }
 
-/* The lower quartile, which is there if there are any. */
+/* The lower quartile of those there are. */
 static inline double pair_usual_time(struct pair_times *times)
 {
 	double seconds[PAIR_BATCHES];
@@ -285,8 +284,6 @@ static inline double pair_usual_time(struct pair_times *times)
 
 	if (count > PAIR_BATCHES)
 		count = PAIR_BATCHES;
-	if (!count)
-		return INFINITY;
 	memcpy(seconds, times->seconds, count * sizeof(seconds[0]));
 	qsort(seconds, count, sizeof(seconds[0]), pair_compare);
 	return seconds[count / 4];
@@ -331,7 +328,13 @@ static inline bool pair_beside(struct __test_metadata *_metadata,
 	pair->times[PAIR_RECEIVER].count = 0;
 	before = pair_progress(pair);
 	control = pair->control;
-	ASSERT_TRUE(ipc_poll(pair->control >= control + wanted));
+	/* Both have to have got somewhere, else there is nothing to compare. */
+	ASSERT_TRUE(ipc_poll(pair->control >= control + wanted &&
+			     pair_progress(pair) > before &&
+			     pair->times[PAIR_SENDER].count &&
+			     pair->times[PAIR_RECEIVER].count))
+		TH_LOG("the pair is stuck after %ld of %ld messages",
+		       pair_progress(pair) - before, pair->control - control);
 	turn->progress = (double)(pair_progress(pair) - before) /
 			 (pair->control - control);
 	turn->speed = PAIR_BATCH /
@@ -365,10 +368,11 @@ static inline void pair_keeps_its_rate(struct __test_metadata *_metadata,
 	double progresses[PAIR_MOST], progress = 0;
 	double speeds[PAIR_MOST], speed = 0;
 	long at_least = ipc_env("PAIR_PERCENT", 80), attacks = 0;
+	long wanted = ipc_env("PAIR_ROUNDS", 3);
 	struct pair_turn neutral, beside;
 	int rounds;
 
-	for (rounds = 0; rounds < PAIR_ROUNDS ||
+	for (rounds = 0; rounds < wanted ||
 	     (rounds < PAIR_MOST &&
 	      (progress < at_least || speed < at_least)); rounds++) {
 		pair_beside(_metadata, pair, neutral_process, &neutral);

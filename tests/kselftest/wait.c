@@ -1456,25 +1456,41 @@ TEST_F_TIMEOUT(handover, cancel_after_waking_in_vain, IPC_TIMEOUT)
 	EXPECT_TRUE(ret == -EPIPE || ret == IPC_NUM);
 }
 
+/*
+ * A ring that is closed goes away later, and until then its request may take a
+ * message: one, which nobody else gets but in broadcast channels.
+ */
 TEST_F_TIMEOUT(handover, exit_after_waking_in_vain, IPC_TIMEOUT)
 {
+	bool broadcast = variant->flags & IOIPC_F_BROADCAST;
+	static volatile __u64 taken;
+	int i, lost = 0;
 	__u64 got;
-	int i;
 
-	wait_get_recv(&self->first_ring, self->first.id, &got, 7);
+	wait_get_recv(&self->first_ring, self->first.id, (__u64 *)&taken, 7);
 	ASSERT_TRUE(wait_nothing(&self->first_ring));
 	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->second_ring,
 						 self->second.id));
 	wear_out(_metadata, &self->ring, self->sender.id, &self->first_ring,
 		 self->first.id);
+	taken = 3 * ENTRIES;
 	io_uring_queue_exit(&self->first_ring);
 	ASSERT_EQ(0, io_uring_queue_init(64, &self->first_ring, 0));
 	ASSERT_EQ(0, ipc_attach(&self->first_ring, self->channel,
 				IOIPC_SUB_RECV, &self->first));
+	wait_get_recv(&self->first_ring, self->first.id, &got, 7);
 	for (i = 0; i < 3 * ENTRIES; i++) {
 		ASSERT_EQ(IPC_NUM, wait_send_wait(&self->ring, self->sender.id,
 						  i));
-		ASSERT_EQ(i, wait_recv_wait(&self->first_ring, self->first.id));
+		ASSERT_TRUE(ipc_poll(wait_completed(&self->first_ring) ||
+				     (!broadcast && taken == i)));
+		if (!wait_completed(&self->first_ring)) {
+			ASSERT_EQ(1, ++lost);
+			continue;
+		}
+		ASSERT_EQ(IPC_NUM, wait_for(&self->first_ring, 7));
+		ASSERT_EQ(i, got);
+		wait_get_recv(&self->first_ring, self->first.id, &got, 7);
 	}
 }
 
