@@ -50,6 +50,15 @@ impl Buffer<'_> {
         }
     }
 
+    /// The same for the bytes in `from..to`, of which the one before has been written.
+    #[inline]
+    pub(crate) fn is_writable_on(&self, from: u32, to: u32) -> Result<(), NotPresent> {
+        match self {
+            Self::User(buffer) => buffer.is_writable_on(from, to),
+            Self::Fixed(_) => Ok(()),
+        }
+    }
+
     /// Brings the pages in. May sleep for as long as their owner likes.
     ///
     /// # Errors

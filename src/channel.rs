@@ -726,29 +726,33 @@ impl Channel {
     }
 
     /// Is done with a message that `subscriber` has claimed, and claims the next one if it is there
-    /// and not longer than `max_len`.
+    /// and not longer than `max_len`. In a queue, not if `is_writable` fails for its length.
     fn following<'a>(
         &'a self,
         mut claim: Claim<'a, Region>,
         subscriber: &'a Subscriber,
         max_len: u32,
-    ) -> Option<Claim<'a, Region>> {
+        is_writable: impl FnOnce(u32) -> Result<(), Failure>,
+    ) -> Result<Option<Claim<'a, Region>>, Failure> {
         if self.mode == Mode::Broadcast {
             if !claim.step(subscriber.id()) {
                 claim.consume();
-                return None;
+                return Ok(None);
             }
-        } else {
-            let position = claim.position();
-            claim.consume();
-            let position = self.ring.queue_following(position, subscriber.id()).ok()?;
-            // Not to put it back for nothing.
-            if self.region().message_len(position) > max_len {
-                return None;
-            }
-            return self.ring.queue_claim(position);
+            return Ok((self.region().message_len(claim.index()) <= max_len).then_some(claim));
         }
-        (self.region().message_len(claim.index()) <= max_len).then_some(claim)
+        let position = claim.position();
+        claim.consume();
+        let Ok(position) = self.ring.queue_following(position, subscriber.id()) else {
+            return Ok(None);
+        };
+        // Not to put it back for nothing, see `receive`.
+        let len = self.region().message_len(position);
+        if len > max_len {
+            return Ok(None);
+        }
+        is_writable(len)?;
+        Ok(self.ring.queue_claim(position))
     }
 
     /// Copies a message, and what is told about it, to the end of what was received.
@@ -857,13 +861,23 @@ impl Channel {
                 claim.consume();
                 break;
             }
-            let Some(room) = buffer.len().checked_sub(needed(received, 0)) else {
+            let (end, used) = (received.len, needed(received, 0));
+            let Some(room) = buffer.len().checked_sub(used) else {
                 claim.consume();
                 break;
             };
-            match self.following(claim, subscriber, room) {
-                Some(next) => claim = next,
-                None => break,
+            let is_writable = |len| {
+                buffer
+                    .is_writable_on(end, used + len)
+                    .map_err(|NotPresent| Failure::NotPresent(used + len))
+            };
+            match self.following(claim, subscriber, room, is_writable) {
+                Ok(Some(next)) => claim = next,
+                Ok(None) => break,
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
             }
         }
         if received.count == before {

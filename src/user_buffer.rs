@@ -8,6 +8,7 @@
 //! faults, and if that fails let go of everything, fault the pages in and start again.
 
 use kernel::{
+    page::PAGE_SIZE,
     prelude::*,
     uaccess::{UserPtr, UserSlice},
 };
@@ -78,6 +79,19 @@ impl UserBuffer {
         Self::outcome(unsafe {
             bindings::ioipc_probe_writable(self.address.as_mut_ptr(), self.len as usize)
         })
+    }
+
+    /// The same for the bytes in `from..to`, of which the one before has been written.
+    #[inline]
+    pub(crate) fn is_writable_on(&self, from: u32, to: u32) -> Result<(), NotPresent> {
+        let page_before = |offset: u32| {
+            let byte = self.address.wrapping_byte_add(offset as usize);
+            byte.as_const_ptr().addr().wrapping_sub(1) / PAGE_SIZE
+        };
+        if page_before(from) == page_before(to) {
+            return Ok(());
+        }
+        self.part(from, to - from).is_writable()
     }
 
     /// Brings the pages in. May sleep for as long as their owner likes.

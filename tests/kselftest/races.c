@@ -3,6 +3,7 @@
  * Defects that only show when two requests meet: threads of different priority
  * on one processor make them meet.  RACE_SECONDS=N is how long each test tries.
  */
+#include "messages.h"
 #include "uffd.h"
 #include "waiting.h"
 
@@ -277,6 +278,7 @@ struct failing {
 	__u32		id;
 	_Atomic bool	stop;
 	_Atomic long	count;
+	long		wrong;
 };
 
 static void *fail(void *arg)
@@ -328,6 +330,71 @@ TEST_F_TIMEOUT(races, nobody_overtakes_a_failing_receiver, IPC_TIMEOUT)
 	       wrong);
 	EXPECT_LT(0, failing.count);
 	EXPECT_EQ(0, wrong);
+}
+
+/* Room for one message, and behind it for another one that cannot be written. */
+static void *receive_half_a_bundle(void *arg)
+{
+	const int page = getpagesize();
+	struct failing *failing = arg;
+	char *mem = mmap(NULL, 2 * page, PROT_NONE,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *buf = mem + page - MSG_INFO - 8;
+	long long last = -1;
+
+	mprotect(mem, page, PROT_READ | PROT_WRITE);
+	while (!failing->stop) {
+		int res = msg_recv(failing->ring, failing->id, buf,
+				   2 * (MSG_INFO + 8), IOIPC_RECV_BUNDLE);
+		long long num;
+
+		if (res == -EAGAIN)
+			continue;
+		memcpy(&num, buf + MSG_INFO, sizeof(num));
+		failing->wrong += res != MSG_INFO + 8 || num <= last;
+		last = num;
+		failing->count++;
+	}
+	munmap(mem, 2 * page);
+	return NULL;
+}
+
+TEST_F_TIMEOUT(races, nobody_overtakes_a_failing_bundle, IPC_TIMEOUT)
+{
+	struct failing failing = { .ring = &self->other };
+	struct ipc_sub both, sub;
+	pthread_t thread;
+	long wrong = 0, n = 0;
+	long long num, last = -1;
+	__u32 channel;
+	double end;
+	int i;
+
+	ASSERT_EQ(0, ipc_create(&self->ring, 0, ENTRIES, 64, &channel));
+	ASSERT_EQ(0, ipc_attach(&self->ring, channel, IOIPC_SUB_BOTH, &both));
+	ASSERT_EQ(0, ipc_attach(&self->other, channel, IOIPC_SUB_RECV, &sub));
+	failing.id = sub.id;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, receive_half_a_bundle,
+				    &failing));
+	end = ipc_now() + ipc_env("RACE_SECONDS", 5);
+	for (i = 0; ipc_now() < end || !failing.count; i += ENTRIES) {
+		ASSERT_EQ(ENTRIES, ipc_send_nums(&self->ring, both.id, i,
+						 i + ENTRIES));
+		while (n + failing.count < i + ENTRIES) {
+			num = ipc_recv_num(&self->ring, both.id);
+			if (num == -EAGAIN)
+				continue;
+			wrong += num <= last;
+			last = num;
+			n++;
+		}
+	}
+	failing.stop = true;
+	pthread_join(thread, NULL);
+	TH_LOG("%d messages, %ld in half a bundle, %ld and %ld overtaken", i,
+	       failing.count, wrong, failing.wrong);
+	EXPECT_EQ(0, wrong);
+	EXPECT_EQ(0, failing.wrong);
 }
 
 /* Nothing of a bad target ever gets into the ring. */

@@ -1463,7 +1463,7 @@ TEST_F_TIMEOUT(handover, cancel_after_waking_in_vain, IPC_TIMEOUT)
 TEST_F_TIMEOUT(handover, exit_after_waking_in_vain, IPC_TIMEOUT)
 {
 	bool broadcast = variant->flags & IOIPC_F_BROADCAST;
-	static volatile __u64 taken;
+	static _Atomic __u64 taken;
 	int i, lost = 0;
 	__u64 got;
 
