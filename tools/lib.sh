@@ -104,9 +104,8 @@ apt_from_suite() {
 
 # Puts the newest version of a package of a suite into the downloads, unless
 # one that matches the pattern is there.  Prints the path.  apt checks what it
-# gets against the signed index; what lies in the cache is checked against the
-# sum that was written down then.
-cached_deb() {
+# gets against the signed index, and next to it, the sum is written down.
+downloaded_deb() {
 	local suite=$1 package=$2 dir=$cache/downloads deb
 	mkdir -p "$dir"
 	deb=$(find "$dir" -name "${package}_*.deb" | sort -V | tail -n 1)
@@ -120,7 +119,19 @@ cached_deb() {
 		[[ $deb ]] || die "$package: the download left nothing in $dir"
 		(cd "$dir" && sha256sum "${deb##*/}" >"$deb.sha256")
 	fi
-	(cd "$dir" && sha256sum --quiet -c "$deb.sha256" >&2) ||
-		die "$deb is corrupt: remove it and its .sha256, and call again"
+	echo "$deb"
+}
+
+# Checks what lies in the downloads against the sum that was written down.
+check_deb() {
+	(cd "${1%/*}" && sha256sum --quiet -c "$1.sha256" >&2) ||
+		die "$1 is corrupt: remove it and its .sha256, and call again"
+}
+
+# Both.
+cached_deb() {
+	local deb
+	deb=$(downloaded_deb "$@") || exit
+	check_deb "$deb"
 	echo "$deb"
 }
