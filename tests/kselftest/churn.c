@@ -4,7 +4,7 @@
  * no memory is left is for who unloads the module after this to check; here it
  * is only what the user is charged for.
  *
- * CYCLES=N is the number of channels of the longest test.
+ * CYCLES=N is the number of channels of the longest test, others go with it.
  */
 #include <pthread.h>
 #include "ipc_test.h"
@@ -228,7 +228,7 @@ static void race_to_attach(struct __test_metadata *_metadata, int me,
 	ASSERT_EQ(0, ipc_open(&ring));
 	pthread_barrier_wait(&meeting->barrier);
 	if (!me) {
-		for (i = 0; i < 300; i++) {
+		for (i = 0; i < ipc_env("CYCLES", 1000) / 3; i++) {
 			ASSERT_EQ(0, ipc_create_key(&ring, i % 3, key, 0600,
 						    &channel));
 			sched_yield();
@@ -299,8 +299,9 @@ TEST_F_TIMEOUT(churn, attach_and_detach_while_busy, IPC_TIMEOUT)
 {
 	struct meeting *meeting = ipc_shared(sizeof(*meeting));
 	struct ipc_sub sender, receiver;
+	long i, count = 2 * ipc_env("CYCLES", 1000);
 	pid_t child[3];
-	int i, ret;
+	int ret;
 
 	ASSERT_NE(NULL, meeting);
 	meeting->channel = self->channel;
@@ -317,7 +318,7 @@ TEST_F_TIMEOUT(churn, attach_and_detach_while_busy, IPC_TIMEOUT)
 		}
 	}
 	/* At least until each of them has done something. */
-	for (i = 0; i < 2000 || meeting->winners < 50; i++) {
+	for (i = 0; i < count || meeting->winners < 50; i++) {
 		while ((ret = ipc_send_num(&self->ring, sender.id, i)) ==
 		       -ENOBUFS)
 			sched_yield();

@@ -18,16 +18,15 @@
  * What a receiver has in hand when it is killed or closes its ring is looked up
  * in the memory that it leaves.
  *
- * SECONDS=N is how long this takes, for all kinds of channels together; SEED=N
- * is where the random numbers begin.  STALL=N is after how many seconds, as the
- * guest sees them, it is a failure that nothing happens.
+ * SECONDS=N is how long this takes, for all kinds of channels together, but at
+ * least until it was quiet QUIETS=N times in each; SEED=N is where the random
+ * numbers begin.  STALL=N is after how many seconds, as the guest sees them, it
+ * is a failure that nothing happens.
  */
 #include "wait_stress_receive.h"
 #include "wait_stress_send.h"
 
 #define ROUNDS		8
-/* At least, on machines where that takes longer than it should. */
-#define QUIETS		4
 
 /* What was counted last time. */
 struct ledger {
@@ -754,7 +753,7 @@ TEST_F_TIMEOUT(wait_stress, nothing_is_lost, 3 * IPC_TIMEOUT)
 		quiets++;
 		watch_start(self, &watch);
 		next_quiet = ipc_now() + ipc_random(&self->random) % 300 / 1e3;
-		ends = ipc_now() >= end && quiets >= QUIETS;
+		ends = ipc_now() >= end && quiets >= ipc_env("QUIETS", 4);
 		oracle->quiet = ends;
 	} while (!ends);
 
