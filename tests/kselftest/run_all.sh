@@ -8,8 +8,8 @@
 #	run_all.sh [NAME=VALUE]... [PROGRAM]...
 #
 # Without a PROGRAM, all that are listed in tests.list.  NAME=VALUE goes to the
-# environment, see the programs; WITHOUT_VARIANT=NAME leaves out the variants of
-# that name.  The last line has the totals; the status is 1 if anything failed.  A
+# environment, see the programs; WITHOUT_VARIANTS=NAME,... leaves out the variants
+# of these names.  The last line has the totals; the status is 1 if anything failed.  A
 # program that dies counts as one more failure, and so does one that has not given
 # all the results that it announced.
 dir=$(dirname "$0")
@@ -27,13 +27,15 @@ for argument in "$@"; do
 	*) programs="$programs $argument" ;;
 	esac
 done
+without=$(echo "${WITHOUT_VARIANTS:-}" | sed 's/[^,][^,]*/-V &/g; s/,/ /g')
 [ "$programs" ] || programs=$(cat "$dir/tests.list")
 
 for program in $programs; do
 	echo "# ---- $program"
 	start=$(date +%s)
 	{
-		"$dir/$program" ${WITHOUT_VARIANT:+-V "$WITHOUT_VARIANT"} 2>&1
+		# shellcheck disable=SC2086
+		"$dir/$program" $without 2>&1
 		echo $? >"$work/status"
 	} | tee "$work/output"
 	status=$(cat "$work/status")
