@@ -40,8 +40,8 @@ impl Buffer<'_> {
         }
     }
 
-    /// Whether it looks as if [`Self::copy_from`] would work now for the first `len` bytes. Does not
-    /// sleep and changes nothing.
+    /// Whether it looks as if [`Self::copy_from`] would work now for the first `len` bytes. Does
+    /// not sleep and changes nothing.
     #[inline]
     pub(crate) fn is_writable(&self, len: u32) -> Result<(), NotPresent> {
         match self {
@@ -120,8 +120,8 @@ impl Buffer<'_> {
         }
     }
 
-    /// Fills the buffer from `offset` on with `info` and then `len` bytes from kernel memory. All of
-    /// it has to lie within the buffer. Does not sleep.
+    /// Fills the buffer from `offset` on with `info` and then `len` bytes from kernel memory. All
+    /// of it has to lie within the buffer. Does not sleep.
     ///
     /// # Safety
     ///

@@ -169,7 +169,21 @@ pub(crate) struct Received {
     pub(crate) len: u32,
 }
 
-/// Why nothing was sent or received.
+/// Why nothing was sent.
+pub(crate) enum SendFailure {
+    /// The result of the request.
+    Error(Error),
+    /// The first message has to be faulted in first.
+    NotPresent,
+}
+
+impl From<Error> for SendFailure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// Why nothing was received.
 pub(crate) enum Failure {
     /// The result of the request.
     Error(Error),
@@ -406,6 +420,21 @@ impl Channel {
         Ok(())
     }
 
+    /// Checks that the caller, from the io_uring instance `instance`, may send without being
+    /// attached.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT`, `EACCES`.
+    pub(crate) fn check_unattached(&self, instance: usize) -> Result {
+        self.check_visible(instance)?;
+        if self.private {
+            let rule = c"it is private, and the sender has not attached";
+            return Err(refuse(Asked::Channel(self.id), rule, EACCES));
+        }
+        self.check_mode(uapi::IOIPC_SUB_SEND)
+    }
+
     /// Checks that the caller may send and receive as `flags`, of `IOIPC_SUB_*`, asks for.
     ///
     /// # Errors
@@ -468,6 +497,9 @@ impl Channel {
         } else {
             self.ring.broadcast_join(&subscriber.cursor);
         }
+        // It may have held more until now than it does from now on. Pairs with `poll` (D).
+        Region::full_barrier();
+        self.wake_sender(&rcu::read_lock());
         Ok(())
     }
 
@@ -500,7 +532,10 @@ impl Channel {
     ///
     /// Called by [`Self::detach`] after it has marked the subscriber, and by whoever may have put a
     /// message for it into the ring meanwhile: the barriers pair with each other, so one of them
-    /// sees both.
+    /// sees both. But in a broadcast, where nothing holds the message then, a sender that is
+    /// preempted before this for as long as others need to go once round the ring does not find it:
+    /// it is not counted. To wait for such senders would take a grace period for each receiver that
+    /// detaches.
     fn drop_targeted_if_detached(&self, subscriber: &Subscriber) -> bool {
         Region::full_barrier();
         if !subscriber.can_receive() || !self.is_detached(subscriber) {
@@ -520,7 +555,7 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// As [`Subscriber::make_cursor_page`].
     pub(crate) fn cursor_page<'a>(&self, subscriber: &'a Subscriber) -> Result<&'a CursorPage> {
         let position = self.ring.cursor_position(&subscriber.cursor);
         let page = subscriber.make_cursor_page(position)?;
@@ -641,30 +676,34 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// `EMSGSIZE`, `ENOENT` for a bad target, `ENOBUFS`, `EPIPE`; or [`Failure::NotPresent`].
+    /// `EMSGSIZE`, `ENOENT` for a bad target, `ENOBUFS`, `EPIPE`; or [`SendFailure::NotPresent`].
     /// Nothing is published then. They are about the first message.
     #[inline(always)]
-    pub(crate) fn send(&self, outgoing: &Outgoing<'_>, guard: &rcu::Guard) -> Result<u32, Failure> {
+    pub(crate) fn send(
+        &self,
+        outgoing: &Outgoing<'_>,
+        guard: &rcu::Guard,
+    ) -> Result<u32, SendFailure> {
         let max_len = self.region().max_msg_size();
         let target = match outgoing.target {
             0 => None,
             id => Some(self.find_target(id, guard)?),
         };
         // So that no slot is given up for nothing.
-        let (mut ready, mut failure) = (0, Failure::Error(EINVAL));
+        let mut ready = 0;
         for payload in outgoing.payloads {
-            if payload.len() > max_len {
-                failure = EMSGSIZE.into();
-                break;
+            let failure = if payload.len() > max_len {
+                EMSGSIZE.into()
+            } else if payload.is_readable().is_err() {
+                SendFailure::NotPresent
+            } else {
+                ready += 1;
+                continue;
+            };
+            if ready == 0 {
+                return Err(failure);
             }
-            if payload.is_readable().is_err() {
-                failure = Failure::NotPresent(payload.len());
-                break;
-            }
-            ready += 1;
-        }
-        if ready == 0 {
-            return Err(failure);
+            break;
         }
 
         let mut sent = 0;
@@ -674,7 +713,6 @@ impl Channel {
         for (slot, payload) in slots.zip(outgoing.payloads) {
             if self.fill(slot, payload, outgoing, &current).is_err() {
                 // This slot and those after it are given up.
-                failure = Failure::NotPresent(payload.len());
                 break;
             }
             sent += 1;
@@ -692,7 +730,7 @@ impl Channel {
         // One receive can make room for many, and wakes one sender.
         self.wake_sender(guard);
         if sent == 0 {
-            return Err(failure);
+            return Err(SendFailure::NotPresent);
         }
         Ok(sent)
     }
@@ -780,7 +818,7 @@ impl Channel {
             };
             region.read_description(claim, &mut info);
             self.senders.describe(claim, sender, &mut info);
-            if self.ring.target_of(claim.position()) != 0 {
+            if self.ring.target(claim.position()) != 0 {
                 info.flags |= uapi::IOIPC_INFO_TARGETED;
             }
             if stored < len {

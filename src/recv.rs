@@ -59,8 +59,8 @@ pub(crate) fn prepare(sqe: &Sqe) -> Result<(Request, Wait)> {
     Ok((request, wait))
 }
 
-/// Receives into `buffer` and returns how many bytes of it are used, or with `IOIPC_RECV_MAPPED` how
-/// many messages can be read in place. May sleep, but not while it has a claim.
+/// Receives into `buffer` and returns how many bytes of it are used, or with `IOIPC_RECV_MAPPED`
+/// how many messages can be read in place. May sleep, but not while it has a claim.
 pub(crate) fn issue(request: &Request, instance: &Instance, buffer: Buffer<'_>) -> Result<u32> {
     let bundle = request.has(uapi::IOIPC_RECV_BUNDLE);
     let wanted = Wanted {
@@ -83,6 +83,8 @@ pub(crate) fn issue(request: &Request, instance: &Instance, buffer: Buffer<'_>) 
             Ok(result) => return Ok(result),
             Err(Failure::NotPresent(len)) if faults < MAX_FAULTS => {
                 faults += 1;
+                // Now it may sleep.
+                pass_on(request, instance);
                 match buffer.fault_in_writable(len) {
                     Ok(()) => (),
                     Err(error) => break error,
@@ -98,14 +100,20 @@ pub(crate) fn issue(request: &Request, instance: &Instance, buffer: Buffer<'_>) 
             Err(Failure::Error(error)) => return Err(ended(error, request, instance)),
         }
     };
-    // There may be a message that this request cannot take: somebody else may be waiting for it.
-    if let Some(subscriber) = instance.subscriber(request.id, &rcu::read_lock()) {
-        subscriber.pass_on();
-    }
+    pass_on(request, instance);
     if received.count > 0 {
         return Ok(received.len);
     }
     Err(failed)
+}
+
+/// There may be a message that this request cannot take, or not yet: somebody else may be waiting
+/// for it.
+#[cold]
+fn pass_on(request: &Request, instance: &Instance) {
+    if let Some(subscriber) = instance.subscriber(request.id, &rcu::read_lock()) {
+        subscriber.pass_on();
+    }
 }
 
 /// Counts a request that has to wait. Returns `error`, with which it ends or waits.

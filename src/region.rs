@@ -3,9 +3,9 @@
 //! The memory of a channel: header, slots and messages, as receivers map it.
 //!
 //! The kernel sees the region at a contiguous address of its own, user space only through pages
-//! mapped read-only. Nevertheless nothing that steers the kernel is ever read back from it except
-//! the words of the ring, and there are no references to it: it is accessed with raw pointers and
-//! atomics.
+//! mapped read-only. Nevertheless what steers the kernel is read back from it only where it cannot
+//! be elsewhere: the words of the ring, whom a message is for, and its length, which is clamped. And
+//! there are no references to it: it is accessed with raw pointers and atomics.
 //!
 //! Nothing here locks. What allocates or maps may sleep, what copies does not.
 

@@ -6,10 +6,11 @@ use kernel::{prelude::*, sync::rcu, uaccess::UserSlice};
 
 use crate::{
     buffer::Buffer,
-    channel::{Channel, Failure, Outgoing, Payload},
+    channel::{Channel, Outgoing, Payload, SendFailure},
     instance::Instance,
     refusal::{refuse, Asked},
     request::{Request, Wait},
+    ring::Waiting,
     subscriber::Subscriber,
     trace,
     uapi::{self, Sqe},
@@ -53,11 +54,10 @@ pub(crate) fn issue(request: &Request, instance: &Instance, buffer: Buffer<'_>) 
     let payloads = [Payload::Buffer(buffer)];
     match attempt(request, instance, &payloads) {
         Ok(_) => (),
-        Err(Failure::NotPresent(_)) => {
+        Err(SendFailure::NotPresent) => {
             send_some(request, instance, &payloads)?;
         }
-        Err(Failure::Error(error)) => return Err(error),
-        Err(Failure::Busy) => return Err(EAGAIN),
+        Err(SendFailure::Error(error)) => return Err(error),
     }
     Ok(buffer.len())
 }
@@ -89,12 +89,14 @@ fn read_and_send(
     let count = ((vector.len() - first) as usize).min(BATCH);
     let mut bytes = [0; BATCH * ENTRY];
     let bytes = &mut bytes[..count * ENTRY];
-    UserSlice::new(
-        vector.address().wrapping_byte_add(first as usize * ENTRY),
-        bytes.len(),
-    )
-    .reader()
-    .read_slice(bytes)?;
+    // CAST: They are few: `prepare` has limited how many messages there are.
+    let array = vector.beyond(first * ENTRY as u32, bytes.len() as u32);
+    if array.is_readable().is_err() {
+        pass_on(request, instance);
+    }
+    UserSlice::new(array.address(), bytes.len())
+        .reader()
+        .read_slice(bytes)?;
 
     let mut payloads = [Payload::Copy(&[]); BATCH];
     for (payload, entry) in payloads.iter_mut().zip(bytes.chunks_exact(ENTRY)) {
@@ -114,16 +116,30 @@ fn send_some(request: &Request, instance: &Instance, payloads: &[Payload<'_>]) -
     for _ in 0..MAX_FAULTS {
         match attempt_many(request, instance, payloads) {
             Ok(count) => return Ok(count),
-            Err(Failure::NotPresent(_)) => first.fault_in_readable()?,
-            Err(Failure::Error(error)) => return Err(error),
-            Err(Failure::Busy) => return Err(EAGAIN),
+            Err(SendFailure::NotPresent) => {
+                pass_on(request, instance);
+                first.fault_in_readable()?;
+            }
+            Err(SendFailure::Error(error)) => return Err(error),
         }
     }
     let copy = first.to_vec()?;
     match attempt_many(request, instance, &[Payload::Copy(&copy)]) {
         Ok(count) => Ok(count),
-        Err(Failure::Error(error)) => Err(error),
-        Err(Failure::NotPresent(_) | Failure::Busy) => Err(EFAULT),
+        Err(SendFailure::Error(error)) => Err(error),
+        Err(SendFailure::NotPresent) => Err(EFAULT),
+    }
+}
+
+/// This request may sleep until its memory is there: if it was woken because there is room, another
+/// one is woken for that.
+#[cold]
+fn pass_on(request: &Request, instance: &Instance) {
+    let guard = rcu::read_lock();
+    if let Some(subscriber) = instance.subscriber(request.id, &guard) {
+        subscriber.pass_on();
+    } else if let Some(channel) = instance.registry().get(request.id, &guard) {
+        channel.pass_on(None, &guard);
     }
 }
 
@@ -132,7 +148,7 @@ fn attempt_many(
     request: &Request,
     instance: &Instance,
     payloads: &[Payload<'_>],
-) -> Result<u32, Failure> {
+) -> Result<u32, SendFailure> {
     attempt(request, instance, payloads)
 }
 
@@ -141,7 +157,7 @@ fn attempt(
     request: &Request,
     instance: &Instance,
     payloads: &[Payload<'_>],
-) -> Result<u32, Failure> {
+) -> Result<u32, SendFailure> {
     let outgoing = |sender| Outgoing {
         payloads,
         sender_data: request.sender_data,
@@ -171,12 +187,12 @@ fn attempt(
 /// Counts a send that has found no room. Returns with what the request ends or waits.
 #[cold]
 fn failed(
-    failure: Failure,
+    failure: SendFailure,
     request: &Request,
     channel: &Channel,
     subscriber: Option<&Subscriber>,
-) -> Failure {
-    if !matches!(failure, Failure::Error(ENOBUFS)) {
+) -> SendFailure {
+    if !matches!(failure, SendFailure::Error(ENOBUFS)) {
         return failure;
     }
     let waits = request.has(uapi::IOIPC_SEND_WAIT);
@@ -198,19 +214,13 @@ fn unattached<'a>(
     instance: &Instance,
     guard: &'a rcu::Guard,
 ) -> Result<&'a Channel> {
-    let asked = Asked::Channel(request.id);
     let Some(channel) = instance.registry().get(request.id, guard) else {
         if request.has_waited_unattached {
             return Err(EPIPE);
         }
         let rule = c"there is none, nor a subscriber of this io_uring instance";
-        return Err(refuse(asked, rule, ENOENT));
+        return Err(refuse(Asked::Channel(request.id), rule, ENOENT));
     };
-    channel.check_visible(instance.identity())?;
-    if channel.is_private() {
-        let rule = c"it is private, and the sender has not attached";
-        return Err(refuse(asked, rule, EACCES));
-    }
-    channel.check_mode(uapi::IOIPC_SUB_SEND)?;
+    channel.check_unattached(instance.identity())?;
     Ok(channel)
 }

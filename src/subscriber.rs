@@ -43,9 +43,10 @@ pub(crate) struct Subscriber {
     cursor_page: SetOnce<CursorPage>,
     /// Messages that it has received.
     received: CacheAligned<Atomic<u64>>,
-    /// Messages that were overwritten before it has received them. Changed with a claim in its name.
+    /// Messages that were overwritten before it has received them. Changed with a claim in its
+    /// name.
     lost: Atomic<u64>,
-    /// How many of these it has been told of. Changed likewise.
+    /// How many of these it lost before the last message that it received. Changed likewise.
     reported_lost: Atomic<u64>,
     /// Messages that it has sent.
     sent: CacheAligned<Atomic<u64>>,
@@ -186,10 +187,10 @@ impl Subscriber {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `ENOMEM`, `EAGAIN` if somebody else is just making it.
     pub(crate) fn make_cursor_page(&self, position: u32) -> Result<&CursorPage> {
         if self.cursor_page.as_ref().is_none() {
-            // If somebody else was faster, theirs is taken: once that is there, which is soon.
+            // If somebody else was faster, theirs is taken.
             self.cursor_page.populate(CursorPage::new(position)?);
         }
         self.cursor_page.as_ref().ok_or(EAGAIN)

@@ -56,6 +56,14 @@ impl UserBuffer {
         }
     }
 
+    /// `len` bytes from `offset` on, whether they belong to the buffer or not.
+    pub(crate) fn beyond(&self, offset: u32, len: u32) -> Self {
+        Self {
+            address: self.address.wrapping_byte_add(offset as usize),
+            len,
+        }
+    }
+
     fn outcome(missing: usize) -> Result<(), NotPresent> {
         if missing == 0 {
             Ok(())

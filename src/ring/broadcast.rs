@@ -10,10 +10,13 @@ use super::{distance, slot_word, Atomic, Claim, Memory, NoMessage, Pair, Ring, S
 
 /// A request of the receiver is reading the message at the cursor.
 const BUSY: u32 = 1;
-/// The receiver has left.
+/// The receiver has left, or has not joined yet.
 const DETACHED: u32 = 2;
 /// It has left, and what only it could have received is still to be dropped.
 const LEAVING: u32 = 4;
+
+/// How often a sender that is disturbed looks again at all cursors.
+const MAX_RECLAIMS: u32 = 8;
 
 const fn cursor_word(position: u32, flags: u32) -> u64 {
     Pair::new(position, flags).pack()
@@ -33,9 +36,10 @@ pub(super) fn release<M: Memory>(cursor: &M::U64, position: u32) {
 }
 
 impl<M: Memory> Ring<M> {
-    /// Word for a cursor that is not in use yet: busy, so that nobody moves it before it has joined.
+    /// Word for a cursor that is not in use yet. It holds the slots from there on, and nobody moves
+    /// it or sends to its receiver before that has joined.
     pub fn new_cursor(&self) -> u64 {
-        cursor_word(self.tail_position(), BUSY)
+        cursor_word(self.tail_position(), DETACHED | BUSY)
     }
 
     /// Lets a receiver begin with the next message that is sent.
@@ -57,7 +61,7 @@ impl<M: Memory> Ring<M> {
         let mut old = consumer.load_acquire();
         let head = loop {
             let Pair { first, second } = Pair::unpack(old);
-            cursor.store_relaxed(cursor_word(first, BUSY));
+            cursor.store_relaxed(cursor_word(first, DETACHED | BUSY));
             let new = Pair::new(first, second.wrapping_add(1)).pack();
             // Pairs with `reclaim_broadcast` (E).
             match consumer.swap_if_release(old, new) {
@@ -137,13 +141,13 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// Whether the receiver with this cursor has left.
+    /// Whether the receiver with this cursor has left, or has not joined yet.
     pub fn is_detached(&self, cursor: &M::U64) -> bool {
         Pair::unpack(cursor.load_relaxed()).second & DETACHED != 0
     }
 
-    /// What is in the slot of a position, and whether `receiver` has no use for it: it was given up,
-    /// or is for somebody else.
+    /// What is in the slot of a position, and whether `receiver` has no use for it: it was given
+    /// up, or is for somebody else.
     #[inline]
     fn look(&self, position: u32, receiver: u32) -> (u64, bool) {
         // Pairs with `Reservation::store` (A).
@@ -169,7 +173,8 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// Moves a cursor over slots that `receiver` has no use for. Returns the cursor, and what is in the slot where it stands.
+    /// Moves a cursor over slots that `receiver` has no use for. Returns the cursor, and what is in
+    /// the slot where it stands.
     fn skip(&self, cursor: &M::U64, receiver: u32) -> (u64, u64) {
         loop {
             // Pairs with `release` and `broadcast_leave`.
@@ -244,19 +249,21 @@ impl<M: Memory> Ring<M> {
 
     /// Moves `head` towards the cursor that is farthest behind, or towards `tail` if there is none;
     /// but not past a slot that is reserved and not published, because its sender is still writing
-    /// there. It moves by at most a quarter of the slots: the others are history, for receivers that
-    /// join at the oldest message.
+    /// there. It moves by at most a quarter of the slots: the others are history, for receivers
+    /// that join at the oldest message. If others do the same, or join there, again and again
+    /// meanwhile, it is left to them.
     ///
     /// `for_each` calls its argument with the cursor and the number of each receiver, until that
     /// returns true: then the others do not matter. Cursors are moved over what their receivers
-    /// have no use for, so that a receiver holds nothing up but with messages that it could receive.
+    /// have no use for, so that a receiver holds nothing up but with messages that it could
+    /// receive.
     #[inline]
     pub fn reclaim_broadcast(
         &self,
         mut for_each: impl FnMut(&mut dyn FnMut(&M::U64, u32) -> bool),
     ) {
         let most = self.reclaim_step();
-        loop {
+        for _ in 0..MAX_RECLAIMS {
             // Pairs with `broadcast_join_at_oldest` (E).
             let old = self.memory.consumer().load_acquire();
             let head = Pair::unpack(old).first;
@@ -278,7 +285,10 @@ impl<M: Memory> Ring<M> {
             let mut to = head;
             // The cursor of one who is just joining can be behind `head`.
             // Pairs with `Reservation::store` (B).
-            while distance(to, last) > 0 && to.wrapping_sub(head) < most && self.is_published(to) {
+            while distance(to, last) > 0
+                && to.wrapping_sub(head) < most
+                && self.published(to).is_some()
+            {
                 to = to.wrapping_add(1);
             }
             if to == head || self.move_head(old, to) {

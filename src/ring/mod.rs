@@ -21,7 +21,8 @@
 //!    which everybody skips.
 //! 3. Receivers take the message. In a *queue* exactly one of them does: it *claims* the slot by
 //!    swapping [`State::Ready`] for [`State::Claimed`] and either consumes it ([`State::Free`]) or
-//!    puts it back. In a *broadcast* each of them does: it has a cursor, and moves it past the slot.
+//!    puts it back. In a *broadcast* each of them does: it has a cursor, and moves it past the
+//!    slot.
 //! 4. `head` moves over the slot, and then a sender can reserve it again: in a queue when it and
 //!    all slots before it are free, in a broadcast when they are published and all cursors are past
 //!    it.
@@ -214,17 +215,13 @@ impl<M: Memory> Ring<M> {
         self.memory.slot(self.index(position))
     }
 
-    fn target(&self, position: u32) -> u32 {
+    /// The only receiver of the message at a position that was returned as the next one, or 0.
+    pub fn target(&self, position: u32) -> u32 {
         self.memory.target(self.index(position)).load_relaxed()
     }
 
-    /// Whether the slot of a position that is reserved is published.
-    fn is_published(&self, position: u32) -> bool {
-        Pair::unpack(self.slot(position).load_acquire()).first == position.wrapping_add(1)
-    }
-
-    /// Whether the slot of a position is published: if so, the only receiver of the message there or
-    /// 0, or nothing if there is none.
+    /// Whether the slot of a position is published: if so, the only receiver of the message there
+    /// or 0, or nothing if there is none.
     pub fn published(&self, position: u32) -> Option<Option<u32>> {
         let word = self.slot(position).load_acquire();
         if Pair::unpack(word).first != position.wrapping_add(1) {
@@ -237,7 +234,9 @@ impl<M: Memory> Ring<M> {
     /// Drops the messages from a position on that only `target` can receive.
     fn drop_targeted(&self, mut position: u32, target: u32) -> u32 {
         let mut dropped = 0;
-        while distance(position, self.tail_position()) > 0 {
+        // Who publishes one after this drops it as well.
+        let end = self.tail_position();
+        while distance(position, end) > 0 {
             let ready = slot_word(position, State::Ready);
             let slot = self.slot(position);
             if slot.load_acquire() == ready
@@ -283,11 +282,6 @@ impl<M: Memory> Ring<M> {
         self.tail_position().wrapping_sub(head) >= self.memory.entries()
     }
 
-    /// The only receiver of the message at a position that was returned as the next one, or 0.
-    pub fn target_of(&self, position: u32) -> u32 {
-        self.target(position)
-    }
-
     /// Ends sending. What is reserved can still be published, and what is published be received.
     ///
     /// Returns whether the ring was open.
@@ -320,7 +314,8 @@ impl<M: Memory> Ring<M> {
         })
     }
 
-    /// Reserves the next slots for a sender, at most `count` and at least one. As [`Self::reserve`].
+    /// Reserves the next slots for a sender, at most `count` and at least one. As
+    /// [`Self::reserve`].
     #[inline]
     pub fn reserve_up_to(
         &self,
@@ -493,8 +488,8 @@ impl<M: Memory> Claim<'_, M> {
         self.ring.index(self.position)
     }
 
-    /// In a broadcast, is done with the message and goes on to the next one for `receiver`, which is
-    /// the one who claimed. If there is none yet, returns false and keeps this message.
+    /// In a broadcast, is done with the message and goes on to the next one for `receiver`, which
+    /// is the one who claimed. If there is none yet, returns false and keeps this message.
     #[inline]
     pub fn step(&mut self, receiver: u32) -> bool {
         let following = self.ring.broadcast_following(self.position, receiver);

@@ -9,17 +9,32 @@ impl<M: Memory> Ring<M> {
     ///
     /// The search ends at the first slot that is reserved and not published, so that all receivers
     /// see messages in the order of their positions.
+    #[inline]
     pub fn queue_next(&self, receiver: u32) -> Result<u32, NoMessage> {
-        self.queue_find(self.head_position(), receiver)
+        self.queue_following(self.head_position().wrapping_sub(1), receiver)
     }
 
     /// Finds the first message after a position that `receiver` had claimed. As
     /// [`Self::queue_next`], but does not look again at what comes before.
     pub fn queue_following(&self, position: u32, receiver: u32) -> Result<u32, NoMessage> {
-        self.queue_find(position.wrapping_add(1), receiver)
+        self.queue_find(position.wrapping_add(1), |target| {
+            target == 0 || target == receiver
+        })
     }
 
-    fn queue_find(&self, mut position: u32, receiver: u32) -> Result<u32, NoMessage> {
+    /// Whether there is a message that only `receiver` may claim.
+    pub fn queue_has_targeted(&self, receiver: u32) -> bool {
+        self.queue_find(self.head_position(), |target| target == receiver)
+            .is_ok()
+    }
+
+    /// Finds the first message from a position on with a target that `matches`.
+    #[inline]
+    fn queue_find(
+        &self,
+        mut position: u32,
+        matches: impl Fn(u32) -> bool,
+    ) -> Result<u32, NoMessage> {
         let mut others_hold_some = false;
         loop {
             // Pairs with `Reservation::store`, `queue_consume` and `queue_put_back` (A).
@@ -40,8 +55,7 @@ impl<M: Memory> Ring<M> {
                 });
             }
             if word == slot_word(position, State::Ready) {
-                let target = self.target(position);
-                if target == 0 || target == receiver {
+                if matches(self.target(position)) {
                     return Ok(position);
                 }
             } else if word == slot_word(position, State::Claimed) {

@@ -36,8 +36,8 @@ enum Woken {
     Nobody,
     /// Those who only watch.
     Watchers,
-    /// A request that waits.
-    Request,
+    /// A request that waits, of the receiver with this number.
+    Request(u32),
 }
 
 impl<M: Memory> Ring<M> {
@@ -57,7 +57,8 @@ impl<M: Memory> Ring<M> {
             return;
         }
         mark.store_relaxed(0);
-        // Pairs with `mark_waiting` (D): who has entered before the mark was taken back is seen now.
+        // Pairs with `mark_waiting` (D): who has entered before the mark was taken back is seen
+        // now.
         M::full_barrier();
         if wake() {
             // Whoever has changed the ring since then, for whomever, has seen no mark and woken
@@ -82,10 +83,10 @@ pub trait Receiver {
 
 /// A ring with requests that can wait.
 ///
-/// Whoever waits enters a queue, marks the ring and then looks at it. Whoever changes the ring looks
-/// at the mark after that. With a full barrier in between on both sides (D), one of them sees the
-/// other. The mark is taken back by who finds all queues empty, in the same way: a full barrier later
-/// it looks once more.
+/// Whoever waits enters a queue, marks the ring and then looks at it. Whoever changes the ring
+/// looks at the mark after that. With a full barrier in between on both sides (D), one of them sees
+/// the other. The mark is taken back by who finds all queues empty, in the same way: a full barrier
+/// later it looks once more.
 pub trait Waiting {
     /// Of the ring.
     type Memory: Memory;
@@ -122,8 +123,8 @@ pub trait Waiting {
     /// Moves the head of the ring if possible.
     fn reclaim(&self, guard: &Self::Guard);
 
-    /// Looks for a message for a request that has entered the queue of `receiver` and waits if there
-    /// is none.
+    /// Looks for a message for a request that has entered the queue of `receiver` and waits if
+    /// there is none.
     #[inline]
     fn wait_for_message(&self, receiver: &Self::Receiver) -> Result<u32, NoMessage> {
         // After the queue, before the look at the ring (D).
@@ -160,7 +161,7 @@ pub trait Waiting {
                 target.wake_one();
                 true
             }
-            None => wake_any_receivers(self, guard),
+            None => wake_any_receivers(self, guard) != Woken::Nobody,
         };
         Ring::<Self::Memory>::wake_marked(self.receivers_wait(), wake, || {
             self.find_receiver(0, guard, |receiver| {
@@ -187,7 +188,13 @@ pub trait Waiting {
                 return;
             };
             match message {
-                Some(0) => self.wake_receivers(None, guard),
+                Some(0) => {
+                    self.wake_receivers(None, guard);
+                    if self.mode() == Mode::Broadcast {
+                        // Each of them goes on to what follows.
+                        return;
+                    }
+                }
                 Some(id) => {
                     if let Some(target) = self.receiver(id, guard) {
                         self.wake_receivers(Some(target), guard);
@@ -228,13 +235,23 @@ pub trait Waiting {
                 // If there is none for this one, there is none for anybody.
                 return;
             };
-            let own = is_broadcast || self.ring().target_of(position) == receiver.id();
+            let own = is_broadcast || self.ring().target(position) == receiver.id();
             if own && receiver.wake_one() {
                 return;
             }
         }
-        if !is_broadcast && self.ring().queue_next(0).is_ok() {
-            wake_any_receivers(self, guard);
+        if is_broadcast || self.ring().queue_next(0).is_err() {
+            return;
+        }
+        let woken = wake_any_receivers(self, guard);
+        // Who was woken does not take, and does not look for, what only this one can receive.
+        if let Some(receiver) = receiver {
+            if woken != Woken::Request(receiver.id())
+                && receiver.is_active()
+                && self.ring().queue_has_targeted(receiver.id())
+            {
+                receiver.wake_one();
+            }
         }
     }
 
@@ -248,34 +265,41 @@ pub trait Waiting {
     }
 }
 
-/// Wakes a receiver, in a broadcast all. Returns whether any was waiting.
+/// Wakes a receiver, in a broadcast all. Returns whom that has reached.
 ///
 /// In the other modes the one that is woken takes one message or many. If it does not take all that
 /// there are, it wakes the next one.
-fn wake_any_receivers<W: Waiting + ?Sized>(waiting: &W, guard: &W::Guard) -> bool {
+fn wake_any_receivers<W: Waiting + ?Sized>(waiting: &W, guard: &W::Guard) -> Woken {
     match waiting.mode() {
         Mode::Broadcast => {
-            let mut any = false;
+            let mut woken = Woken::Nobody;
             waiting.find_receiver(0, guard, |receiver| {
                 if receiver.is_active() {
-                    any = true;
-                    receiver.wake_one();
+                    woken = woken.max(wake(receiver));
                 }
                 false
             });
-            any
+            woken
         }
         // The one that attached first.
-        Mode::Unicast => wake_receiver_from(waiting, 0, guard) != Woken::Nobody,
+        Mode::Unicast => wake_receiver_from(waiting, 0, guard),
         // In turn.
         Mode::Multicast => {
             let next = waiting.last_woken().load_relaxed().wrapping_add(1);
-            let mut woken = wake_receiver_from(waiting, next, guard);
-            if woken != Woken::Request {
-                woken = woken.max(wake_receiver_from(waiting, 0, guard));
+            match wake_receiver_from(waiting, next, guard) {
+                request @ Woken::Request(_) => request,
+                others => others.max(wake_receiver_from(waiting, 0, guard)),
             }
-            woken != Woken::Nobody
         }
+    }
+}
+
+/// Wakes one request of a receiver where somebody waits, and who only watches.
+fn wake<R: Receiver>(receiver: &R) -> Woken {
+    if receiver.wake_one() {
+        Woken::Request(receiver.id())
+    } else {
+        Woken::Watchers
     }
 }
 
@@ -288,12 +312,11 @@ fn wake_receiver_from<W: Waiting + ?Sized>(waiting: &W, id: u32, guard: &W::Guar
         if !receiver.is_active() {
             return false;
         }
-        if !receiver.wake_one() {
-            woken = Woken::Watchers;
+        woken = wake(receiver);
+        if woken == Woken::Watchers {
             return false;
         }
         waiting.last_woken().store_relaxed(receiver.id());
-        woken = Woken::Request;
         true
     });
     woken

@@ -565,8 +565,8 @@ fn history_of_batches() {
     }
 }
 
-/// A receiver that begins with the oldest message holds the slots from there on, and gets those that
-/// others still have to receive.
+/// A receiver that begins with the oldest message holds the slots from there on, and gets those
+/// that others still have to receive.
 #[test]
 fn join_at_oldest_beside_others() {
     for (channel, entries) in broadcasts() {
@@ -915,8 +915,8 @@ fn step_and_leave() {
     }
 }
 
-/// Messages that a claim goes over while its receiver has left are received and not dropped, although
-/// a sender looks for what to drop. Those after it are dropped.
+/// Messages that a claim goes over while its receiver has left are received and not dropped,
+/// although a sender looks for what to drop. Those after it are dropped.
 #[test]
 fn step_and_drop_targeted() {
     for (channel, entries) in broadcasts().filter(|(_, entries)| *entries > 2) {
@@ -935,7 +935,8 @@ fn step_and_drop_targeted() {
     }
 }
 
-/// The oldest message is taken away from those who have not received it, if they do not just read it.
+/// The oldest message is taken away from those who have not received it, if they do not just read
+/// it.
 #[test]
 fn overwrite() {
     for (channel, entries) in broadcasts() {

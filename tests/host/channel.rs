@@ -59,11 +59,16 @@ impl Channel {
             mode,
             is_mapped,
             subscribers: (0..MAX_SUBSCRIBERS)
-                .map(|_| Subscriber {
-                    attached: AtomicU32::new(0),
-                    cursor: AtomicU64::new(ring.new_cursor()),
-                    position: AtomicU32::new(start),
-                    lost: Cell::new(0),
+                .map(|_| {
+                    let cursor = AtomicU64::new(ring.new_cursor());
+                    // Receivers of a queue need not attach here.
+                    ring.broadcast_join(&cursor);
+                    Subscriber {
+                        attached: AtomicU32::new(0),
+                        cursor,
+                        position: AtomicU32::new(start),
+                        lost: Cell::new(0),
+                    }
                 })
                 .collect(),
             ring,
@@ -131,7 +136,7 @@ impl Channel {
     }
 
     /// Puts a subscriber among those that [`Self::reclaim`] looks at. It has yet to join.
-    fn enlist(&self, id: u32) -> &AtomicU64 {
+    pub fn enlist(&self, id: u32) -> &AtomicU64 {
         let subscriber = self.subscriber(id);
         subscriber
             .cursor
@@ -145,15 +150,27 @@ impl Channel {
         &subscriber.cursor
     }
 
+    /// Lets a subscriber take part that was put among them: with the next message, or the oldest
+    /// one, or a later one that leaves as many slots as `at_oldest` says.
+    pub fn join(&self, id: u32, at_oldest: Option<u32>) {
+        let cursor = self.cursor(id);
+        match at_oldest {
+            None => self.ring.broadcast_join(cursor),
+            Some(room) => self.ring.broadcast_join_at_oldest(cursor, room),
+        }
+    }
+
     /// Lets a subscriber take part.
     pub fn attach(&self, id: u32) {
-        self.ring.broadcast_join(self.enlist(id));
+        self.enlist(id);
+        self.join(id, None);
     }
 
     /// Lets a subscriber take part that begins with the oldest message, or with a later one that
     /// leaves `room` slots.
     pub fn attach_at_oldest(&self, id: u32, room: u32) {
-        self.ring.broadcast_join_at_oldest(self.enlist(id), room);
+        self.enlist(id);
+        self.join(id, Some(room));
     }
 
     /// First half of detaching. If it returns true, the second one has to wait until the claim of

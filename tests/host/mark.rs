@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use host::{memory::TestMemory, ring::Ring};
 
-/// Lets somebody look at a mark for whom `wake` returns one result after the other. Returns how many
-/// of them were asked for, and the mark after that.
+/// Lets somebody look at a mark for whom `wake` returns one result after the other. Returns how
+/// many of them were asked for, and the mark after that.
 fn wake_marked(mark: &AtomicU32, results: &[bool]) -> (usize, u32) {
     let count = std::cell::Cell::new(0);
     let wake = || {

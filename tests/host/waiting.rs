@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `src/channel.rs` and io_uring do so that requests wait, on top of [`Channel`], for loom. Who
-//! is woken when is decided by the very source that the kernel runs, [`Waiting`].
+//! What `src/channel.rs` and io_uring do so that requests wait, on top of [`Channel`], for loom.
+//! Who is woken when is decided by the very source that the kernel runs, [`Waiting`].
 //!
-//! A thread that has nothing to do but wait blocks. So a wake-up that is lost ends in a model in which
-//! all threads are blocked, and loom fails that.
+//! A thread that has nothing to do but wait blocks. So a wake-up that is lost ends in a model in
+//! which all threads are blocked, and loom fails that.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -4,6 +4,7 @@
  * published, nothing lost, and nobody else is held up.
  */
 #include "uffd.h"
+#include "waiting.h"
 
 #define ENTRIES	8
 #define SIZE	8192
@@ -469,6 +470,143 @@ TEST_F_TIMEOUT(faults, blocked_receiver_delays_only_itself, IPC_TIMEOUT)
 		EXPECT_EQ('u', uffd.mem[0]);
 	}
 	EXPECT_EQ('u', uffd.mem[IPC_NUM]);
+}
+
+/* A thread with a request that waits. */
+struct waiter {
+	struct io_uring	*ring;
+	void		(*prepare)(struct io_uring_sqe *sqe, __u32 id, void *mem);
+	__u32		id;
+	void		*mem;
+	int		res;
+	pthread_t	thread;
+};
+
+static void *waiter_run(void *arg)
+{
+	struct waiter *waiter = arg;
+
+	waiter->prepare(io_uring_get_sqe(waiter->ring), waiter->id, waiter->mem);
+	waiter->res = ipc_run(waiter->ring);
+	return NULL;
+}
+
+static int waiter_result(struct waiter *waiter)
+{
+	pthread_join(waiter->thread, NULL);
+	return waiter->res;
+}
+
+static void prepare_recv(struct io_uring_sqe *sqe, __u32 id, void *mem)
+{
+	io_uring_prep_ipc_recv(sqe, id, mem, 64, IOIPC_RECV_WAIT);
+}
+
+static void prepare_send(struct io_uring_sqe *sqe, __u32 id, void *mem)
+{
+	io_uring_prep_ipc_send(sqe, id, mem, 64, 0, IOIPC_SEND_WAIT);
+}
+
+static void prepare_vec(struct io_uring_sqe *sqe, __u32 id, void *mem)
+{
+	io_uring_prep_ipc_send_vec(sqe, id, mem, 1, 0, IOIPC_SEND_WAIT);
+}
+
+/*
+ * The one that is woken for a message has nowhere to put it: the other one gets
+ * it.
+ */
+TEST_F_TIMEOUT(faults, woken_receiver_delays_only_itself, IPC_TIMEOUT)
+{
+	struct waiter waiter = {
+		.ring = &self->other, .prepare = prepare_recv,
+	};
+	struct ipc_sub blocked;
+	struct uffd uffd = {};
+	__u64 num = 0;
+	int ret;
+
+	ret = uffd_open(&uffd, 0);
+	if (ret == -ENOSYS || ret == -EPERM)
+		SKIP(return, "no userfaultfd: %s", strerror(-ret));
+	ASSERT_EQ(0, ret);
+	/* The first one that attaches is the first one that is woken. */
+	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring,
+						 self->receiver.id));
+	ASSERT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_RECV,
+				&blocked));
+	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_RECV,
+				&self->receiver));
+	waiter.id = blocked.id;
+	waiter.mem = uffd.mem;
+	ASSERT_EQ(0, pthread_create(&waiter.thread, NULL, waiter_run, &waiter));
+	ASSERT_TRUE(wait_until(ipc_fdinfo(blocked.fd, "ioipc-waits") > 0));
+	wait_get_recv(&self->ring, self->receiver.id, &num, 7);
+	ASSERT_TRUE(wait_nothing(&self->ring));
+
+	ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->sender.id, 5));
+	ASSERT_TRUE(uffd_wait(&uffd));
+	ASSERT_EQ(IPC_NUM, wait_for(&self->ring, 7));
+	EXPECT_EQ(5, num);
+
+	ASSERT_EQ(0, uffd_fill(&uffd, 'u'));
+	ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->sender.id, 6));
+	EXPECT_EQ(IPC_NUM, waiter_result(&waiter));
+	memcpy(&num, uffd.mem, sizeof(num));
+	EXPECT_EQ(variant->flags & IOIPC_F_BROADCAST ? 5 : 6, num);
+}
+
+/* The one that is woken for room has nothing to send yet: the other one sends. */
+static void woken_sender(struct __test_metadata *_metadata,
+			 FIXTURE_DATA(faults) *self, struct waiter *waiter)
+{
+	struct ipc_sub blocked;
+	struct uffd uffd = {};
+	__u64 num = 100;
+	int ret;
+
+	ret = uffd_open(&uffd, 0);
+	if (ret == -ENOSYS || ret == -EPERM)
+		SKIP(return, "no userfaultfd: %s", strerror(-ret));
+	ASSERT_EQ(0, ret);
+	ASSERT_EQ(0, uffd_fill(&uffd, 0));
+	ASSERT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_SEND,
+				&blocked));
+	ASSERT_EQ(ENTRIES, ipc_send_nums(&self->ring, self->sender.id, 0,
+					 ENTRIES));
+	waiter->ring = &self->other;
+	waiter->id = blocked.id;
+	waiter->mem = uffd.mem;
+	ASSERT_EQ(0, pthread_create(&waiter->thread, NULL, waiter_run, waiter));
+	ASSERT_TRUE(wait_until(ipc_fdinfo(blocked.fd, "ioipc-waits") > 0));
+	wait_get_send(&self->ring, self->sender.id, &num, 7);
+	ASSERT_TRUE(wait_nothing(&self->ring));
+
+	ASSERT_EQ(0, madvise(uffd.mem, uffd.page, MADV_DONTNEED));
+	ASSERT_EQ(0, wait_recv(&self->ring, self->receiver.id));
+	ASSERT_TRUE(uffd_wait(&uffd));
+	ASSERT_EQ(IPC_NUM, wait_for(&self->ring, 7));
+
+	ASSERT_EQ(0, uffd_fill(&uffd, 0));
+	EXPECT_EQ(1, wait_recv(&self->ring, self->receiver.id));
+	waiter_result(waiter);
+}
+
+TEST_F_TIMEOUT(faults, woken_sender_delays_only_itself, IPC_TIMEOUT)
+{
+	struct waiter waiter = { .prepare = prepare_send };
+
+	woken_sender(_metadata, self, &waiter);
+	EXPECT_EQ(64, waiter.res);
+}
+
+/* The same, where it is the vector that is not there. */
+TEST_F_TIMEOUT(faults, woken_vector_delays_only_itself, IPC_TIMEOUT)
+{
+	struct waiter waiter = { .prepare = prepare_vec };
+
+	woken_sender(_metadata, self, &waiter);
+	EXPECT_EQ(1, waiter.res);
 }
 
 /* Blocks in a request for ever, once it has said so. */

@@ -1165,6 +1165,60 @@ TEST_F_TIMEOUT(handover, who_is_served, IPC_TIMEOUT)
 	io_uring_queue_exit(&third);
 }
 
+/*
+ * Both have been woken, and the second takes what the first was woken for: there
+ * is still what is for it alone.
+ */
+TEST_F_TIMEOUT(handover, target_takes_another_message, IPC_TIMEOUT)
+{
+	__u64 got[5] = {};
+	int i;
+
+	for (i = 0; i < 3; i++)
+		wait_get_recv(&self->first_ring, self->first.id, &got[i], i);
+	for (; i < 5; i++)
+		wait_get_recv(&self->second_ring, self->second.id, &got[i], i);
+	ASSERT_TRUE(wait_nothing(&self->first_ring));
+	ASSERT_TRUE(wait_nothing(&self->second_ring));
+	ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->sender.id, 1));
+	ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->sender.id, 2));
+	ASSERT_EQ(IPC_NUM, wait_send_to(&self->ring, self->sender.id, 3,
+					self->second.id));
+
+	EXPECT_EQ(IPC_NUM, wait_for(&self->second_ring, 3));
+	EXPECT_EQ(IPC_NUM, wait_for(&self->second_ring, 4));
+	EXPECT_EQ(1 + 2, got[3] + got[4]);
+	EXPECT_EQ(3, wait_recv(&self->second_ring, self->second.id));
+	if (self->all)
+		EXPECT_TRUE(wait_complete(&self->first_ring, 2));
+	EXPECT_EQ(self->all ? 2 : 0, wait_completed(&self->first_ring));
+	EXPECT_EQ(self->all ? 1 + 2 : 0, got[0] + got[1] + got[2]);
+}
+
+/* The one that was woken for what is for its receiver alone goes away. */
+TEST_F_TIMEOUT(handover, woken_target_goes_away, IPC_TIMEOUT)
+{
+	__u64 got[4] = {};
+	int i, ret;
+
+	for (i = 0; i < 2; i++)
+		wait_get_recv(&self->first_ring, self->first.id, &got[i], i);
+	for (; i < 4; i++)
+		wait_get_recv(&self->second_ring, self->second.id, &got[i], i);
+	ASSERT_TRUE(wait_nothing(&self->first_ring));
+	ASSERT_TRUE(wait_nothing(&self->second_ring));
+	/* The first does not run before the second has what it waits for. */
+	ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->sender.id, 1));
+	ASSERT_EQ(IPC_NUM, wait_send_to(&self->ring, self->sender.id, 2,
+					self->second.id));
+	ret = wait_cancel(&self->second_ring, 2, 0);
+	EXPECT_TRUE(ret == 0 || ret == -ENOENT || ret == -EALREADY);
+	EXPECT_EQ(IPC_NUM, wait_for(&self->second_ring, 3));
+	ret = wait_for(&self->second_ring, 2);
+	EXPECT_TRUE(ret == IPC_NUM || ret == -ECANCELED);
+	EXPECT_LT(0, got[3]);
+}
+
 /* What happens to a request that was just woken. */
 enum {
 	CANCEL, CANCEL_SYNC, DETACH, EXIT, BAD_BUFFER, ENDS

@@ -13,7 +13,8 @@
  * Everybody sees each step at once: memory order is what loom checks, and so is
  * what happens inside of a step. Left out are positions that wrap, receivers that
  * attach, channels that are closed or overwrite, bundles, multishot, reading in
- * place, and who only watches. Names are those of the source: inlines are
+ * place, who only watches, and receivers with so many requests that one takes what
+ * another one was woken for: see tests/host/waking.rs. Names are those of the source: inlines are
  * functions of src/ring and src/channel.rs, processes are requests as io_uring
  * runs them, and commands.
  *
@@ -326,9 +327,9 @@ inline drop_targeted_if_detached(id)
 {
 	if
 	:: flags[id] & DETACHED && !(is_broadcast && flags[id] & BUSY) ->
-		at = (is_broadcast && cursor[id] > head -> cursor[id] : head);
+		atomic { at = (is_broadcast && cursor[id] > head -> cursor[id] : head); to = tail };
 		do
-		:: at < tail ->
+		:: at < to ->
 			atomic {
 				when(is(at, READY) && target_of(at) == id,
 				     slot_of(at) = word(at, FREE); is_dropped[at] = true);
@@ -336,7 +337,7 @@ inline drop_targeted_if_detached(id)
 			}
 		:: else -> break
 		od;
-		at = 0;
+		atomic { at = 0; to = 0 };
 #if MODE != BROADCAST
 		reclaim()
 #endif

@@ -41,7 +41,8 @@ fn target_detaches_and_puts_back() {
     });
 }
 
-/// Messages for a subscriber that detaches are counted also when their slots are used again at once.
+/// Messages for a subscriber that detaches are counted also when their slots are used again at
+/// once.
 #[test]
 fn target_detaches_from_full() {
     explore(3, || {

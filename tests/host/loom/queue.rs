@@ -221,8 +221,8 @@ fn batch_given_up() {
     });
 }
 
-/// A receiver takes several messages, one after the other, beside another receiver and a sender that
-/// needs the room: each message is received once.
+/// A receiver takes several messages, one after the other, beside another receiver and a sender
+/// that needs the room: each message is received once.
 #[test]
 fn bundle() {
     explore(2, || {

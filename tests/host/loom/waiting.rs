@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Requests that wait for a message or for room. If one is not woken that should be, all threads of a
-//! model end up blocked, and that fails.
+//! Requests that wait for a message or for room. If one is not woken that should be, all threads of
+//! a model end up blocked, and that fails.
 
 use host::{
     channel::Channel,
@@ -75,8 +75,8 @@ fn broadcast_receivers() {
     });
 }
 
-/// Two receivers of a queue are about to wait while two senders send: their messages can be received
-/// only when both are there, if the first one comes last.
+/// Two receivers of a queue are about to wait while two senders send: their messages can be
+/// received only when both are there, if the first one comes last.
 #[test]
 fn receivers() {
     explore(2, || {
@@ -120,8 +120,8 @@ fn broadcast_targets() {
     explore(2, || targets(Channel::broadcast(2, START)));
 }
 
-/// A receiver is about to wait while one sender gives its slot up and another one sends: if the first
-/// one comes last, it wakes the receiver for the message of the other.
+/// A receiver is about to wait while one sender gives its slot up and another one sends: if the
+/// first one comes last, it wakes the receiver for the message of the other.
 fn given_up(channel: Channel) {
     let channel = open(channel, 1, false);
     let receiver = spawn(&channel, |channel| channel.submit([RECEIVE[0]]));
@@ -215,8 +215,8 @@ fn target_and_mark_taken_back() {
     });
 }
 
-/// A receiver of two is cancelled or detaches while a message is sent, possibly after it was woken for
-/// that and before it receives it: the other one gets it then.
+/// A receiver of two is cancelled or detaches while a message is sent, possibly after it was woken
+/// for that and before it receives it: the other one gets it then.
 fn receiver_gives_up(send_and_give_up: impl FnOnce(&WaitingChannel)) {
     let channel = open(Channel::queue(1, START), 2, false);
     let [receiver, other] =
@@ -283,8 +283,8 @@ fn broadcast_receiver_and_close() {
     explore(4, || receiver_and_close(Channel::broadcast(1, START)));
 }
 
-/// A receiver is about to wait while another one has the message in hand, cannot take it and puts it
-/// back.
+/// A receiver is about to wait while another one has the message in hand, cannot take it and puts
+/// it back.
 #[test]
 fn receiver_and_put_back() {
     explore(4, || {
@@ -298,8 +298,8 @@ fn receiver_and_put_back() {
     });
 }
 
-/// A receiver finds its message in the hand of a sender which takes that away, and waits: it gets the
-/// next one.
+/// A receiver finds its message in the hand of a sender which takes that away, and waits: it gets
+/// the next one.
 #[test]
 fn receiver_and_overwrite() {
     explore(3, || {
@@ -418,7 +418,8 @@ fn senders() {
     });
 }
 
-/// Two senders are about to wait while a receiver makes room for both at once, and wakes one of them.
+/// Two senders are about to wait while a receiver makes room for both at once, and wakes one of
+/// them.
 fn senders_and_bundle(channel: Channel) {
     let channel = full(channel, 2, false);
     let senders = spawn(&channel, |channel| channel.submit(SEND));
@@ -439,8 +440,8 @@ fn broadcast_senders_and_bundle() {
     explore(2, || senders_and_bundle(Channel::broadcast(2, START)));
 }
 
-/// A sender of two is cancelled while a message is received, possibly after it was woken for the room
-/// and before it sends: the other one gets that then.
+/// A sender of two is cancelled while a message is received, possibly after it was woken for the
+/// room and before it sends: the other one gets that then.
 fn sender_is_cancelled(receive_and_cancel: impl FnOnce(&WaitingChannel)) {
     let channel = full(Channel::queue(1, START), 1, false);
     let [sender, other] =
