@@ -122,3 +122,9 @@ impl Permissions {
         }
     }
 }
+
+/// How many files the caller may have open.
+pub(crate) fn max_open_files() -> usize {
+    // SAFETY: There are no requirements.
+    unsafe { bindings::ioipc_max_open_files() }
+}

@@ -10,7 +10,7 @@ use core::ptr::NonNull;
 use kernel::{
     error::from_err_ptr,
     ffi::{c_int, c_void},
-    fs::{file::flags::O_CLOEXEC, file::flags::O_RDWR, File},
+    fs::File,
     mm::virt::{flags::SHARED, VmaNew},
     module::this_module,
     page::PAGE_SIZE,
@@ -50,12 +50,10 @@ pub(crate) fn open(subscriber: ARef<RcuObject<Subscriber>>) -> Result<ARef<File>
     // SAFETY: The name is a string, the operations are static, and `private_data` is what they
     // expect: a reference to a subscriber that the file owns.
     let file = from_err_ptr(unsafe {
-        bindings::anon_inode_getfile(
+        bindings::ioipc_getfile(
             c"[io_uring_ipc]".as_char_ptr(),
             OPERATIONS.as_ptr(),
             subscriber.as_ptr().cast(),
-            // CAST: They are few low bits.
-            (O_RDWR | O_CLOEXEC) as c_int,
         )
     });
     match file {
@@ -63,9 +61,7 @@ pub(crate) fn open(subscriber: ARef<RcuObject<Subscriber>>) -> Result<ARef<File>
             // SAFETY: It is not NULL, and nobody else has seen this file, so there is no
             // `fdget_pos` either.
             let file = unsafe { NonNull::new_unchecked(file.cast::<File>()) };
-            // SAFETY: Nobody else has seen this file.
-            unsafe { bindings::ioipc_set_nowait(file.as_ptr().cast()) };
-            // SAFETY: This passes on the reference that `anon_inode_getfile()` returned.
+            // SAFETY: This passes on the reference that `ioipc_getfile()` returned.
             Ok(unsafe { ARef::from_raw(file) })
         }
         Err(error) => {

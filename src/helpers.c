@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/anon_inodes.h>
 #include <linux/build_bug.h>
 #include <linux/capability.h>
 #include <linux/cred.h>
@@ -275,7 +276,7 @@ void ioipc_init_waitqueue(struct wait_queue_head *queue)
 
 bool ioipc_waitqueue_active(struct wait_queue_head *queue)
 {
-	/* callers have a full barrier before this, see poll() in channel.rs */
+	/* callers have a full barrier before this, see (D) in src/ring/wake.rs */
 	return waitqueue_active(queue);
 }
 
@@ -290,10 +291,13 @@ unsigned int ioipc_poll_requested_events(struct poll_table_struct *table)
 	return (__force unsigned int)poll_requested_events(table);
 }
 
-/* Says that operations on the file do not block unless they are told to. */
-void ioipc_set_nowait(struct file *file)
+/* A file whose operations do not block unless they are told to. */
+struct file *ioipc_getfile(const char *name,
+			   const struct file_operations *operations,
+			   void *private)
 {
-	file->f_mode |= FMODE_NOWAIT;
+	return anon_inode_getfile_fmode(name, operations, private, O_RDWR,
+					FMODE_NOWAIT);
 }
 
 void *ioipc_page_address(struct page *page)
@@ -321,6 +325,11 @@ void ioipc_translate_sender(const struct ioipc_sender *sender,
 	info->pid = pid_nr_ns(sender->pid, task_active_pid_ns(current));
 	info->uid = from_kuid_munged(user_ns, sender->uid);
 	info->gid = from_kgid_munged(user_ns, sender->gid);
+}
+
+unsigned long ioipc_max_open_files(void)
+{
+	return rlimit(RLIMIT_NOFILE);
 }
 
 kuid_t ioipc_current_fsuid(void)

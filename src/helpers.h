@@ -51,7 +51,9 @@ bool ioipc_waitqueue_active(struct wait_queue_head *queue);
 int ioipc_wake(struct wait_queue_head *queue, int nr, unsigned int events);
 unsigned int ioipc_poll_requested_events(struct poll_table_struct *table);
 
-void ioipc_set_nowait(struct file *file);
+struct file *ioipc_getfile(const char *name,
+			   const struct file_operations *operations,
+			   void *private);
 
 void *ioipc_page_address(struct page *page);
 
@@ -69,6 +71,7 @@ void ioipc_get_pid(struct pid *pid);
 void ioipc_translate_sender(const struct ioipc_sender *sender,
 			    struct io_uring_ipc_msg_info *info);
 
+unsigned long ioipc_max_open_files(void);
 kuid_t ioipc_current_fsuid(void);
 kgid_t ioipc_current_fsgid(void);
 u64 ioipc_current_ipc_ns_id(void);

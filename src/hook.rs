@@ -177,7 +177,8 @@ unsafe fn prepare(
     prepare: fn(&Sqe) -> Result<(Request, Wait)>,
 ) -> c_int {
     // SAFETY: It is valid and has the same layout. User space may be changing it, and any bytes are
-    // fine: this is the only time that they are read.
+    // fine: this is the only time that they are read here. io_uring has read `flags` by itself, and
+    // does not rely on what is made of them here.
     let sqe = unsafe { sqe.cast::<Sqe>().read_volatile() };
     from_result(|| {
         let (prepared, wait) = prepare(&sqe)?;
@@ -283,12 +284,13 @@ unsafe extern "C" fn issue_recv(
 unsafe extern "C" fn wait_file(
     hook: *mut bindings::io_uring_ipc_ctx,
     command: *mut bindings::io_uring_ipc_cmd,
+    early: bool,
 ) -> *mut bindings::file {
     // SAFETY: io_uring passes a valid instance.
     let instance = unsafe { instance(hook) };
     // SAFETY: `send_prep` or `recv_prep` has written it, and nobody else uses it now.
     let request = unsafe { &mut *request(command) };
-    match instance.wait_file(request) {
+    match instance.wait_file(request, early) {
         Ok(file) => ARef::into_raw(file).as_ptr().cast(),
         Err(error) => error.to_ptr(),
     }

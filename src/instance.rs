@@ -3,7 +3,8 @@
 //! What the module knows of an io_uring instance: its subscribers.
 //!
 //! Locking: all of this is called with the `uring_lock` of the instance held, except
-//! [`Instance::subscriber`], which is for RCU read-side critical sections.
+//! [`Instance::subscriber`], which is for RCU read-side critical sections, and
+//! [`Instance::wait_file`].
 
 use core::ptr::{self, NonNull};
 
@@ -19,7 +20,7 @@ use kernel::{
 };
 
 use crate::{
-    bindings, file,
+    bindings, cred, file,
     rcu::RcuObject,
     rcu_xarray::RcuXArray,
     refusal::{refuse, Asked},
@@ -108,6 +109,8 @@ pub(crate) struct Instance {
     recent: RecentAttachments,
     #[pin]
     subscribers: RcuXArray<Attachment>,
+    /// How many there are.
+    count: Atomic<u32>,
 }
 
 // SAFETY: Nothing here uses `hook`, and the rest is `Send`.
@@ -135,6 +138,7 @@ impl Instance {
                 registry,
                 recent: RecentAttachments::new(),
                 subscribers <- RcuXArray::new(),
+                count: Atomic::new(0),
             }),
             GFP_KERNEL_ACCOUNT,
         )
@@ -170,31 +174,30 @@ impl Instance {
         Some(&self.attachment(id, guard)?.subscriber)
     }
 
-    /// The file that tells when a request should be tried again. May sleep.
-    ///
-    /// It can be asked for before the request is issued for the first time.
+    /// The file that tells when a request should be tried again. May sleep. Called without the
+    /// `uring_lock` if the request is in io-wq.
     ///
     /// # Errors
     ///
-    /// `ENOENT`, and whatever [`file::open`] returns.
-    pub(crate) fn wait_file(&self, request: &mut Request) -> Result<ARef<File>> {
+    /// `ENOENT`, also if it is too `early` to know whether the caller may send without being
+    /// attached; what [`Channel::check_unattached`] and [`file::open`] return.
+    pub(crate) fn wait_file(&self, request: &mut Request, early: bool) -> Result<ARef<File>> {
         if let Some(attachment) = self.attachment(request.id, &rcu::read_lock()) {
             return Ok(attachment.file.clone());
         }
-        // Whoever sends without being attached gets a file just for this request.
         if !request.sends {
+            return Err(no_subscriber(request.id));
+        }
+        // Whoever sends without being attached gets a file just for this request. With it, the
+        // channel and its memory stay.
+        if early {
             return Err(ENOENT);
         }
-        let channel = self
-            .registry
-            .find(request.id)
-            .filter(|channel| channel.permissions().caller_is_inside())
-            .ok_or(ENOENT)?;
-        // Nobody can wait for a private channel, and not all may learn that it exists.
-        let may_learn_of_its_end = !channel.is_private();
+        let channel = self.registry.find(request.id).ok_or(ENOENT)?;
+        channel.check_unattached(self.identity())?;
         let sender = Subscriber::new(0, uapi::IOIPC_SUB_SEND, channel);
         let file = file::open(RcuObject::new(sender)?)?;
-        request.has_waited_unattached = may_learn_of_its_end;
+        request.has_waited_unattached = true;
         Ok(file)
     }
 
@@ -202,12 +205,17 @@ impl Instance {
     ///
     /// # Errors
     ///
-    /// `ENOMEM`.
+    /// `EMFILE` if it has as many files of subscribers as the caller may have open; what
+    /// [`Channel::attach`] returns; `ENOMEM`.
     pub(crate) fn attach(
         &self,
         subscriber: &ARef<RcuObject<Subscriber>>,
         file: ARef<File>,
     ) -> Result {
+        // As io_uring does for the files that it keeps open. CAST: The kernel is 64-bit.
+        if self.count.load(Relaxed) as usize >= cred::max_open_files() {
+            return Err(EMFILE);
+        }
         let attachment = RcuObject::new(Ok::<_, Error>(Attachment {
             subscriber: subscriber.clone(),
             file,
@@ -217,6 +225,7 @@ impl Instance {
             .insert(subscriber.id(), attachment.clone(), false)
             .inspect_err(|_| subscriber.channel().detach(subscriber))?;
         self.recent.add(&attachment);
+        self.count.fetch_add(1, Relaxed);
         Ok(())
     }
 
@@ -231,6 +240,7 @@ impl Instance {
             .subscribers
             .remove(id)
             .ok_or_else(|| no_subscriber(id))?;
+        self.count.fetch_sub(1, Relaxed);
         let subscriber = &attachment.subscriber;
         subscriber.channel().detach(subscriber);
         trace::detach(|| (subscriber.channel().id(), id));

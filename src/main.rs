@@ -7,7 +7,8 @@
 //! back up.
 //!
 //! Lock order: `uring_lock` of an io_uring instance, the mutex of the `registry`, the `xa_lock` of
-//! an `rcu_xarray`. Sending and receiving take none of them.
+//! an `rcu_xarray`. Sending and receiving take none of them, unless a sender that is not attached
+//! begins to wait.
 
 use kernel::prelude::*;
 

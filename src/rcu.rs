@@ -63,7 +63,8 @@ impl Reclaimer {
 impl Drop for Reclaimer {
     fn drop(&mut self) {
         // Dropping a subscriber may drop the last reference to its channel, which needs a grace
-        // period of its own. No object refers to a third one.
+        // period of its own. An attachment does not come before them: it has the file of its
+        // subscriber, which held the module until that was gone.
         for _ in 0..2 {
             rcu::rcu_barrier();
             // SAFETY: `queue` is valid by the type invariants.

@@ -45,7 +45,7 @@ impl ReservedId<'_> {
         self.id
     }
 
-    /// Keeps the id until [`Registry::release_id`] or [`Registry::remove`].
+    /// Keeps the id until [`Registry::release_id`] or [`Registry::destroy`].
     pub(crate) fn keep(self) -> u32 {
         let id = self.id;
         core::mem::forget(self);
@@ -97,7 +97,7 @@ impl Registry {
     /// Finds a channel by its id, for longer.
     pub(crate) fn find(&self, id: u32) -> Option<ChannelRef> {
         // A channel that is in the array has a reference, and the array's own cannot be the last
-        // one: see `remove`.
+        // one: see `destroy`.
         let _index = self.index.lock();
         self.ids.get(id, &rcu::read_lock()).map(ARef::from)
     }

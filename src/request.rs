@@ -26,8 +26,8 @@ pub(crate) struct Request {
     pub(crate) sender_data: u64,
     /// `rw_flags`, checked.
     flags: u32,
-    /// Whether it was made ready to wait without a subscriber: if its channel is unknown after that,
-    /// it was destroyed.
+    /// Whether it has found no room, was allowed to send, and had no subscriber: if its channel is
+    /// unknown after that, it was destroyed.
     pub(crate) has_waited_unattached: bool,
 }
 

@@ -138,6 +138,60 @@ TEST_F_TIMEOUT(memory, charged_until_unmapped, IPC_TIMEOUT)
 	EXPECT_TRUE(ipc_poll(!create(&ring, 3 * MIB / 2, &channel)));
 }
 
+/*
+ * As somebody else, has a send to the channel that it is told of: one that could
+ * wait, and that comes after a request that does not end.
+ */
+static void hold(struct __test_metadata *_metadata, int told, int said)
+{
+	const struct ipc_who stranger = { FIRST_UID + 100, FIRST_UID + 100, 0 };
+	struct io_uring_sqe *sqe;
+	struct io_uring ring;
+	__u32 channel;
+	int never[2];
+	char byte;
+
+	ipc_become(stranger);
+	ASSERT_EQ(sizeof(channel), read(told, &channel, sizeof(channel)));
+	ASSERT_EQ(0, pipe(never));
+	ASSERT_EQ(0, ipc_open(&ring));
+	sqe = io_uring_get_sqe(&ring);
+	io_uring_prep_poll_add(sqe, never[0], POLLIN);
+	sqe->flags |= IOSQE_IO_LINK;
+	sqe = io_uring_get_sqe(&ring);
+	io_uring_prep_ipc_send(sqe, channel, &byte, 1, 0, IOIPC_SEND_WAIT);
+	sqe->flags |= IOSQE_ASYNC;
+	ASSERT_EQ(2, io_uring_submit(&ring));
+	ASSERT_EQ(1, write(said, "h", 1));
+	_exit(read(told, &byte, 1) != 1);
+}
+
+/* Who may not use a channel cannot keep its memory either. */
+TEST_F_TIMEOUT(memory, a_stranger_cannot_hold_it, IPC_TIMEOUT)
+{
+	int tell[2], said[2];
+	struct io_uring ring;
+	__u32 channel, next;
+	char byte;
+	pid_t pid;
+
+	SKIP_UNLESS_ROOT();
+	ASSERT_EQ(0, pipe(tell));
+	ASSERT_EQ(0, pipe(said));
+	pid = ipc_fork();
+	ASSERT_LE(0, pid);
+	if (!pid)
+		hold(_metadata, tell[0], said[1]);
+	open_limited(_metadata, 8, 2 * MIB, &ring);
+	ASSERT_EQ(0, create(&ring, MIB, &channel));
+	ASSERT_EQ(sizeof(channel), write(tell[1], &channel, sizeof(channel)));
+	ASSERT_EQ(1, read(said[0], &byte, 1));
+	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&ring, channel));
+	EXPECT_TRUE(ipc_poll(!create(&ring, 3 * MIB / 2, &next)));
+	ASSERT_EQ(1, write(tell[1], "q", 1));
+	EXPECT_EQ(0, ipc_wait(pid));
+}
+
 TEST_F_TIMEOUT(memory, end_of_a_ring_gives_back, IPC_TIMEOUT)
 {
 	struct io_uring ring, victim;

@@ -433,6 +433,44 @@ TEST_F_TIMEOUT(multishot, async_single_shot, IPC_TIMEOUT)
 	}
 }
 
+/* What has waited in a worker and fails says which buffer is used up by that. */
+TEST_F_TIMEOUT(multishot, async_failures_lose_no_buffer, IPC_TIMEOUT)
+{
+	enum { FAILURES = 4 };
+	int i, gone = 0, received = 0;
+	struct io_uring_cqe cqe;
+
+	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	for (i = 0; i < FAILURES; i++)
+		get_select(&self->ring, self->receiver.id, 0, IOIPC_RECV_WAIT,
+			   i)->flags |= IOSQE_ASYNC;
+	io_uring_submit(&self->ring);
+	/* Each has looked, and has its buffer. */
+	ASSERT_TRUE(wait_until(ipc_fdinfo(self->receiver.fd, "ioipc-waits") ==
+			       FAILURES));
+	ASSERT_TRUE(wait_nothing(&self->ring));
+	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring,
+						 self->receiver.id));
+	for (i = 0; i < FAILURES; i++) {
+		ASSERT_EQ(-ENOENT, wait_for_cqe(&self->ring, i, &cqe));
+		gone += !!(cqe.flags & IORING_CQE_F_BUFFER);
+	}
+
+	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_RECV,
+				&self->receiver));
+	for (;;) {
+		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id,
+						received));
+		get_select(&self->ring, self->receiver.id, 0, 0, 7);
+		if (wait_for_cqe(&self->ring, 7, &cqe) != IPC_NUM)
+			break;
+		ASSERT_TRUE(cqe.flags & IORING_CQE_F_BUFFER);
+		received++;
+	}
+	EXPECT_EQ(-ENOBUFS, cqe.res);
+	EXPECT_EQ(BUFS, gone + received);
+}
+
 /*
  * Woken in vain until it ends up in a worker: other requests of the subscriber
  * take the messages first.

@@ -258,6 +258,43 @@ TEST_F_TIMEOUT(prep, async, IPC_TIMEOUT)
 	EXPECT_EQ(IPC_NUM, ipc_run(&self->ring));
 }
 
+/*
+ * What cannot work fails by itself, not already when it is submitted: that would
+ * take those with it that come after it.
+ */
+TEST_F_TIMEOUT(prep, who_has_no_subscriber_fails_alone, IPC_TIMEOUT)
+{
+	enum { CASES = 5 };
+	struct io_uring_sqe *sqe;
+	struct io_uring_cqe cqe;
+	int i, ended = 0;
+
+	for (i = 0; i < CASES; i++) {
+		/* The id of a channel is not that of a subscriber. */
+		sqe = i % 2 ? get_send(&self->ring, 0x7ffffff0, &self->buf) :
+			      get_recv(&self->ring, self->channel, &self->buf);
+		sqe->user_data = i;
+		if (i < 2) {
+			sqe->rw_flags = i ? IOIPC_SEND_WAIT : IOIPC_RECV_WAIT;
+			sqe->flags |= IOSQE_ASYNC;
+		} else if (i == 2) {
+			sqe->flags |= IOSQE_BUFFER_SELECT;
+			sqe->addr = 0;
+		} else if (i == 4) {
+			sqe->flags |= IOSQE_BUFFER_SELECT;
+			sqe->rw_flags = IOIPC_RECV_MULTISHOT;
+			sqe->addr = 0;
+		}
+	}
+	EXPECT_EQ(CASES, io_uring_submit(&self->ring));
+	for (i = 0; i < CASES; i++) {
+		ASSERT_EQ(-ENOENT, ipc_run_cqe(&self->ring, &cqe))
+			TH_LOG("case %llu", (unsigned long long)cqe.user_data);
+		ended |= 1 << cqe.user_data;
+	}
+	EXPECT_EQ((1 << CASES) - 1, ended);
+}
+
 TEST_F_TIMEOUT(prep, link, IPC_TIMEOUT)
 {
 	__u64 num = 5, got = 0;

@@ -272,6 +272,70 @@ TEST_F_TIMEOUT(races, defect_14_two_requests_broadcast, IPC_TIMEOUT)
 	two_requests(_metadata, IOIPC_F_BROADCAST);
 }
 
+/* Somebody who changes the flags of an SQE all the time. */
+struct toggler {
+	struct io_uring_sqe	*sqe;
+	_Atomic bool		stop;
+};
+
+static void *toggle(void *arg)
+{
+	struct toggler *toggler = arg;
+
+	while (!toggler->stop)
+		__atomic_fetch_xor(&toggler->sqe->flags, IOSQE_BUFFER_SELECT,
+				   __ATOMIC_RELAXED);
+	return NULL;
+}
+
+/*
+ * io_uring and the module each read the flags of an SQE, and may not see the same:
+ * a request that has both a provided and a registered buffer, or neither.
+ */
+TEST_F_TIMEOUT(races, flags_change_while_they_are_read, IPC_TIMEOUT)
+{
+	struct io_uring_buf_ring *bufs;
+	struct toggler toggler = {};
+	long both = 0, tries = 0;
+	struct io_uring ring;
+	struct ipc_sub sub;
+	pthread_t thread;
+	struct iovec iov;
+	static char mem[64];
+	__u32 channel;
+	double end;
+	int ret;
+
+	/* With one entry, it is always the same. */
+	ASSERT_EQ(0, io_uring_queue_init(1, &ring, 0));
+	ASSERT_EQ(0, ipc_create(&ring, 0, ENTRIES, 64, &channel));
+	ASSERT_EQ(0, ipc_attach(&ring, channel, IOIPC_SUB_BOTH, &sub));
+	iov = (struct iovec){ mem, sizeof(mem) };
+	ASSERT_EQ(0, io_uring_register_buffers(&ring, &iov, 1));
+	bufs = io_uring_setup_buf_ring(&ring, 1, 0, 0, &ret);
+	ASSERT_NE(NULL, bufs);
+	io_uring_buf_ring_add(bufs, mem, sizeof(mem), 0, 0, 0);
+	io_uring_buf_ring_advance(bufs, 1);
+	toggler.sqe = ring.sq.sqes;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, toggle, &toggler));
+	for (end = ipc_now() + ipc_env("RACE_SECONDS", 3); ipc_now() < end;) {
+		struct io_uring_cqe cqe;
+
+		io_uring_prep_ipc_recv_fixed(io_uring_get_sqe(&ring), sub.id,
+					     NULL, 0, 0, 0);
+		ret = ipc_run_cqe(&ring, &cqe);
+		ASSERT_TRUE(ret == -EINVAL || ret == -EAGAIN || ret == -EFAULT)
+			TH_LOG("%d", ret);
+		tries++;
+		both += ret == -EINVAL;
+	}
+	toggler.stop = true;
+	pthread_join(thread, NULL);
+	TH_LOG("%ld requests, %ld refused", tries, both);
+	EXPECT_LT(0, both);
+	io_uring_queue_exit(&ring);
+}
+
 /* A receiver that always fails. */
 struct failing {
 	struct io_uring	*ring;

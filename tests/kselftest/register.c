@@ -344,11 +344,46 @@ TEST_F_TIMEOUT(reg, attach_without_a_file_descriptor, IPC_TIMEOUT)
 	EXPECT_EQ(0, ipc_attach(&self->ring, channel, IOIPC_SUB_RECV, &sub));
 }
 
+/* The files of subscribers count also when nobody has a descriptor for them. */
+TEST_F_TIMEOUT(reg, attach_more_than_files_may_be_open, IPC_TIMEOUT)
+{
+	struct rlimit limit = { 64, 64 };
+	struct ipc_sub sub;
+	int i;
+
+	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
+	for (i = 0; i < 64; i++) {
+		ASSERT_EQ(0, ipc_attach(&self->ring, self->channel,
+					IOIPC_SUB_BOTH, &sub))
+			TH_LOG("after %d", i);
+		ASSERT_EQ(0, close(sub.fd));
+	}
+	for (i = 0; i < 10; i++) {
+		struct ipc_sub none;
+
+		EXPECT_EQ(-EMFILE, ipc_attach(&self->ring, self->channel,
+					      IOIPC_SUB_BOTH, &none));
+		ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring, sub.id));
+		ASSERT_EQ(0, ipc_attach(&self->ring, self->channel,
+					IOIPC_SUB_BOTH, &sub));
+		ASSERT_EQ(0, close(sub.fd));
+	}
+	/* Each ring has its own. */
+	EXPECT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_BOTH,
+				&sub));
+}
+
 TEST_F_TIMEOUT(reg, attach_one_too_many, IPC_TIMEOUT)
 {
+	struct rlimit limit = {
+		2 * IOIPC_MAX_SUBSCRIBERS, 2 * IOIPC_MAX_SUBSCRIBERS
+	};
 	struct ipc_sub sub = {}, last = {};
 	int i;
 
+	if (setrlimit(RLIMIT_NOFILE, &limit))
+		SKIP(return, "needs RLIMIT_NOFILE of %d",
+		     2 * IOIPC_MAX_SUBSCRIBERS);
 	for (i = 0; i < IOIPC_MAX_SUBSCRIBERS; i++) {
 		ASSERT_EQ(0, ipc_attach(&self->ring, self->channel,
 					IOIPC_SUB_BOTH, &last))

@@ -424,7 +424,6 @@ void step_receive(const struct step *step)
 		run_wrong(request, "RECV", error);
 		return;
 	}
-	request->asynchronous = modifier == ASYNC && flags & IOIPC_RECV_WAIT;
 	predict(request, MAX_MESSAGES);
 	if (must_wait(request) && !request->guard)
 		/* There is one edge for all. */

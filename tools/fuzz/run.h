@@ -18,7 +18,7 @@
 
 /* A request that waits, or is just being made. */
 struct request {
-	bool waits, receives, multishot, selects, asynchronous;
+	bool waits, receives, multishot, selects;
 	struct place place;
 	uint64_t user_data;
 	unsigned int slot;

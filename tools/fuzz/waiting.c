@@ -54,9 +54,9 @@ void predict(struct request *request, unsigned int limit)
 	struct incoming incoming = request->incoming;
 
 	memset(&delivery, 0, sizeof(delivery));
-	if ((request->selects || request->asynchronous) && !request->waits &&
+	if (request->selects && !request->waits &&
 	    !model_subscriber(&model, request->place, incoming.id)) {
-		/* This is looked at before anything else, but only when it begins. */
+		/* Without a subscriber, no buffer is selected. Later it has one already. */
 		delivery.res = -ENOENT;
 		return;
 	}

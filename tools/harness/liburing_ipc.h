@@ -102,14 +102,14 @@ static inline void io_uring_prep_ipc_recv(struct io_uring_sqe *sqe, unsigned int
 }
 
 /**
- * io_uring_prep_ipc_recv_multishot() - prepare receiving messages until it fails
+ * io_uring_prep_ipc_recv_multishot() - prepare receiving one message after the other
  * @sqe: submission queue entry to fill in
  * @id: a subscriber of this ring
  * @buf_group: group of provided buffers; each message is stored in one of them
  * @flags: 0, or of IOIPC_RECV_INFO, IOIPC_RECV_BUNDLE and IOIPC_RECV_TRUNC
  *
  * There is a completion for each message, with the buffer in its flags, and with
- * IORING_CQE_F_MORE as long as more will follow.
+ * IORING_CQE_F_MORE as long as more will follow: until one fails, or the CQ is full.
  */
 static inline void io_uring_prep_ipc_recv_multishot(struct io_uring_sqe *sqe, unsigned int id,
 						    unsigned short buf_group,

@@ -42,7 +42,8 @@ extern "C" {
  *	  -ENOBUFS	the ring is full; in a channel with IOIPC_F_OVERWRITE only
  *			while a receiver is just copying the oldest message, or
  *			a sender its own
- *	  -EPIPE	the channel was destroyed
+ *	  -EPIPE	the channel was destroyed; who is not attached gets -ENOENT,
+ *			unless the request was waiting then
  *	  -EFAULT	the message cannot be read; the registered buffer does not
  *			have it
  *	  -ENOMEM	no memory for the first request of a ring, to wait without
@@ -71,6 +72,8 @@ extern "C" {
  *
  * A request that waits can also be ended with the usual -ECANCELED or -EINTR,
  * and with -ENOENT by DETACH of its subscriber.  No message is lost by that.
+ * Without the module, requests end with -EOPNOTSUPP, and on a kernel that does
+ * not have these opcodes with -EINVAL.
  *
  * All other fields of the SQE must be zero, buf_index too unless there is
  * IOIPC_FIXED_BUF or IOSQE_BUFFER_SELECT.  All flags of the SQE work except
@@ -102,8 +105,10 @@ extern "C" {
 /* Wait for a message in place of -EAGAIN. */
 #define IOIPC_RECV_WAIT			(1U << 0)
 /*
- * Receive until it fails: one CQE with IORING_CQE_F_MORE for each message, each
- * in a buffer of its own.  Waits, and needs IOSQE_BUFFER_SELECT.
+ * Receive until it fails or the CQ is full: a CQE for each message, or with
+ * IOIPC_RECV_BUNDLE for each bundle, and a buffer for each.  The last CQE is the
+ * one without IORING_CQE_F_MORE, also if its res is no error.  Waits, and needs
+ * IOSQE_BUFFER_SELECT.
  */
 #define IOIPC_RECV_MULTISHOT		(1U << 1)
 /*
@@ -140,7 +145,8 @@ extern "C" {
  *
  * They return 0, or -1 with errno:
  *   EOPNOTSUPP	the module is not loaded
- *   EINVAL	arg, nr_args or a field of the struct is not valid
+ *   EINVAL	arg, nr_args or a field of the struct is not valid, or the kernel
+ *		does not have these commands
  *   EFAULT	the struct cannot be read or written; nothing was done
  *   ENOMEM	no memory, or beyond the memory limits of the caller
  *   EEXIST	CREATE: the key is taken in this IPC namespace
@@ -243,10 +249,9 @@ struct io_uring_ipc_channel_create {
  *	there to be mapped, to be polled (EPOLLIN when there is a message,
  *	EPOLLOUT when there is room, EPOLLHUP when the channel is destroyed or
  *	the subscriber detached) and to show the subscriber in /proc/PID/fdinfo.
- *	The
- *	subscriber stays attached when it is closed, and a mapping stays when the
- *	subscriber is detached.  A receiver sees in the mapping what has been in
- *	the slots before, also messages from before it attached
+ *	The subscriber stays attached when it is closed, and a mapping stays when
+ *	the subscriber is detached.  A receiver sees in the mapping what has been
+ *	in the slots before, also messages from before it attached
  * @local_id_out: out: id of the subscriber, for sqe->fd and sqe->file_index
  * @mmap_offset_out: out: offset for mmap(2)
  * @region_size: out: how many bytes can be mapped, read-only, at that offset;
@@ -322,8 +327,9 @@ struct io_uring_ipc_msg_info {
  * @seq: position plus one, once the slot is published.  To read a message in
  *	place, load @seq and @state with acquire; after reading, with an acquire
  *	fence in between, the message was still there if consumer.head of the
- *	ring is not past its position.  Whoever broadcasts does not reuse slots
- *	from the next message of a receiver on
+ *	ring is not past its position.  In a broadcast without IOIPC_F_OVERWRITE
+ *	no slot is used again before each receiver has received its message or
+ *	consumed it, so a receiver need not look again there
  * @state: IOIPC_MSG_*, written together with @seq
  * @sender: id of the subscriber that sent the message, 0 if it was not attached
  * @target: id of the only subscriber that may receive it, 0 for any
