@@ -24,7 +24,7 @@ kernels:
 
 .PHONY: demo
 demo:
-	tools/harness/demo $(FILE)
+	tools/harness/demo $(if $(FILE),"$(FILE)")
 
 .PHONY: test
 test:

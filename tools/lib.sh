@@ -4,6 +4,9 @@
 # What the scripts under tools/ share: where results are cached, how a key is
 # made, how packages come from Debian.  Source it; it runs nothing by itself.
 
+# What fails inside $(...) ends that too, so that nothing half done is kept.
+shopt -s inherit_errexit
+
 # Everything that takes long to get or to build is kept here, outside the clone.
 cache=${IOIPC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/io_uring_ipc}
 
@@ -27,22 +30,30 @@ cargo_target() {
 	echo "$cache/cargo-$( (cat "$top/Cargo.lock" && /usr/bin/rustc --version) | key_of)"
 }
 
-# Runs a command that may take minutes: its output goes to a log file, and every
-# 30 seconds a line tells how long the log is and what came last.
-with_progress() {
-	local what=$1 log=$2
-	shift 2
-	local start=$SECONDS pid status=0
-	say "$what ... (log: $log)"
-	"$@" >"$log" 2>&1 &
-	pid=$!
-	while kill -0 "$pid" 2>/dev/null; do
+# Every 30 seconds, a line tells how long a log is and what came last, until the
+# process that wants to know ends.
+tell_progress() {
+	local log=$1 listener=$2 start=$SECONDS
+	while kill -0 "$listener" 2>/dev/null; do
 		sleep 1
 		if (((SECONDS - start) % 30 == 29)); then
 			say "  $((SECONDS - start)) s, $(wc -l <"$log") lines: $(tail -n 1 "$log" | cut -c1-70)"
 		fi
 	done
-	wait "$pid" || status=$?
+}
+
+# Runs a command that may take minutes, with its output in a log file. The command
+# is in the foreground, so that Ctrl-C ends it.
+with_progress() {
+	local what=$1 log=$2 start=$SECONDS ticker status=0
+	shift 2
+	say "$what ... (log: $log)"
+	: >"$log"
+	tell_progress "$log" "$BASHPID" 9>&- &
+	ticker=$!
+	"$@" </dev/null >"$log" 2>&1 || status=$?
+	kill "$ticker"
+	wait "$ticker" 2>/dev/null || true
 	if ((status)); then
 		tail -n 30 "$log" >&2
 		say "$what: failed, the whole log is in $log"
@@ -57,7 +68,10 @@ with_lock() {
 	shift
 	mkdir -p "$cache"
 	(
-		flock 9
+		if ! flock -w 10 9; then
+			say "${0##*/}: another one is at it, waiting for $cache/$name.lock"
+			flock 9
+		fi
 		"$@"
 	) 9>"$cache/$name.lock"
 }
@@ -65,6 +79,12 @@ with_lock() {
 debian_release() {
 	# shellcheck disable=SC1091
 	(. /etc/os-release 2>/dev/null && [[ ${ID:-} == debian ]] && echo "${VERSION_ID:-}")
+}
+
+install_packages() {
+	with_progress "apt-get update" "$cache/apt.log" apt-get update -q
+	with_progress "installing $*" "$cache/apt.log" \
+		env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
 }
 
 # Installs the Debian packages that are missing, or names them all in one
@@ -79,14 +99,11 @@ need_packages() {
 	if ((EUID)) || [[ ! $(debian_release) =~ ^1[23]$ ]]; then
 		die "these packages are missing (Debian's names): ${missing[*]}"
 	fi
-	mkdir -p "$cache"
-	with_progress "apt-get update" "$cache/apt.log" apt-get update -q
-	with_progress "installing ${missing[*]}" "$cache/apt.log" \
-		env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "${missing[@]}"
+	with_lock packages install_packages "${missing[@]}"
 }
 
 # Runs an apt command on a suite that this machine does not install from, with
-# lists of its own, from the mirror that this machine uses anyway.
+# lists of its own, from the mirror that this machine uses anyway, if it looks like one.
 apt_from_suite() {
 	local suite=$1 command=$2 dir=$cache/apt/$1 mirror
 	shift 2
@@ -94,8 +111,8 @@ apt_from_suite() {
 	touch "$dir/status"
 	mirror=$(apt-get indextargets --format "\$(REPO_URI)" 'Created-By: Packages' |
 		grep '/debian/$' | head -n 1 || true)
-	[[ $mirror ]] || die "apt on this machine knows no Debian mirror to take the suite $suite from"
-	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror $suite main" \
+	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]" \
+		"${mirror:-http://deb.debian.org/debian/} $suite main" \
 		>"$dir/sources.list"
 	"$command" -q -o APT::Sandbox::User=root -o Dir::Etc::SourceList="$dir/sources.list" \
 		-o Dir::Etc::SourceParts=/dev/null -o Dir::State::Lists="$dir/lists" \
@@ -131,7 +148,7 @@ check_deb() {
 # Both.
 cached_deb() {
 	local deb
-	deb=$(downloaded_deb "$@") || exit
+	deb=$(downloaded_deb "$@")
 	check_deb "$deb"
 	echo "$deb"
 }
