@@ -637,6 +637,23 @@ fn join_at_oldest_while_slots_are_reclaimed() {
     }
 }
 
+/// Receivers that join at the oldest message and leave all the time do not keep a sender for ever.
+#[test]
+fn join_at_oldest_all_the_time() {
+    for (channel, entries) in broadcasts() {
+        fill(&channel, 0..entries);
+        let mut times = 0;
+        channel.ring.reclaim_broadcast(|_| {
+            channel.attach_at_oldest(1, 0);
+            detach(&channel, 1);
+            times += 1;
+            assert!(times < 100);
+        });
+        channel.reclaim();
+        assert_ne!(channel.send(99), Err(NoRoom::Full));
+    }
+}
+
 /// What a receiver says that it has read is believed from where it stands up to `tail`, and not
 /// otherwise.
 #[test]
