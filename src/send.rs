@@ -91,12 +91,13 @@ fn read_and_send(
     let bytes = &mut bytes[..count * ENTRY];
     // CAST: They are few: `prepare` has limited how many messages there are.
     let array = vector.beyond(first * ENTRY as u32, bytes.len() as u32);
-    if array.is_readable().is_err() {
+    // SAFETY: `bytes` is as long as that.
+    if unsafe { array.copy_to(bytes.as_mut_ptr()) }.is_err() {
         pass_on(request, instance);
+        UserSlice::new(array.address(), bytes.len())
+            .reader()
+            .read_slice(bytes)?;
     }
-    UserSlice::new(array.address(), bytes.len())
-        .reader()
-        .read_slice(bytes)?;
 
     let mut payloads = [Payload::Copy(&[]); BATCH];
     for (payload, entry) in payloads.iter_mut().zip(bytes.chunks_exact(ENTRY)) {
@@ -138,8 +139,11 @@ fn pass_on(request: &Request, instance: &Instance) {
     let guard = rcu::read_lock();
     if let Some(subscriber) = instance.subscriber(request.id, &guard) {
         subscriber.pass_on();
-    } else if let Some(channel) = instance.registry().get(request.id, &guard) {
-        channel.pass_on(None, &guard);
+    } else if request.has_waited_unattached {
+        // Nobody else has been woken, nor may everybody have this done.
+        if let Some(channel) = instance.registry().get(request.id, &guard) {
+            channel.pass_on(None, &guard);
+        }
     }
 }
 

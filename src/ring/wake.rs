@@ -240,11 +240,15 @@ pub trait Waiting {
                 return;
             }
         }
-        if is_broadcast || self.ring().queue_next(0).is_err() {
+        if is_broadcast {
             return;
         }
-        let woken = wake_any_receivers(self, guard);
-        // Who was woken does not take, and does not look for, what only this one can receive.
+        let mut woken = Woken::Nobody;
+        if self.ring().queue_next(0).is_ok() {
+            woken = wake_any_receivers(self, guard);
+        }
+        // Whoever else was woken, or is just taking what was found here, does not look for what
+        // only this one can receive.
         if let Some(receiver) = receiver {
             if woken != Woken::Request(receiver.id())
                 && receiver.is_active()

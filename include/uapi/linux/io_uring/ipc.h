@@ -155,7 +155,9 @@ extern "C" {
  *   EACCES	ATTACH: the mode of the channel does not permit this
  *   EPERM	DESTROY: neither is this the ring that created the channel, nor
  *		is the caller its owner, nor does it have CAP_IPC_OWNER
- *   EMFILE	ATTACH: no file descriptor left; ENFILE: no file left
+ *   EMFILE	ATTACH: no file descriptor left, or this ring has as many
+ *		subscribers as RLIMIT_NOFILE, also if their descriptors are
+ *		closed; ENFILE: no file left
  *   EUSERS	ATTACH: the channel has IOIPC_MAX_SUBSCRIBERS subscribers
  *   EBUSY	CREATE, ATTACH: no id left
  *
