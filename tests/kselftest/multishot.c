@@ -433,6 +433,55 @@ TEST_F_TIMEOUT(multishot, async_single_shot, IPC_TIMEOUT)
 	}
 }
 
+/* A worker is where it gets with a link, without being asked for. */
+TEST_F_TIMEOUT(multishot, in_a_chain, IPC_TIMEOUT)
+{
+	enum { LAST_WITH_LINK, AFTER_ASYNC, BEFORE_DRAIN, CHAINS };
+	struct io_uring_sync_cancel_reg reg = {
+		.fd = -1, .timeout = { WAIT_DEADLINE, 0 },
+	};
+	struct io_uring_sqe *sqe;
+	struct io_uring_cqe cqe;
+	int chain, i;
+
+	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	for (chain = 0; chain < CHAINS; chain++) {
+		if (chain == AFTER_ASYNC) {
+			sqe = wait_get_sqe(&self->ring);
+			io_uring_prep_nop(sqe);
+			sqe->flags |= IOSQE_ASYNC | IOSQE_IO_LINK;
+			io_uring_sqe_set_data64(sqe, 101);
+		}
+		sqe = get_multishot(&self->ring, self->receiver.id, chain);
+		if (chain != AFTER_ASYNC)
+			sqe->flags |= IOSQE_IO_LINK;
+		if (chain == BEFORE_DRAIN) {
+			sqe = wait_get_sqe(&self->ring);
+			io_uring_prep_nop(sqe);
+			sqe->flags |= IOSQE_IO_DRAIN;
+			io_uring_sqe_set_data64(sqe, 100);
+		}
+		if (chain == AFTER_ASYNC)
+			ASSERT_EQ(0, wait_for(&self->ring, 101));
+		ASSERT_TRUE(wait_nothing(&self->ring));
+		for (i = 0; i < 3; i++) {
+			ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other,
+							self->sender.id, i));
+			ASSERT_EQ(IPC_NUM, wait_for_cqe(&self->ring, chain,
+							&cqe))
+				TH_LOG("chain %d", chain);
+			EXPECT_TRUE(cqe.flags & IORING_CQE_F_MORE);
+			ASSERT_EQ(i, take(&self->pool, &cqe, true));
+		}
+		/* A request that cancels would be drained itself. */
+		reg.addr = chain;
+		ASSERT_EQ(0, io_uring_register_sync_cancel(&self->ring, &reg));
+		ASSERT_EQ(-ECANCELED, wait_for(&self->ring, chain));
+		if (chain == BEFORE_DRAIN)
+			ASSERT_EQ(-ECANCELED, wait_for(&self->ring, 100));
+	}
+}
+
 /* What has waited in a worker and fails says which buffer is used up by that. */
 TEST_F_TIMEOUT(multishot, async_failures_lose_no_buffer, IPC_TIMEOUT)
 {

@@ -264,15 +264,16 @@ TEST_F_TIMEOUT(prep, async, IPC_TIMEOUT)
  */
 TEST_F_TIMEOUT(prep, who_has_no_subscriber_fails_alone, IPC_TIMEOUT)
 {
-	enum { CASES = 5 };
+	enum { CASES = 6 };
 	struct io_uring_sqe *sqe;
 	struct io_uring_cqe cqe;
 	int i, ended = 0;
 
 	for (i = 0; i < CASES; i++) {
 		/* The id of a channel is not that of a subscriber. */
-		sqe = i % 2 ? get_send(&self->ring, 0x7ffffff0, &self->buf) :
-			      get_recv(&self->ring, self->channel, &self->buf);
+		sqe = i % 2 && i < 5 ?
+			get_send(&self->ring, 0x7ffffff0, &self->buf) :
+			get_recv(&self->ring, self->channel, &self->buf);
 		sqe->user_data = i;
 		if (i < 2) {
 			sqe->rw_flags = i ? IOIPC_SEND_WAIT : IOIPC_RECV_WAIT;
@@ -280,8 +281,9 @@ TEST_F_TIMEOUT(prep, who_has_no_subscriber_fails_alone, IPC_TIMEOUT)
 		} else if (i == 2) {
 			sqe->flags |= IOSQE_BUFFER_SELECT;
 			sqe->addr = 0;
-		} else if (i == 4) {
+		} else if (i >= 4) {
 			sqe->flags |= IOSQE_BUFFER_SELECT;
+			sqe->flags |= i == 5 ? IOSQE_ASYNC : 0;
 			sqe->rw_flags = IOIPC_RECV_MULTISHOT;
 			sqe->addr = 0;
 		}
