@@ -40,20 +40,12 @@ impl Buffer<'_> {
         }
     }
 
-    /// Whether it looks as if [`Self::copy_from`] would work now for the first `len` bytes. Does
-    /// not sleep and changes nothing.
+    /// Whether it looks as if [`Self::copy_from`] would work now for the bytes in `from..to`. If
+    /// `from` is not 0, the byte before has been written. Does not sleep and changes nothing.
     #[inline]
-    pub(crate) fn is_writable(&self, len: u32) -> Result<(), NotPresent> {
+    pub(crate) fn is_writable(&self, from: u32, to: u32) -> Result<(), NotPresent> {
         match self {
-            Self::User(buffer) => buffer.part(0, len).is_writable(),
-            Self::Fixed(_) => Ok(()),
-        }
-    }
-
-    /// The same for the bytes in `from..to`, of which the one before has been written.
-    #[inline]
-    pub(crate) fn is_writable_on(&self, from: u32, to: u32) -> Result<(), NotPresent> {
-        match self {
+            Self::User(buffer) if from == 0 => buffer.part(0, to).is_writable(),
             Self::User(buffer) => buffer.is_writable_on(from, to),
             Self::Fixed(_) => Ok(()),
         }
@@ -71,15 +63,15 @@ impl Buffer<'_> {
         }
     }
 
-    /// Brings the pages of the first `len` bytes in and changes nothing. May sleep for as long as
+    /// Brings the pages of the bytes in `from..to` in and changes nothing. May sleep for as long as
     /// their owner likes.
     ///
     /// # Errors
     ///
     /// `EFAULT` if they cannot be written.
-    pub(crate) fn fault_in_writable(&self, len: u32) -> Result {
+    pub(crate) fn fault_in_writable(&self, from: u32, to: u32) -> Result {
         match self {
-            Self::User(buffer) => buffer.part(0, len).fault_in_writable(),
+            Self::User(buffer) => buffer.part(from, to - from).fault_in_writable(),
             Self::Fixed(_) => Err(EFAULT),
         }
     }

@@ -25,7 +25,7 @@ use crate::{
     rcu_xarray::RcuXArray,
     refusal::{refuse, Asked},
     region::{Account, Description, Region},
-    ring::{Claim, Memory, NoMessage, NoRoom, Reservation, Reservations, Ring, Waiting},
+    ring::{Claim, Hold, Memory, NoMessage, NoRoom, Reservation, Reservations, Ring, Waiting},
     senders::{CurrentSender, Senders, Translation},
     subscriber::Subscriber,
     trace,
@@ -36,8 +36,15 @@ use crate::{
 
 pub(crate) use crate::ring::Mode;
 
-/// How often a sender that finds the oldest message of an overwriting channel in use looks again.
+/// How often a sender takes the oldest messages away, and others are faster to use the room.
 const MAX_OVERWRITES: u32 = 1000;
+
+/// How often a sender looks again at the one request that holds the oldest message.
+const MAX_LOOKS: u32 = 1000;
+
+/// After as many messages, or as many bytes, a request leaves its RCU read-side critical section.
+const BATCH_MESSAGES: u32 = 64;
+const BATCH_BYTES: u32 = 64 << 10;
 
 /// Where a message begins in the buffer of a receive that takes several: at multiples of this.
 const BUNDLE_ALIGN: u32 = 8;
@@ -167,6 +174,27 @@ pub(crate) struct Received {
     pub(crate) count: u32,
     /// The result of the request: how many bytes of the buffer are used, or would have been.
     pub(crate) len: u32,
+    /// There may be more that fits. It was just time to let others run.
+    pub(crate) is_unfinished: bool,
+}
+
+/// What a receiver of a broadcast can read in place, as far as it was counted.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct InPlace {
+    /// How many messages.
+    pub(crate) count: u32,
+    /// The position of the last one.
+    last: u32,
+}
+
+/// What keeps senders from the oldest slot of a full broadcast.
+enum Holder<'a> {
+    /// A receiver that has not received the message yet, and that senders have to wait for.
+    Receiver,
+    /// A request of this receiver, which reads the message.
+    Reader(&'a Subscriber),
+    /// The sender, which has not published the message yet.
+    Sender,
 }
 
 /// Why nothing was sent.
@@ -187,8 +215,8 @@ impl From<Error> for SendFailure {
 pub(crate) enum Failure {
     /// The result of the request.
     Error(Error),
-    /// User memory has to be faulted in first: these many bytes of it.
-    NotPresent(u32),
+    /// The buffer has to be faulted in first: these bytes of it.
+    NotPresent { from: u32, to: u32 },
     /// Another request of the subscriber is just receiving.
     Busy,
 }
@@ -230,6 +258,8 @@ pub(crate) struct Channel {
     sent_unattached: PerCpuCounter,
     /// What else was counted of those, and of subscribers that have detached.
     counts: SharedCounts,
+    /// How many of them are receivers that senders do not wait for.
+    lossy: Atomic<u32>,
     /// Not 0 if receivers may be waiting.
     receivers_wait: Atomic<u32>,
     /// Id of the receiver that was woken last.
@@ -277,6 +307,7 @@ impl Channel {
             dropped: Atomic::new(0),
             sent_unattached: PerCpuCounter::new()?,
             counts: SharedCounts::new(),
+            lossy: Atomic::new(0),
             receivers_wait: Atomic::new(0),
             last_woken: Atomic::new(0),
             room <- WaitQueue::new(*id, 0),
@@ -486,12 +517,17 @@ impl Channel {
             .inspect_err(|_| {
                 self.attached.fetch_sub(1, Relaxed);
             })?;
-        if subscriber.wants_history() {
-            // Where senders overwrite, they need none.
-            let room = if self.overwrite {
+        if subscriber.is_lossy() {
+            self.lossy.fetch_add(1, Relaxed);
+        }
+        if self.mode != Mode::Broadcast {
+            self.ring.queue_join(&subscriber.cursor);
+        } else if subscriber.wants_history() {
+            // Senders that overwrite this receiver's messages need no room.
+            let room = if self.may_take_from(subscriber) {
                 0
             } else {
-                self.ring.reclaim_step()
+                (self.entries() / 4).max(1)
             };
             self.ring.broadcast_join_at_oldest(&subscriber.cursor, room);
         } else {
@@ -515,11 +551,17 @@ impl Channel {
         self.take_counts(subscriber);
         self.subscribers.remove(subscriber.id());
         self.attached.fetch_sub(1, Relaxed);
+        if subscriber.is_lossy() {
+            self.lossy.fetch_sub(1, Relaxed);
+        }
 
         // Its own requests end. Those for room are among those of others.
         subscriber.readable.wake_all(READABLE | HANGUP);
         self.room.wake_all(WRITABLE);
-        self.pass_on(None, &rcu::read_lock());
+        self.pass_on(
+            subscriber.can_receive().then_some(subscriber),
+            &rcu::read_lock(),
+        );
     }
 
     /// Whether a subscriber of this channel is detached.
@@ -545,7 +587,12 @@ impl Channel {
         let count = if self.mode == Mode::Broadcast {
             self.ring.broadcast_drop_targeted(&subscriber.cursor, id)
         } else {
-            self.ring.queue_drop_targeted(id)
+            let pending = subscriber.pending();
+            let dropped = self
+                .ring
+                .queue_drop_targeted(&subscriber.cursor, id, pending);
+            subscriber.uncount_pending(dropped);
+            dropped
         };
         self.dropped.add(u64::from(count), Relaxed);
         true
@@ -587,11 +634,45 @@ impl Channel {
         }
     }
 
-    /// Takes the `count` oldest messages away from all who have not received them.
+    /// Whether senders take messages away from a receiver that has not received them in time.
+    fn may_take_from(&self, receiver: &Subscriber) -> bool {
+        self.overwrite || receiver.is_lossy()
+    }
+
+    /// How many of the `count` oldest slots of a full ring senders can take from the receivers now:
+    /// none, or one at least.
+    ///
+    /// # Errors
+    ///
+    /// What holds the oldest one.
+    fn find_takeable<'a>(&self, count: u32, guard: &'a rcu::Guard) -> Result<u32, Holder<'a>> {
+        let head = self.ring.head_position();
+        if self.ring.published(head).is_none() {
+            return Err(Holder::Sender);
+        }
+        let (mut takeable, mut holder) = (count, None);
+        self.subscribers.find_marked(0, guard, |receiver| {
+            match self.ring.broadcast_hold(&receiver.cursor, head) {
+                Some(Hold::Idle { ahead }) if !self.may_take_from(receiver) => {
+                    takeable = takeable.min(ahead);
+                    holder = (ahead == 0).then_some(Holder::Receiver);
+                }
+                Some(Hold::Reading { ahead: 0 }) => holder = Some(Holder::Reader(receiver)),
+                _ => (),
+            }
+            holder.is_some()
+        });
+        holder.map_or(Ok(takeable), Err)
+    }
+
+    /// Takes the `count` oldest messages away from the receivers that have not received them.
     fn overwrite_oldest(&self, count: u32, guard: &rcu::Guard) {
         let head = self.ring.head_position();
         let is_old = |position: u32| position.wrapping_sub(head) < count;
         self.subscribers.for_each_marked(guard, |receiver| {
+            if !self.may_take_from(receiver) {
+                return;
+            }
             let claim = match self.next(receiver) {
                 Ok(position) if is_old(position) => self.claim(receiver, position),
                 _ => None,
@@ -615,8 +696,43 @@ impl Channel {
             }
             // One of its requests may have found the claim, and waits.
             Region::full_barrier();
-            self.pass_on_message(Some(receiver), guard);
+            self.pass_on_message(receiver, guard);
         });
+    }
+
+    /// Makes room in a full ring for up to `count` messages, if senders need not wait for the
+    /// receivers. Returns whether there may be room now.
+    #[cold]
+    fn make_room(&self, count: u32, guard: &rcu::Guard) -> bool {
+        if !self.takes_from_any() {
+            return false;
+        }
+        let head = self.ring.head_position();
+        let is_held = |holder: &Holder<'_>| match holder {
+            Holder::Receiver => true,
+            Holder::Reader(receiver) => self
+                .ring
+                .broadcast_hold(&receiver.cursor, head)
+                .is_some_and(|hold| matches!(hold, Hold::Reading { ahead: 0 })),
+            Holder::Sender => self.ring.published(head).is_none(),
+        };
+        match self.find_takeable(count.min(self.ring.reclaim_step()), guard) {
+            Ok(takeable) => {
+                self.overwrite_oldest(takeable, guard);
+                true
+            }
+            Err(Holder::Receiver) => false,
+            // It holds that for the time of a copy, unless it does not run.
+            Err(holder) => (0..MAX_LOOKS).any(|_| {
+                cpu_relax();
+                !is_held(&holder)
+            }),
+        }
+    }
+
+    /// Whether there is a receiver that senders take messages away from, if there is any receiver.
+    fn takes_from_any(&self) -> bool {
+        self.overwrite || self.lossy.load(Relaxed) != 0
     }
 
     /// Reserves slots for senders: `count` if there is room for as many, at least one.
@@ -627,12 +743,12 @@ impl Channel {
             match self.ring.reserve_up_to(count, |_| self.reclaim(guard)) {
                 Ok(slots) => return Ok(slots),
                 Err(NoRoom::Closed) => return Err(EPIPE),
-                Err(NoRoom::Full) if self.overwrite && attempts < MAX_OVERWRITES => {
+                Err(NoRoom::Full) => {
+                    if attempts == MAX_OVERWRITES || !self.make_room(count, guard) {
+                        return Err(ENOBUFS);
+                    }
                     attempts += 1;
-                    cpu_relax();
-                    self.overwrite_oldest(count.min(self.ring.reclaim_step()), guard);
                 }
-                Err(NoRoom::Full) => return Err(ENOBUFS),
             }
         }
     }
@@ -644,6 +760,7 @@ impl Channel {
         slot: Reservation<'_, Region>,
         payload: &Payload<'_>,
         outgoing: &Outgoing<'_>,
+        target: Option<&Subscriber>,
         current: &CurrentSender,
     ) -> Result<(), NotPresent> {
         let region = self.region();
@@ -661,6 +778,10 @@ impl Channel {
         );
         self.senders.stamp(&slot, current);
         slot.set_target(outgoing.target);
+        if let Some(target) = target {
+            // Before the message is there, see `Receiver::has_targeted`.
+            target.count_pending();
+        }
         let position = slot.position();
         slot.publish();
         trace::send(|| {
@@ -672,7 +793,7 @@ impl Channel {
     }
 
     /// Sends messages, and returns how many: at least one, fewer than there are if there is no more
-    /// room, or if the next one cannot be sent. Does not sleep.
+    /// room, if the next one cannot be sent, or if it is time to let others run. Does not sleep.
     ///
     /// # Errors
     ///
@@ -690,14 +811,18 @@ impl Channel {
             id => Some(self.find_target(id, guard)?),
         };
         // So that no slot is given up for nothing.
-        let mut ready = 0;
+        let (mut ready, mut bytes) = (0, 0);
         for payload in outgoing.payloads {
+            if bytes >= BATCH_BYTES {
+                break;
+            }
             let failure = if payload.len() > max_len {
                 EMSGSIZE.into()
             } else if payload.is_readable().is_err() {
                 SendFailure::NotPresent
             } else {
                 ready += 1;
+                bytes += payload.len();
                 continue;
             };
             if ready == 0 {
@@ -710,8 +835,13 @@ impl Channel {
         let current = CurrentSender::new();
         let slots = self.reserve(ready, guard)?;
         let end = slots.end();
+        // In a broadcast nobody needs to know how many messages are for one receiver.
+        let counted = target.filter(|_| self.mode != Mode::Broadcast);
         for (slot, payload) in slots.zip(outgoing.payloads) {
-            if self.fill(slot, payload, outgoing, &current).is_err() {
+            if self
+                .fill(slot, payload, outgoing, counted, &current)
+                .is_err()
+            {
                 // This slot and those after it are given up.
                 break;
             }
@@ -751,7 +881,7 @@ impl Channel {
             self.ring
                 .broadcast_next(&subscriber.cursor, subscriber.id())
         } else {
-            self.ring.queue_next(subscriber.id())
+            self.ring.queue_next(&subscriber.cursor, subscriber.id())
         }
     }
 
@@ -761,6 +891,15 @@ impl Channel {
         } else {
             self.ring.queue_claim(position)
         }
+    }
+
+    /// Is done with a message that `subscriber` has claimed.
+    #[inline]
+    fn consume(&self, claim: Claim<'_, Region>, subscriber: &Subscriber) {
+        if self.mode != Mode::Broadcast && self.ring.target(claim.position()) != 0 {
+            subscriber.uncount_pending(1);
+        }
+        claim.consume();
     }
 
     /// Is done with a message that `subscriber` has claimed, and claims the next one if it is there
@@ -774,13 +913,13 @@ impl Channel {
     ) -> Result<Option<Claim<'a, Region>>, Failure> {
         if self.mode == Mode::Broadcast {
             if !claim.step(subscriber.id()) {
-                claim.consume();
+                self.consume(claim, subscriber);
                 return Ok(None);
             }
             return Ok((self.region().message_len(claim.index()) <= max_len).then_some(claim));
         }
         let position = claim.position();
-        claim.consume();
+        self.consume(claim, subscriber);
         let Ok(position) = self.ring.queue_following(position, subscriber.id()) else {
             return Ok(None);
         };
@@ -860,6 +999,11 @@ impl Channel {
         let needed = |received: &Received, len| {
             received.len.next_multiple_of(BUNDLE_ALIGN) + wanted.prefix() + len
         };
+        let is_writable = |from, to| {
+            buffer
+                .is_writable(from, to)
+                .map_err(|NotPresent| Failure::NotPresent { from, to })
+        };
         let (position, mut claim) = loop {
             let position = self.next(subscriber)?;
             let len = needed(received, region.message_len(position));
@@ -869,16 +1013,14 @@ impl Channel {
             if self.mode != Mode::Broadcast {
                 // So that a claim is not undone for nothing: meanwhile others may claim later
                 // messages, and get this one after them.
-                buffer
-                    .is_writable(len)
-                    .map_err(|NotPresent| Failure::NotPresent(len))?;
+                is_writable(received.len, len)?;
             }
             if let Some(claim) = self.claim(subscriber, position) {
                 break (position, claim);
             }
         };
 
-        let (before, mut failure) = (received.count, None);
+        let (before, start, mut failure) = (received.count, received.len, None);
         let mut sender = Translation::default();
         loop {
             if self
@@ -886,29 +1028,33 @@ impl Channel {
                 .is_err()
             {
                 let len = needed(received, region.message_len(claim.index()));
-                failure = Some(Failure::NotPresent(len));
+                failure = Some(Failure::NotPresent {
+                    from: received.len,
+                    to: len,
+                });
                 // It is back in the ring, possibly after `detach` has looked. Then this request
                 // is not done again, and does not find the channel to pass it on either.
                 drop(claim);
                 if self.drop_targeted_if_detached(subscriber) {
-                    self.pass_on(None, guard);
+                    self.pass_on(Some(subscriber), guard);
                 }
                 break;
             }
             if !wanted.bundle {
-                claim.consume();
+                self.consume(claim, subscriber);
                 break;
             }
             let (end, used) = (received.len, needed(received, 0));
             let Some(room) = buffer.len().checked_sub(used) else {
-                claim.consume();
+                self.consume(claim, subscriber);
                 break;
             };
-            let is_writable = |len| {
-                buffer
-                    .is_writable_on(end, used + len)
-                    .map_err(|NotPresent| Failure::NotPresent(used + len))
-            };
+            if received.count - before == BATCH_MESSAGES || end - start >= BATCH_BYTES {
+                self.consume(claim, subscriber);
+                received.is_unfinished = true;
+                break;
+            }
+            let is_writable = |len| is_writable(end, used + len);
             match self.following(claim, subscriber, room, is_writable) {
                 Ok(Some(next)) => claim = next,
                 Ok(None) => break,
@@ -925,18 +1071,13 @@ impl Channel {
             self.ring.queue_reclaim();
         }
 
-        // Pairs with `poll` (D).
-        Region::full_barrier();
-        // In a broadcast, only who was farthest behind makes room. Whoever waits for room has
-        // brought `head` up to date.
-        if self.mode != Mode::Broadcast || self.ring.head_position() == position {
-            self.wake_sender(guard);
-        }
-        self.pass_on_message(Some(subscriber), guard);
+        self.has_received(subscriber, position, guard);
         failure.map_or(Ok(()), Err)
     }
 
-    /// How many messages `subscriber` can read in place, in a broadcast. Does not sleep.
+    /// Counts the messages that `subscriber` can read in place, in a broadcast: on from what
+    /// `counted` says. Returns whether there may be more, and it was just time to let others run.
+    /// Does not sleep.
     ///
     /// # Errors
     ///
@@ -944,21 +1085,31 @@ impl Channel {
     pub(crate) fn count_mapped(
         &self,
         subscriber: &Subscriber,
+        counted: &mut InPlace,
         guard: &rcu::Guard,
-    ) -> Result<u32, Failure> {
+    ) -> Result<bool, Failure> {
         if self.mode != Mode::Broadcast {
             return Err(EINVAL.into());
         }
-        self.accept_position(subscriber);
-        // It may have made room. Pairs with `poll` (D).
-        Region::full_barrier();
-        self.wake_sender(guard);
+        let mut most = BATCH_MESSAGES;
+        if counted.count == 0 {
+            self.accept_position(subscriber);
+            // It may have made room. Pairs with `poll` (D).
+            Region::full_barrier();
+            self.wake_sender(guard);
+            counted.last = self.next(subscriber)?;
+            counted.count = 1;
+            // The messages are still there for another request.
+            self.pass_on_message(subscriber, guard);
+            most -= 1;
+        }
+        // Senders that overwrite may publish as fast as this counts.
+        most = most.min(self.entries().saturating_sub(counted.count));
         let count = self
             .ring
-            .broadcast_count(&subscriber.cursor, subscriber.id())?;
-        // The messages are still there for another request.
-        self.pass_on_message(Some(subscriber), guard);
-        Ok(count)
+            .broadcast_count(&mut counted.last, subscriber.id(), most);
+        counted.count += count;
+        Ok(count == most && counted.count < self.entries())
     }
 
     /// Tells what `subscriber` can do, of what is `wanted`. Calls `enter` with the queues where it
@@ -985,7 +1136,7 @@ impl Channel {
                 Err(NoMessage::Empty | NoMessage::Busy | NoMessage::Detached) => (),
             }
         }
-        if wants_room && (self.wait_for_room(&rcu::read_lock()) || self.overwrite) {
+        if wants_room && self.wait_for_room(&rcu::read_lock()) {
             events |= WRITABLE;
         }
         // Pairs with `close` and `detach`: the queue comes first.
@@ -1061,7 +1212,16 @@ impl Waiting for Channel {
     }
 
     #[inline]
+    fn may_have_any(&self, subscriber: &Subscriber) -> bool {
+        self.ring.queue_may_have_any(&subscriber.cursor)
+    }
+
+    #[inline]
     fn reclaim(&self, guard: &rcu::Guard) {
         Self::reclaim(self, guard);
+    }
+
+    fn may_overwrite(&self, guard: &rcu::Guard) -> bool {
+        self.takes_from_any() && self.find_takeable(1, guard).is_ok()
     }
 }

@@ -100,7 +100,8 @@ fn find(instance: &Instance, id: u32, key: u64) -> Result<ARef<RcuObject<Channel
 
 fn attach(instance: &Instance, argument: &UserArgument) -> Result {
     let mut attach = argument.read_attach()?;
-    let known = uapi::IOIPC_SUB_BOTH | uapi::IOIPC_SUB_HISTORY;
+    let for_broadcasts = uapi::IOIPC_SUB_HISTORY | uapi::IOIPC_SUB_LOSSY;
+    let known = uapi::IOIPC_SUB_BOTH | for_broadcasts;
     if attach.reserved != [0; 3]
         || attach.flags & uapi::IOIPC_SUB_BOTH == 0
         || attach.flags & !known != 0
@@ -109,7 +110,7 @@ fn attach(instance: &Instance, argument: &UserArgument) -> Result {
     }
     let channel = find(instance, attach.channel_id, attach.key)?;
     channel.check_mode(attach.flags)?;
-    if attach.flags & uapi::IOIPC_SUB_HISTORY != 0
+    if attach.flags & for_broadcasts != 0
         && (attach.flags & uapi::IOIPC_SUB_RECV == 0 || channel.mode() != Mode::Broadcast)
     {
         return Err(EINVAL);

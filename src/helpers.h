@@ -43,6 +43,7 @@ unsigned long ioipc_copy_out_with_info(void __user *to,
 				       const struct io_uring_ipc_msg_info *info,
 				       const void *from, unsigned long size);
 
+void ioipc_cond_resched(void);
 bool ioipc_fatal_signal_pending(void);
 
 void ioipc_init_waitqueue(struct wait_queue_head *queue);

@@ -93,11 +93,11 @@ impl<T: 'static> RcuXArray<T> {
 
     /// Calls `done` for the marked objects from `index` on, in the order of their indices, until it
     /// returns true.
-    pub(crate) fn find_marked(
+    pub(crate) fn find_marked<'a>(
         &self,
         index: u32,
-        _guard: &rcu::Guard,
-        mut done: impl FnMut(&RcuObject<T>) -> bool,
+        _guard: &'a rcu::Guard,
+        mut done: impl FnMut(&'a RcuObject<T>) -> bool,
     ) {
         let state = Opaque::uninit();
         // SAFETY: `array` is initialized by the type invariants, `state` is valid for writing.

@@ -5,8 +5,9 @@
 use kernel::{prelude::*, processor::cpu_relax, sync::rcu};
 
 use crate::{
+    bindings,
     buffer::Buffer,
-    channel::{Channel, Failure, Received, Wanted},
+    channel::{Channel, Failure, InPlace, Received, Wanted},
     instance::{no_subscriber, Instance},
     refusal::{refuse, Asked},
     request::{Request, Wait},
@@ -62,6 +63,9 @@ pub(crate) fn prepare(sqe: &Sqe) -> Result<(Request, Wait)> {
 /// Receives into `buffer` and returns how many bytes of it are used, or with `IOIPC_RECV_MAPPED`
 /// how many messages can be read in place. May sleep, but not while it has a claim.
 pub(crate) fn issue(request: &Request, instance: &Instance, buffer: Buffer<'_>) -> Result<u32> {
+    if request.has(uapi::IOIPC_RECV_MAPPED) {
+        return count_in_place(request, instance);
+    }
     let bundle = request.has(uapi::IOIPC_RECV_BUNDLE);
     let wanted = Wanted {
         info: bundle || request.has(uapi::IOIPC_RECV_INFO),
@@ -80,12 +84,18 @@ pub(crate) fn issue(request: &Request, instance: &Instance, buffer: Buffer<'_>) 
             faults = 0;
         }
         match result {
+            Ok(_) if received.is_unfinished => {
+                received.is_unfinished = false;
+                if !let_others_run() {
+                    return Ok(received.len);
+                }
+            }
             Ok(result) => return Ok(result),
-            Err(Failure::NotPresent(len)) if faults < MAX_FAULTS => {
+            Err(Failure::NotPresent { from, to }) if faults < MAX_FAULTS => {
                 faults += 1;
                 // Now it may sleep.
                 pass_on(request, instance);
-                match buffer.fault_in_writable(len) {
+                match buffer.fault_in_writable(from, to) {
                     Ok(()) => (),
                     Err(error) => break error,
                 }
@@ -94,7 +104,7 @@ pub(crate) fn issue(request: &Request, instance: &Instance, buffer: Buffer<'_>) 
                 busy += 1;
                 cpu_relax();
             }
-            Err(Failure::NotPresent(_)) => break EFAULT,
+            Err(Failure::NotPresent { .. }) => break EFAULT,
             Err(_) if received.count > 0 => return Ok(received.len),
             Err(Failure::Busy) => return Err(ended(EAGAIN, request, instance)),
             Err(Failure::Error(error)) => return Err(ended(error, request, instance)),
@@ -105,6 +115,36 @@ pub(crate) fn issue(request: &Request, instance: &Instance, buffer: Buffer<'_>) 
         return Ok(received.len);
     }
     Err(failed)
+}
+
+/// Counts the messages that can be read in place.
+fn count_in_place(request: &Request, instance: &Instance) -> Result<u32> {
+    let mut counted = InPlace::default();
+    loop {
+        let guard = rcu::read_lock();
+        let result = subscriber(request, instance, &guard).and_then(|subscriber| {
+            subscriber
+                .channel()
+                .count_mapped(subscriber, &mut counted, &guard)
+        });
+        drop(guard);
+        match result {
+            Ok(true) if let_others_run() => (),
+            Ok(_) => return Ok(counted.count),
+            Err(_) if counted.count > 0 => return Ok(counted.count),
+            Err(Failure::Error(error)) => return Err(ended(error, request, instance)),
+            // Another request of the subscriber is receiving.
+            Err(_) => return Err(ended(EAGAIN, request, instance)),
+        }
+    }
+}
+
+/// Gives the processor up if others want it. Returns false if the task is killed.
+fn let_others_run() -> bool {
+    // SAFETY: No lock is held, and nothing that forbids to sleep.
+    unsafe { bindings::ioipc_cond_resched() };
+    // SAFETY: There are no requirements.
+    !unsafe { bindings::ioipc_fatal_signal_pending() }
 }
 
 /// There may be a message that this request cannot take, or not yet: somebody else may be waiting
@@ -127,6 +167,23 @@ fn ended(error: Error, request: &Request, instance: &Instance) -> Error {
     error
 }
 
+/// The receiver that the request names.
+#[inline]
+fn subscriber<'a>(
+    request: &Request,
+    instance: &Instance,
+    guard: &'a rcu::Guard,
+) -> Result<&'a Subscriber, Failure> {
+    let subscriber = instance
+        .subscriber(request.id, guard)
+        .ok_or_else(|| no_subscriber(request.id))?;
+    if !subscriber.can_receive() {
+        let rule = c"it has attached only to send";
+        return Err(refuse(Asked::Subscriber(request.id), rule, EACCES).into());
+    }
+    Ok(subscriber)
+}
+
 #[inline]
 fn attempt(
     request: &Request,
@@ -136,17 +193,8 @@ fn attempt(
     received: &mut Received,
 ) -> Result<u32, Failure> {
     let guard = rcu::read_lock();
-    let subscriber: &Subscriber = instance
-        .subscriber(request.id, &guard)
-        .ok_or_else(|| no_subscriber(request.id))?;
-    if !subscriber.can_receive() {
-        let rule = c"it has attached only to send";
-        return Err(refuse(Asked::Subscriber(request.id), rule, EACCES).into());
-    }
+    let subscriber = subscriber(request, instance, &guard)?;
     let channel = subscriber.channel();
-    if request.has(uapi::IOIPC_RECV_MAPPED) {
-        return channel.count_mapped(subscriber, &guard);
-    }
     // Most receives are plain, and twice as fast if the compiler knows that.
     if wanted == Wanted::MESSAGE {
         let mut message = Received::default();

@@ -37,8 +37,10 @@ pub(crate) struct Subscriber {
     id: u32,
     flags: u32,
     channel: ARef<RcuObject<Channel>>,
-    /// Where it reads, in a broadcast; and in every channel whether it is detached.
+    /// Where it reads, in a broadcast; its place, in a queue; and whether it is detached.
     pub(crate) cursor: CacheAligned<Atomic<u64>>,
+    /// How many messages a queue has for this subscriber alone, or will have in a moment.
+    pending: Atomic<u32>,
     /// Where it says itself how far it has read, once it has mapped that.
     cursor_page: SetOnce<CursorPage>,
     /// Messages that it has received.
@@ -73,6 +75,7 @@ impl Subscriber {
             flags,
             channel,
             cursor: CacheAligned(Atomic::new(0)),
+            pending: Atomic::new(0),
             cursor_page: SetOnce::new(),
             received: CacheAligned(Atomic::new(0)),
             lost: Atomic::new(0),
@@ -108,6 +111,26 @@ impl Subscriber {
     /// Whether it begins with the oldest message that is still there.
     pub(crate) fn wants_history(&self) -> bool {
         self.flags & uapi::IOIPC_SUB_HISTORY != 0
+    }
+
+    /// Whether senders never wait for it, and take its oldest messages away.
+    pub(crate) fn is_lossy(&self) -> bool {
+        self.flags & uapi::IOIPC_SUB_LOSSY != 0
+    }
+
+    /// How many messages a queue has for this subscriber alone, or will have in a moment.
+    pub(crate) fn pending(&self) -> u32 {
+        self.pending.load(Relaxed)
+    }
+
+    /// A sender is about to publish a message for this subscriber alone, in a queue.
+    pub(crate) fn count_pending(&self) {
+        self.pending.add(1, Relaxed);
+    }
+
+    /// The subscriber has taken such messages, or they were dropped.
+    pub(crate) fn uncount_pending(&self, count: u32) {
+        self.pending.fetch_sub(count, Relaxed);
     }
 
     /// Counts messages that it has sent.
@@ -242,6 +265,11 @@ impl Receiver for Subscriber {
     #[inline]
     fn is_active(&self) -> bool {
         self.readable.is_active()
+    }
+
+    #[inline]
+    fn has_targeted(&self) -> bool {
+        self.pending() != 0
     }
 
     #[inline]

@@ -21,7 +21,8 @@
 	__print_flags(flags, "|",				\
 		      { IOIPC_SUB_SEND, "SEND" },		\
 		      { IOIPC_SUB_RECV, "RECV" },		\
-		      { IOIPC_SUB_HISTORY, "HISTORY" })
+		      { IOIPC_SUB_HISTORY, "HISTORY" },		\
+		      { IOIPC_SUB_LOSSY, "LOSSY" })
 
 TRACE_EVENT(ioipc_create,
 	    TP_PROTO(u32 channel, u32 flags, u32 mode, u32 entries, u32 max_msg_size),

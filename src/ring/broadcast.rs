@@ -18,6 +18,17 @@ const LEAVING: u32 = 4;
 /// How often a sender that is disturbed looks again at all cursors.
 const MAX_RECLAIMS: u32 = 8;
 
+/// How many slots a sender reclaims at most when it has looked at all cursors.
+const MAX_RECLAIM_STEP: u32 = 64;
+
+/// What a receiver does with the slots from its cursor on, which is `ahead` slots after another one.
+pub enum Hold {
+    /// It has not received them yet.
+    Idle { ahead: u32 },
+    /// A request reads the message at the cursor; or the receiver is just joining, or leaving.
+    Reading { ahead: u32 },
+}
+
 const fn cursor_word(position: u32, flags: u32) -> u64 {
     Pair::new(position, flags).pack()
 }
@@ -96,20 +107,33 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// How many messages `receiver` can receive now, one after the other.
-    ///
-    /// No more than there are slots: senders that overwrite may publish as fast as this counts.
-    pub fn broadcast_count(&self, cursor: &M::U64, receiver: u32) -> Result<u32, NoMessage> {
-        let mut position = self.broadcast_next(cursor, receiver)?;
-        let mut count = 1;
-        while count < self.memory.entries() {
-            let Some(next) = self.broadcast_following(position, receiver) else {
+    /// How many messages for `receiver` follow the one at `position`, up to `most`. Moves `position`
+    /// to the last of them.
+    pub fn broadcast_count(&self, position: &mut u32, receiver: u32, most: u32) -> u32 {
+        let mut count = 0;
+        while count < most {
+            let Some(next) = self.broadcast_following(*position, receiver) else {
                 break;
             };
-            position = next;
+            *position = next;
             count += 1;
         }
-        Ok(count)
+        count
+    }
+
+    /// Whether a receiver holds slots from `head` on, and which.
+    pub fn broadcast_hold(&self, cursor: &M::U64, head: u32) -> Option<Hold> {
+        let Pair {
+            first: position,
+            second: flags,
+        } = Pair::unpack(cursor.load_relaxed());
+        // The cursor of a receiver that is just joining can be behind `head`.
+        let ahead = distance(head, position).max(0) as u32;
+        match flags {
+            0 => Some(Hold::Idle { ahead }),
+            DETACHED => None,
+            _ => Some(Hold::Reading { ahead }),
+        }
     }
 
     /// Lets a receiver leave, and returns whether a request of it is still reading a message.
@@ -173,9 +197,9 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// Moves a cursor over slots that `receiver` has no use for. Returns the cursor, and what is in
-    /// the slot where it stands.
-    fn skip(&self, cursor: &M::U64, receiver: u32) -> (u64, u64) {
+    /// Moves a cursor over slots that `receiver` has no use for, but not past `end`. Returns the
+    /// cursor, and what is in the slot where it stands.
+    fn skip(&self, cursor: &M::U64, receiver: u32, end: Option<u32>) -> (u64, u64) {
         loop {
             // Pairs with `release` and `broadcast_leave`.
             let old = cursor.load_acquire();
@@ -184,7 +208,7 @@ impl<M: Memory> Ring<M> {
                 second: flags,
             } = Pair::unpack(old);
             let (slot, useless) = self.look(position, receiver);
-            if flags != 0 || !useless {
+            if flags != 0 || !useless || end.is_some_and(|end| distance(position, end) <= 0) {
                 return (old, slot);
             }
             // If it fails somebody else has moved it.
@@ -195,7 +219,7 @@ impl<M: Memory> Ring<M> {
     /// Finds the next message for `receiver`, moves its cursor there and returns the position.
     pub fn broadcast_next(&self, cursor: &M::U64, receiver: u32) -> Result<u32, NoMessage> {
         loop {
-            let (old, slot) = self.skip(cursor, receiver);
+            let (old, slot) = self.skip(cursor, receiver, None);
             let Pair {
                 first: position,
                 second: flags,
@@ -244,19 +268,19 @@ impl<M: Memory> Ring<M> {
 
     /// By how much [`Self::reclaim_broadcast`] moves `head` at most.
     pub fn reclaim_step(&self) -> u32 {
-        (self.memory.entries() / 4).max(1)
+        (self.memory.entries() / 4).clamp(1, MAX_RECLAIM_STEP)
     }
 
     /// Moves `head` towards the cursor that is farthest behind, or towards `tail` if there is none;
     /// but not past a slot that is reserved and not published, because its sender is still writing
-    /// there. It moves by at most a quarter of the slots: the others are history, for receivers
+    /// there. It moves by at most [`Self::reclaim_step`]: the other slots are history, for receivers
     /// that join at the oldest message. If others do the same, or join there, again and again
     /// meanwhile, it is left to them.
     ///
     /// `for_each` calls its argument with the cursor and the number of each receiver, until that
     /// returns true: then the others do not matter. Cursors are moved over what their receivers
     /// have no use for, so that a receiver holds nothing up but with messages that it could
-    /// receive.
+    /// receive; but no farther than `head` can be moved now.
     #[inline]
     pub fn reclaim_broadcast(
         &self,
@@ -266,13 +290,16 @@ impl<M: Memory> Ring<M> {
         for _ in 0..MAX_RECLAIMS {
             // Pairs with `broadcast_join_at_oldest` (E).
             let old = self.memory.consumer().load_acquire();
-            let head = Pair::unpack(old).first;
+            let Pair {
+                first: head,
+                second: joined,
+            } = Pair::unpack(old);
             let mut last = self.tail_position();
             // Pairs with `broadcast_join` (C).
             M::full_barrier();
             for_each(&mut |cursor, receiver| {
                 // Its load pairs with `release` (B).
-                let (word, _) = self.skip(cursor, receiver);
+                let (word, _) = self.skip(cursor, receiver, Some(head.wrapping_add(most)));
                 let Pair {
                     first: position,
                     second: flags,
@@ -291,7 +318,7 @@ impl<M: Memory> Ring<M> {
             {
                 to = to.wrapping_add(1);
             }
-            if to == head || self.move_head(old, to) {
+            if to == head || self.move_head(old, Pair::new(to, joined)) {
                 return;
             }
         }
@@ -316,6 +343,6 @@ impl<M: Memory> Ring<M> {
         } else {
             position
         };
-        self.drop_targeted(first, target)
+        self.drop_targeted(first, target, u32::MAX)
     }
 }

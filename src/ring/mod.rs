@@ -55,6 +55,7 @@ mod broadcast;
 mod queue;
 mod wake;
 
+pub use broadcast::Hold;
 pub use wake::{Mode, Receiver, Waiting};
 
 /// The atomic operations on a word of type `T` that the ring is made of.
@@ -86,7 +87,8 @@ pub trait Memory {
     fn entries(&self) -> u32;
     /// `tail` and whether the ring is closed, in one word.
     fn producer(&self) -> &Self::U64;
-    /// `head` and how many receivers have joined there, in one word.
+    /// `head`, and in the same word how many receivers have joined there, or in a queue how often
+    /// `head` has wrapped.
     fn consumer(&self) -> &Self::U64;
     /// Sequence number and [`State`] of slot `index`, in one word. `index` is less than
     /// [`Self::entries`].
@@ -231,12 +233,12 @@ impl<M: Memory> Ring<M> {
         Some(ready.then(|| self.target(position)))
     }
 
-    /// Drops the messages from a position on that only `target` can receive.
-    fn drop_targeted(&self, mut position: u32, target: u32) -> u32 {
+    /// Drops messages from a position on that only `target` can receive, at most `count`.
+    fn drop_targeted(&self, mut position: u32, target: u32, count: u32) -> u32 {
         let mut dropped = 0;
-        // Who publishes one after this drops it as well.
+        // A sender that publishes one after this drops it as well.
         let end = self.tail_position();
-        while distance(position, end) > 0 {
+        while dropped < count && distance(position, end) > 0 {
             let ready = slot_word(position, State::Ready);
             let slot = self.slot(position);
             if slot.load_acquire() == ready
@@ -371,12 +373,11 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Moves `head`, unless the word that it is in was changed since it was loaded as `old`.
-    fn move_head(&self, old: u64, to: u32) -> bool {
-        let generation = Pair::unpack(old).second;
+    fn move_head(&self, old: u64, new: Pair) -> bool {
         // Pairs with `head_position` (B).
         self.memory
             .consumer()
-            .swap_if_release(old, Pair::new(to, generation).pack())
+            .swap_if_release(old, new.pack())
             .is_ok()
     }
 }

@@ -4,64 +4,165 @@
 
 use super::{distance, slot_word, Atomic, Claim, Memory, NoMessage, Pair, Ring, State};
 
+/// How many slots [`Ring::queue_reclaim`] moves `head` over at most, and how many
+/// [`Ring::queue_may_have_any`] looks at.
+const BATCH: u32 = 64;
+
+/// A receiver's place moves if the receiver has passed at least this many slots.
+const PLACE_STEP: u32 = 4;
+
+/// The flags of a cursor take as many bits, see `broadcast.rs`. In a queue the other bits next to
+/// the position are for its epoch.
+const FLAG_BITS: u32 = 3;
+const FLAGS: u32 = (1 << FLAG_BITS) - 1;
+
+/// What a search in a queue has come to.
+struct Search {
+    /// The position of the message or why there is none. `None` if the search has ended early.
+    message: Option<Result<u32, NoMessage>>,
+    /// All slots before this one hold nothing for the receiver, and never will.
+    settled: u32,
+}
+
+/// A position that is not before `head`, with its epoch: how often positions have wrapped.
+const fn with_epoch(head: Pair, position: u32) -> Pair {
+    let wrapped = position < head.first;
+    Pair::new(position, head.second.wrapping_add(wrapped as u32))
+}
+
+/// The word of a place, from a position with its epoch.
+const fn place_word(position: Pair, flags: u32) -> Pair {
+    Pair::new(position.first, position.second << FLAG_BITS | flags)
+}
+
+/// # Places
+///
+/// The messages for a receiver that does not receive them stay, and all others receive past them. So
+/// that a receive does not look at all slots that others have passed, each receiver has a *place* in
+/// its cursor: nothing before that is for this receiver. A place never moves past a message that
+/// somebody has claimed, because a claim can be undone. So it needs no ordering: what it says stays
+/// true.
+///
+/// Next to the position a place has the epoch of that, as `head` does. So a receiver that sleeps while
+/// positions wrap does not take its old place for a new one.
 impl<M: Memory> Ring<M> {
+    fn head_pair(&self) -> Pair {
+        // Pairs with `move_head` (B).
+        Pair::unpack(self.memory.consumer().load_acquire())
+    }
+
+    /// Lets a receiver begin with the oldest message.
+    pub fn queue_join(&self, place: &M::U64) {
+        place.store_relaxed(place_word(self.head_pair(), 0).pack());
+    }
+
+    /// Where a receiver starts to look: at its place, unless `head` is past that.
+    fn queue_start(&self, place: &M::U64) -> u32 {
+        let head = self.head_pair();
+        let place = Pair::unpack(place.load_relaxed());
+        let is_ahead = place.first.wrapping_sub(head.first) <= self.memory.entries();
+        if is_ahead && place == place_word(with_epoch(head, place.first), place.second & FLAGS) {
+            place.first
+        } else {
+            head.first
+        }
+    }
+
+    /// Moves a place to `settled`, if that is worth it. `start` is where the receiver has started.
+    fn queue_move_place(&self, place: &M::U64, start: u32, settled: u32) {
+        let head = self.head_pair();
+        let old = place.load_relaxed();
+        if distance(start, settled) < PLACE_STEP as i32 || distance(head.first, settled) < 0 {
+            return;
+        }
+        let flags = Pair::unpack(old).second & FLAGS;
+        let new = place_word(with_epoch(head, settled), flags);
+        // If it fails another request of the receiver has moved it.
+        let _ = place.swap_if_release(old, new.pack());
+    }
+
     /// Finds the first message that `receiver` may claim, and returns its position.
     ///
     /// The search ends at the first slot that is reserved and not published, so that all receivers
     /// see messages in the order of their positions.
     #[inline]
-    pub fn queue_next(&self, receiver: u32) -> Result<u32, NoMessage> {
-        self.queue_following(self.head_position().wrapping_sub(1), receiver)
+    pub fn queue_next(&self, place: &M::U64, receiver: u32) -> Result<u32, NoMessage> {
+        // Mostly it is the oldest one.
+        let head = self.head_position();
+        // Pairs with `Reservation::store` and `queue_put_back` (A).
+        if self.slot(head).load_acquire() == slot_word(head, State::Ready) {
+            let target = self.target(head);
+            if target == 0 || target == receiver {
+                return Ok(head);
+            }
+        }
+        self.queue_search(place, receiver)
+    }
+
+    fn queue_search(&self, place: &M::U64, receiver: u32) -> Result<u32, NoMessage> {
+        let start = self.queue_start(place);
+        let search = self.queue_find(start, u32::MAX, |target| target == 0 || target == receiver);
+        self.queue_move_place(place, start, search.settled);
+        search.message.unwrap_or(Err(NoMessage::Empty))
     }
 
     /// Finds the first message after a position that `receiver` had claimed. As
     /// [`Self::queue_next`], but does not look again at what comes before.
     pub fn queue_following(&self, position: u32, receiver: u32) -> Result<u32, NoMessage> {
-        self.queue_find(position.wrapping_add(1), |target| {
-            target == 0 || target == receiver
-        })
+        let start = position.wrapping_add(1);
+        let search = self.queue_find(start, u32::MAX, |target| target == 0 || target == receiver);
+        search.message.unwrap_or(Err(NoMessage::Empty))
     }
 
-    /// Whether there is a message that only `receiver` may claim.
-    pub fn queue_has_targeted(&self, receiver: u32) -> bool {
-        self.queue_find(self.head_position(), |target| target == receiver)
-            .is_ok()
+    /// Whether there may be a message that anybody can claim, from the place of some receiver on. It
+    /// looks at a few slots only, so there may be none if the others are in use.
+    pub fn queue_may_have_any(&self, place: &M::U64) -> bool {
+        let search = self.queue_find(self.queue_start(place), BATCH, |target| target == 0);
+        search.message.is_none_or(|message| message.is_ok())
     }
 
-    /// Finds the first message from a position on with a target that `matches`.
+    /// Looks at `most` slots from a position on for a message with a target that `is_wanted`.
     #[inline]
-    fn queue_find(
-        &self,
-        mut position: u32,
-        matches: impl Fn(u32) -> bool,
-    ) -> Result<u32, NoMessage> {
-        let mut others_hold_some = false;
-        loop {
+    fn queue_find(&self, mut position: u32, most: u32, is_wanted: impl Fn(u32) -> bool) -> Search {
+        let mut claimed = None;
+        for _ in 0..most {
             // Pairs with `Reservation::store`, `queue_consume` and `queue_put_back` (A).
             let word = self.slot(position).load_acquire();
             let lead = distance(position.wrapping_add(1), Pair::unpack(word).first);
             if lead > 0 {
                 // The slot is in use for a later position: `head` is past this one.
                 position = self.head_position();
-                others_hold_some = false;
+                claimed = None;
                 continue;
             }
+            let settled = claimed.unwrap_or(position);
             if lead < 0 {
                 let (tail, closed) = self.tail();
-                return Err(if closed && tail == position && !others_hold_some {
+                let message = Err(if closed && tail == position && claimed.is_none() {
                     NoMessage::Closed
                 } else {
                     NoMessage::Empty
                 });
+                return Search {
+                    message: Some(message),
+                    settled,
+                };
             }
-            if word == slot_word(position, State::Ready) {
-                if matches(self.target(position)) {
-                    return Ok(position);
+            if word != slot_word(position, State::Free) && is_wanted(self.target(position)) {
+                if word == slot_word(position, State::Ready) {
+                    return Search {
+                        message: Some(Ok(position)),
+                        settled,
+                    };
                 }
-            } else if word == slot_word(position, State::Claimed) {
-                others_hold_some = true;
+                // Its receiver may put it back.
+                claimed = Some(settled);
             }
             position = position.wrapping_add(1);
+        }
+        Search {
+            message: None,
+            settled: claimed.unwrap_or(position),
         }
     }
 
@@ -95,31 +196,32 @@ impl<M: Memory> Ring<M> {
             .store_release(slot_word(position, State::Ready));
     }
 
-    /// Moves `head` over the slots that are free.
+    /// Moves `head` over slots that are free, at most [`BATCH`] of them.
     ///
     /// Two receivers that consume neighbours at once may each miss what the other one has freed.
-    /// That is made up for by whoever calls this next, at the latest by a sender that finds the
-    /// ring full.
+    /// The next caller makes up for that, at the latest a sender that finds the ring full.
     pub fn queue_reclaim(&self) {
         loop {
             let old = self.memory.consumer().load_acquire();
-            let head = Pair::unpack(old).first;
-            let mut to = head;
+            let head = Pair::unpack(old);
+            let mut to = head.first;
             // Pairs with `queue_consume` and `Reservation::store` (B).
-            while self.slot(to).load_acquire() == slot_word(to, State::Free) {
+            while to.wrapping_sub(head.first) < BATCH
+                && self.slot(to).load_acquire() == slot_word(to, State::Free)
+            {
                 to = to.wrapping_add(1);
             }
-            if to == head || self.move_head(old, to) {
+            if to == head.first || self.move_head(old, with_epoch(head, to)) {
                 return;
             }
         }
     }
 
-    /// Drops all messages that only `target` could have received, and returns how many.
+    /// Drops messages that only `target` could have received, at most `count`, and returns how many.
     ///
     /// For a receiver that has left: call it after the last message for it was published.
-    pub fn queue_drop_targeted(&self, target: u32) -> u32 {
-        let dropped = self.drop_targeted(self.head_position(), target);
+    pub fn queue_drop_targeted(&self, place: &M::U64, target: u32, count: u32) -> u32 {
+        let dropped = self.drop_targeted(self.queue_start(place), target, count);
         self.queue_reclaim();
         dropped
     }

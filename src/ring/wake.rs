@@ -5,7 +5,7 @@
 //! Where they wait is not known here, only that each receiver has a queue of its own, and that all
 //! senders have one together. As the ring, this runs wherever there are atomics.
 
-use super::{Atomic, Memory, NoMessage, Ring};
+use super::{distance, Atomic, Memory, NoMessage, Ring};
 
 /// Who gets a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,9 @@ pub trait Receiver {
     fn id(&self) -> u32;
     /// Whether anybody waits there.
     fn is_active(&self) -> bool;
+    /// Whether a queue may have messages for this receiver alone. A sender counts such a message
+    /// before it publishes that.
+    fn has_targeted(&self) -> bool;
     /// Wakes all who only watch, and one request that waits. Returns whether there was one.
     fn wake_one(&self) -> bool;
     /// Wakes everybody.
@@ -120,8 +123,13 @@ pub trait Waiting {
     fn wake_one_sender(&self);
     /// Finds the next message for a receiver.
     fn next(&self, receiver: &Self::Receiver) -> Result<u32, NoMessage>;
+    /// Whether a queue may have a message that anybody can claim, as far as `receiver` can tell.
+    fn may_have_any(&self, receiver: &Self::Receiver) -> bool;
     /// Moves the head of the ring if possible.
     fn reclaim(&self, guard: &Self::Guard);
+    /// Whether a sender can take the oldest slot of a full ring from the receivers that have not
+    /// received its message.
+    fn may_overwrite(&self, guard: &Self::Guard) -> bool;
 
     /// Looks for a message for a request that has entered the queue of `receiver` and waits if
     /// there is none.
@@ -145,10 +153,11 @@ pub trait Waiting {
     /// there is, messages that all have received stay for who comes to see them.
     #[inline]
     fn has_room(&self, guard: &Self::Guard) -> bool {
-        if self.ring().is_full() {
-            self.reclaim(guard);
+        if !self.ring().is_full() {
+            return true;
         }
-        !self.ring().is_full()
+        self.reclaim(guard);
+        !self.ring().is_full() || self.may_overwrite(guard)
     }
 
     /// Wakes who waits for messages that were just published for `target`, or for anybody.
@@ -223,49 +232,55 @@ pub trait Waiting {
         });
     }
 
-    /// Wakes a receiver if there is still a message: for `receiver`, or for anybody.
+    /// `receiver` has taken messages from `position` on: wakes a sender for the room, and a receiver
+    /// for what is left.
     #[inline]
-    fn pass_on_message(&self, receiver: Option<&Self::Receiver>, guard: &Self::Guard) {
+    fn has_received(&self, receiver: &Self::Receiver, position: u32, guard: &Self::Guard) {
+        // Pairs with `mark_waiting` (D).
+        Self::Memory::full_barrier();
+        // In a broadcast only the receiver that was farthest behind makes room. A sender that waits
+        // has moved `head` to the position of that one. Others may have moved `head` past it since
+        // then, a watcher for example, and they wake nobody.
+        let is_behind = distance(self.ring().head_position(), position) > 0;
+        if self.mode() != Mode::Broadcast || !is_behind {
+            self.wake_sender(guard);
+        }
+        self.pass_on_message(receiver, guard);
+    }
+
+    /// Wakes a receiver if there is still a message that `receiver` can see: for itself, or for
+    /// anybody. Follows a full barrier (D).
+    #[inline]
+    fn pass_on_message(&self, receiver: &Self::Receiver, guard: &Self::Guard) {
         if self.receivers_wait().load_relaxed() == 0 {
             return;
         }
-        let is_broadcast = self.mode() == Mode::Broadcast;
-        if let Some(receiver) = receiver {
-            let Ok(position) = self.next(receiver) else {
-                // If there is none for this one, there is none for anybody.
-                return;
-            };
-            let own = is_broadcast || self.ring().target(position) == receiver.id();
-            if own && receiver.wake_one() {
-                return;
+        if self.mode() == Mode::Broadcast {
+            if self.next(receiver).is_ok() {
+                receiver.wake_one();
             }
-        }
-        if is_broadcast {
             return;
         }
         let mut woken = Woken::Nobody;
-        if self.ring().queue_next(0).is_ok() {
+        if self.may_have_any(receiver) {
             woken = wake_any_receivers(self, guard);
         }
-        // Whoever else was woken, or is just taking what was found here, does not look for what
-        // only this one can receive.
-        if let Some(receiver) = receiver {
-            if woken != Woken::Request(receiver.id())
-                && receiver.is_active()
-                && self.ring().queue_has_targeted(receiver.id())
-            {
-                receiver.wake_one();
-            }
+        // No other receiver looks for what only this one can receive.
+        if woken != Woken::Request(receiver.id()) && receiver.is_active() && receiver.has_targeted()
+        {
+            receiver.wake_one();
         }
     }
 
     /// A request that may have been woken ends without having taken what it was woken for: wakes
-    /// another one if that is still there.
+    /// another one if that is still there. `receiver` is there if the request was one of a receiver.
     fn pass_on(&self, receiver: Option<&Self::Receiver>, guard: &Self::Guard) {
         // Pairs with `mark_waiting` (D).
         Self::Memory::full_barrier();
         self.wake_sender(guard);
-        self.pass_on_message(receiver, guard);
+        if let Some(receiver) = receiver {
+            self.pass_on_message(receiver, guard);
+        }
     }
 }
 

@@ -1003,3 +1003,21 @@ fn overwrite_several() {
         assert_eq!(channel.receive(1), EMPTY);
     }
 }
+
+/// A sender that finds the ring full moves the cursors of others over what is not for them no farther
+/// than it can reclaim.
+#[test]
+fn work_of_one_reclaim() {
+    let entries = 4096;
+    let channel = Channel::broadcast(entries, u32::MAX - 100);
+    (1..=3).for_each(|id| channel.attach(id));
+    for payload in 0..entries {
+        channel.send_to(3, payload).unwrap();
+    }
+    assert_eq!(receive_all(&channel, 3).len() as u32, entries);
+    let before = channel.ring.memory().slot_looks();
+    channel.send(7).unwrap();
+    let looks = channel.ring.memory().slot_looks() - before;
+    assert!(looks < 300, "{looks} looks");
+    assert_eq!(channel.receive(1).unwrap().payload, 7);
+}

@@ -34,6 +34,8 @@ struct Subscriber {
     cursor: AtomicU64,
     /// How far it says that it has read. Stands for the page that it maps.
     position: AtomicU32,
+    /// How many messages a queue has for it alone.
+    pending: AtomicU32,
     /// How many messages were taken away from it. Not atomic: who has a claim of it has it alone.
     lost: Cell<u32>,
 }
@@ -62,11 +64,15 @@ impl Channel {
                 .map(|_| {
                     let cursor = AtomicU64::new(ring.new_cursor());
                     // Receivers of a queue need not attach here.
-                    ring.broadcast_join(&cursor);
+                    match mode {
+                        Mode::Broadcast => ring.broadcast_join(&cursor),
+                        Mode::Unicast | Mode::Multicast => ring.queue_join(&cursor),
+                    }
                     Subscriber {
                         attached: AtomicU32::new(0),
                         cursor,
                         position: AtomicU32::new(start),
+                        pending: AtomicU32::new(0),
                         lost: Cell::new(0),
                     }
                 })
@@ -155,6 +161,7 @@ impl Channel {
     pub fn join(&self, id: u32, at_oldest: Option<u32>) {
         let cursor = self.cursor(id);
         match at_oldest {
+            _ if !self.is_broadcast() => self.ring.queue_join(cursor),
             None => self.ring.broadcast_join(cursor),
             Some(room) => self.ring.broadcast_join_at_oldest(cursor, room),
         }
@@ -193,10 +200,19 @@ impl Channel {
             return;
         }
         let count = match self.mode {
-            Mode::Unicast | Mode::Multicast => self.ring.queue_drop_targeted(id),
+            Mode::Unicast | Mode::Multicast => self.queue_drop_targeted(id),
             Mode::Broadcast => self.ring.broadcast_drop_targeted(self.cursor(id), id),
         };
         self.dropped.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// Drops the messages that only `id` could receive from a queue.
+    pub fn queue_drop_targeted(&self, id: u32) -> u32 {
+        let pending = &self.subscriber(id).pending;
+        let count = pending.load(Ordering::Relaxed);
+        let dropped = self.ring.queue_drop_targeted(self.cursor(id), id, count);
+        pending.fetch_sub(dropped, Ordering::Relaxed);
+        dropped
     }
 
     /// Moves `head` if possible.
@@ -271,6 +287,10 @@ impl Channel {
         let position = slot.position();
         self.ring.memory().write(slot.index(), payload);
         slot.set_target(target);
+        if target != 0 && !self.is_broadcast() {
+            let pending = &self.subscriber(target).pending;
+            pending.fetch_add(1, Ordering::Relaxed);
+        }
         slot.publish();
         Message { position, payload }
     }
@@ -333,7 +353,7 @@ impl Channel {
     /// Finds the next message for a receiver.
     pub fn next(&self, id: u32) -> Result<u32, NoMessage> {
         match self.mode {
-            Mode::Unicast | Mode::Multicast => self.ring.queue_next(id),
+            Mode::Unicast | Mode::Multicast => self.ring.queue_next(self.cursor(id), id),
             Mode::Broadcast => {
                 self.accept_position(id);
                 self.ring.broadcast_next(self.cursor(id), id)
@@ -343,8 +363,28 @@ impl Channel {
 
     /// How many messages a receiver of a broadcast can receive.
     pub fn count(&self, id: u32) -> Result<u32, NoMessage> {
-        self.accept_position(id);
-        self.ring.broadcast_count(self.cursor(id), id)
+        let mut position = self.next(id)?;
+        let most = self.ring.memory().entries() - 1;
+        Ok(1 + self.ring.broadcast_count(&mut position, id, most))
+    }
+
+    /// Whether a queue has messages for a receiver alone.
+    pub fn has_targeted(&self, id: u32) -> bool {
+        self.subscriber(id).pending.load(Ordering::Relaxed) != 0
+    }
+
+    /// Whether a queue may have messages for anybody, as far as a receiver can tell.
+    pub fn may_have_any(&self, id: u32) -> bool {
+        self.ring.queue_may_have_any(self.cursor(id))
+    }
+
+    /// One message less for a receiver of a queue alone, if it is such a message.
+    fn uncount(&self, claim: &Claim<'_, TestMemory>) {
+        let target = self.ring.target(claim.position());
+        if target != 0 && !self.is_broadcast() {
+            let pending = &self.subscriber(target).pending;
+            assert_ne!(pending.fetch_sub(1, Ordering::Relaxed), 0);
+        }
     }
 
     /// Claims a message that [`Self::next`] found.
@@ -379,6 +419,7 @@ impl Channel {
 
     /// Is done with a message.
     pub fn consume(&self, claim: Claim<'_, TestMemory>) {
+        self.uncount(&claim);
         claim.consume();
         if self.mode != Mode::Broadcast {
             self.ring.queue_reclaim();
@@ -408,6 +449,7 @@ impl Channel {
         match self.mode {
             Mode::Unicast | Mode::Multicast => {
                 let position = claim.position();
+                self.uncount(&claim);
                 claim.consume();
                 let position = self.ring.queue_following(position, id).ok()?;
                 self.ring.queue_claim(position)

@@ -67,6 +67,8 @@ struct Slot {
 
 /// The words of a ring and the messages.
 pub struct TestMemory {
+    /// How often a slot was looked at. Nothing that loom knows of.
+    slot_looks: std::sync::atomic::AtomicU64,
     producer: AtomicU64,
     consumer: AtomicU64,
     slots: Vec<Slot>,
@@ -81,6 +83,7 @@ impl TestMemory {
     pub fn new(entries: u32) -> Self {
         assert!(entries.is_power_of_two());
         Self {
+            slot_looks: std::sync::atomic::AtomicU64::new(0),
             producer: AtomicU64::new(0),
             consumer: AtomicU64::new(0),
             slots: (0..entries)
@@ -91,6 +94,11 @@ impl TestMemory {
                 })
                 .collect(),
         }
+    }
+
+    /// How often the word of a slot was looked at or changed.
+    pub fn slot_looks(&self) -> u64 {
+        self.slot_looks.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Reads the message in slot `index`.
@@ -121,6 +129,8 @@ impl ring::Memory for TestMemory {
     }
 
     fn slot(&self, index: u32) -> &AtomicU64 {
+        self.slot_looks
+            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         &self.slots[index as usize].word
     }
 

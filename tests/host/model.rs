@@ -238,7 +238,7 @@ impl Model {
         loop {
             *offset = self.skip(id, *offset);
             match self.slots.get(*offset as usize) {
-                Some(Slot::Claimed { .. }) => claimed = true,
+                Some(Slot::Claimed { target, .. }) => claimed |= *target == 0 || *target == id,
                 Some(Slot::Ready { .. }) => return Ok(*offset),
                 None if self.closed && !claimed => return Err(NoMessage::Closed),
                 _ => return Err(NoMessage::Empty),
@@ -627,7 +627,7 @@ impl<'a> Run<'a> {
             }
             Operation::DropTargeted(id) => {
                 if self.model.cursors.is_none() {
-                    let dropped = self.channel.ring.queue_drop_targeted(id);
+                    let dropped = self.channel.queue_drop_targeted(id);
                     assert_eq!(dropped, self.model.drop_targeted(id));
                     self.model.reclaim();
                 }

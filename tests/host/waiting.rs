@@ -6,7 +6,7 @@
 //! A thread that has nothing to do but wait blocks. So a wake-up that is lost ends in a model in
 //! which all threads are blocked, and loom fails that.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use loom::{
     sync::atomic::{AtomicU32, Ordering},
@@ -90,6 +90,7 @@ impl Waiter {
 /// A subscriber, with the queue where one request of it waits for a message.
 pub struct Receiver {
     id: u32,
+    channel: Arc<Channel>,
     readable: Waiter,
 }
 
@@ -100,6 +101,10 @@ impl ring::Receiver for Receiver {
 
     fn is_active(&self) -> bool {
         self.readable.is_active()
+    }
+
+    fn has_targeted(&self) -> bool {
+        self.channel.has_targeted(self.id)
     }
 
     fn wake_one(&self) -> bool {
@@ -122,7 +127,7 @@ pub enum Request {
 
 /// A channel where requests can wait.
 pub struct WaitingChannel {
-    pub channel: Channel,
+    pub channel: Arc<Channel>,
     receivers_wait: AtomicU32,
     senders_wait: AtomicU32,
     last_woken: AtomicU32,
@@ -182,8 +187,16 @@ impl Waiting for WaitingChannel {
         self.channel.next(receiver.id)
     }
 
+    fn may_have_any(&self, receiver: &Receiver) -> bool {
+        self.channel.may_have_any(receiver.id)
+    }
+
     fn reclaim(&self, (): &()) {
         self.channel.reclaim();
+    }
+
+    fn may_overwrite(&self, (): &()) -> bool {
+        false
     }
 }
 
@@ -191,18 +204,20 @@ impl WaitingChannel {
     /// Requests can wait for what happens in `channel`. Marks that receivers or senders wait may
     /// have been left by some that do no longer.
     pub fn new(channel: Channel, receivers_wait: bool, senders_wait: bool) -> Self {
+        let channel = Arc::new(channel);
         Self {
-            channel,
             receivers_wait: AtomicU32::new(receivers_wait.into()),
             senders_wait: AtomicU32::new(senders_wait.into()),
             last_woken: AtomicU32::new(0),
             receivers: (1..=MAX_SUBSCRIBERS)
                 .map(|id| Receiver {
                     id,
+                    channel: channel.clone(),
                     readable: Waiter::new(),
                 })
                 .collect(),
             room: (0..MAX_SENDERS).map(|_| Waiter::new()).collect(),
+            channel,
         }
     }
 
@@ -273,12 +288,7 @@ impl WaitingChannel {
     }
 
     fn has_received(&self, id: u32, position: u32) {
-        TestMemory::full_barrier();
-        // In a broadcast, only who was farthest behind makes room.
-        if !self.channel.is_broadcast() || self.channel.head() == position {
-            self.wake_sender(&());
-        }
-        self.pass_on_message(Some(self.subscriber(id)), &());
+        Waiting::has_received(self, self.subscriber(id), position, &());
     }
 
     /// Receives a message if there is one.
@@ -398,6 +408,11 @@ impl WaitingChannel {
         }
     }
 
+    /// A look at whether there is room, as poll(2) takes one.
+    pub fn watch_room(&self) -> bool {
+        self.wait_for_room(&())
+    }
+
     /// Cancels a request.
     pub fn cancel(&self, request: Request) {
         self.waiter(request).cancel();
@@ -421,7 +436,7 @@ impl WaitingChannel {
         self.room.iter().for_each(|waiter| {
             waiter.wake();
         });
-        self.pass_on(None, &());
+        self.pass_on(Some(self.subscriber(id)), &());
     }
 
     /// Takes the oldest message of a broadcast away from all who have not received it.
@@ -431,7 +446,7 @@ impl WaitingChannel {
         TestMemory::full_barrier();
         self.receivers
             .iter()
-            .for_each(|receiver| self.pass_on_message(Some(receiver), &()));
+            .for_each(|receiver| self.pass_on_message(receiver, &()));
     }
 
     /// Reads in place what is at `position` as a receiver in user space does, and says so. Returns

@@ -9,6 +9,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
+    rc::Rc,
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -25,6 +26,7 @@ struct Queue(RefCell<VecDeque<usize>>);
 
 struct Receiver {
     id: u32,
+    channel: Rc<Channel>,
     readable: Queue,
     /// Those of it that were woken since somebody last looked.
     woken: RefCell<Vec<usize>>,
@@ -37,6 +39,10 @@ impl ring::Receiver for Receiver {
 
     fn is_active(&self) -> bool {
         !self.readable.0.borrow().is_empty()
+    }
+
+    fn has_targeted(&self) -> bool {
+        self.channel.has_targeted(self.id)
     }
 
     fn wake_one(&self) -> bool {
@@ -68,7 +74,7 @@ enum State {
 }
 
 struct World {
-    channel: Channel,
+    channel: Rc<Channel>,
     receivers_wait: AtomicU32,
     senders_wait: AtomicU32,
     last_woken: AtomicU32,
@@ -128,8 +134,16 @@ impl Waiting for World {
         self.channel.next(receiver.id)
     }
 
+    fn may_have_any(&self, receiver: &Receiver) -> bool {
+        self.channel.may_have_any(receiver.id)
+    }
+
     fn reclaim(&self, (): &()) {
         self.channel.reclaim();
+    }
+
+    fn may_overwrite(&self, (): &()) -> bool {
+        false
     }
 }
 
@@ -151,25 +165,27 @@ enum Step {
     /// One that has come joins.
     Join(u32, bool),
     Detach(u32),
+    /// A watcher looks whether there is room.
+    Watch,
 }
 
 impl World {
     fn new(mode: Mode, entries: u32) -> Self {
-        let channel = match mode {
+        let channel = Rc::new(match mode {
             Mode::Unicast => Channel::queue(entries, 0),
             Mode::Multicast => Channel::multicast(entries, 0),
             Mode::Broadcast => Channel::broadcast(entries, 0),
-        };
+        });
         // One of them comes later.
         (1..MAX_SUBSCRIBERS).for_each(|id| channel.attach(id));
         Self {
-            channel,
             receivers_wait: AtomicU32::new(0),
             senders_wait: AtomicU32::new(0),
             last_woken: AtomicU32::new(0),
             receivers: (1..=MAX_SUBSCRIBERS)
                 .map(|id| Receiver {
                     id,
+                    channel: channel.clone(),
                     readable: Queue::default(),
                     woken: RefCell::default(),
                 })
@@ -177,6 +193,7 @@ impl World {
             room: Queue::default(),
             woken_senders: RefCell::default(),
             requests: Vec::new(),
+            channel,
         }
     }
 
@@ -243,11 +260,7 @@ impl World {
         let Ok(message) = self.channel.receive(id) else {
             return false;
         };
-        TestMemory::full_barrier();
-        if !self.channel.is_broadcast() || self.channel.head() == message.position {
-            self.wake_sender(&());
-        }
-        self.pass_on_message(Some(self.subscriber(id)), &());
+        self.has_received(self.subscriber(id), message.position, &());
         true
     }
 
@@ -354,8 +367,11 @@ impl World {
                     while self.are_senders_active() {
                         self.wake_one_sender();
                     }
-                    self.pass_on(None, &());
+                    self.pass_on(Some(self.subscriber(*id)), &());
                 }
+            }
+            Step::Watch => {
+                self.wait_for_room(&());
             }
         }
         self.collect_woken();
@@ -411,6 +427,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => id().prop_map(Step::Enlist),
         1 => (id(), any::<bool>()).prop_map(|(id, history)| Step::Join(id, history)),
         1 => id().prop_map(Step::Detach),
+        1 => Just(Step::Watch),
     ]
 }
 

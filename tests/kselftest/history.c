@@ -106,7 +106,7 @@ TEST_F_TIMEOUT(history, where_it_can_be, IPC_TIMEOUT)
 				      &sub));
 	EXPECT_EQ(-EINVAL, ipc_attach(&self->other, self->channel,
 				      IOIPC_SUB_HISTORY | IOIPC_SUB_RECV |
-				      IOIPC_SUB_HISTORY << 1, &sub));
+				      IOIPC_SUB_HISTORY << 2, &sub));
 	EXPECT_EQ(0, ipc_attach(&self->other, self->channel,
 				IOIPC_SUB_HISTORY | IOIPC_SUB_RECV, &sub));
 	EXPECT_EQ(0, ipc_attach(&self->other, self->channel,

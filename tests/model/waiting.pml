@@ -13,8 +13,9 @@
  * Everybody sees each step at once: memory order is what loom checks, and so is
  * what happens inside of a step. Left out are positions that wrap, receivers that
  * attach, channels that are closed or overwrite, bundles, multishot, reading in
- * place, who only watches, and receivers with so many requests that one takes what
- * another one was woken for: see tests/host/waking.rs. Names are those of the source: inlines are
+ * place, and receivers with so many requests that one takes what another one was
+ * woken for: see tests/host/waking.rs. A watcher polls, once in a while or until it
+ * is woken, and takes nothing. Names are those of the source: inlines are
  * functions of src/ring and src/channel.rs, processes are requests as io_uring
  * runs them, and commands.
  *
@@ -47,6 +48,9 @@
 #define ONE_RECEIVER	11
 #define CANCEL_ONE	12
 #define DETACH_PUT_BACK_ANY	13
+#define WATCH_ROOM	14
+#define WATCH_MESSAGES	15
+#define POLL_ROOM	16
 byte scenario, slots, senders, receivers;
 
 /* Mutants. */
@@ -66,6 +70,8 @@ byte scenario, slots, senders, receivers;
 #define RECLAIM_PAST_CLAIMED	17
 #define RELEASE_BEFORE_READ	19
 #define NO_PASS_ON_AFTER_PUT_BACK	21
+#define WAKE_ONLY_AT_HEAD	22
+#define NO_WAKE_WATCHERS	23
 #ifndef MUTANT
 #define MUTANT	0
 #endif
@@ -102,6 +108,8 @@ byte last_woken;
 /* Requests that wait for a message for 1 or 2, or for room: bits 1 and 2. */
 #define ROOM	0
 byte queue[3];
+/* Watchers there, and those that have nothing to do but wait. */
+bool watching[3], watcher_blocked[3];
 /* Requests that are cancelled, and that have ended: bits 1 and 2 receive, 4 and 8 send. */
 byte cancelled, ended;
 
@@ -205,10 +213,11 @@ inline next_message(id)
 	}
 }
 
-/* WaitQueue::wake_one: any of those who wait. */
+/* WaitQueue::wake_one: all watchers, and any of the requests that wait. */
 inline wake_one(id)
 {
 	atomic {
+		when(ok(NO_WAKE_WATCHERS), watching[id] = false);
 		woken = (queue[id] != 0);
 		if
 		:: queue[id] & 1 -> queue[id] = queue[id] & ~1
@@ -220,22 +229,22 @@ inline wake_one(id)
 
 inline wake_all_receivers()
 {
-	atomic { queue[1] = 0; queue[2] = 0 }
+	atomic { queue[1] = 0; queue[2] = 0; watching[1] = false; watching[2] = false }
 }
 
 /* Part of wake_any_receivers. In a queue one that takes the message is enough. */
 inline wake_receiver(id)
 {
 	if
-	:: attached[id] && queue[id] && (is_broadcast || !woken) ->
+	:: attached[id] && (queue[id] || watching[id]) && (is_broadcast || !woken) ->
 		any = true;
 		wake_one(id);
-		last_woken = (MODE == MULTICAST -> id : 0)
+		when(woken, to = id; last_woken = (MODE == MULTICAST -> id : 0))
 	:: else
 	fi
 }
 
-/* wake_any_receivers: `any` is whether there was one. A multicast begins after the last one. */
+/* wake_any_receivers: `any` is whether there was one, and `to` whose request. */
 inline wake_any_receivers()
 {
 	atomic {
@@ -276,7 +285,8 @@ inline wake_receivers()
 	do
 	:: if
 		:: whom == ANYBODY ->
-			wake_marked(receivers_wait, wake_any_receivers(), wake_all_receivers())
+			wake_marked(receivers_wait, wake_any_receivers(), wake_all_receivers());
+			to = 0
 		:: whom != ANYBODY && whom != NOBODY && receivers_wait ->
 			wake_one(whom);
 			woken = false
@@ -296,7 +306,7 @@ inline wake_receivers()
 
 inline wake_sender_if_room()
 {
-	atomic { any = (queue[ROOM] != 0); when(any, has_room()) };
+	atomic { any = (queue[ROOM] != 0 || watching[ROOM]); when(any, has_room()) };
 	when(found, atomic { wake_one(ROOM); found = 0; woken = false })
 }
 
@@ -306,18 +316,35 @@ inline wake_sender()
 	wake_marked(senders_wait, wake_sender_if_room(), wake_sender_if_room())
 }
 
-/* Waiting::pass_on_message, for a receiver or for 0. */
+/* Receiver::has_targeted: `found` is whether there is a message for this receiver alone. */
+inline has_targeted(id)
+{
+	d_step {
+		at = head;
+		do
+		:: at < tail && !(is(at, READY) && target_of(at) == id) -> at++
+		:: else -> break
+		od;
+		found = (at < tail);
+		at = 0
+	}
+}
+
+/* Waiting::pass_on_message */
 inline pass_on_message(id)
 {
 	if
 	:: receivers_wait ->
-		found = 1;
-		when(id, next_message(id));
-		when(id && found && (is_broadcast || target_of(found) == id), wake_one(id));
-#if MODE != BROADCAST
-		when(found && !woken, next_message(0); when(found, wake_any_receivers()));
+#if MODE == BROADCAST
+		next_message(id);
+		when(found, wake_one(id));
+#else
+		next_message(0);
+		when(found, wake_any_receivers());
+		has_targeted(id);
+		when(found && to != id, wake_one(id));
 #endif
-		atomic { found = 0; any = false; woken = false }
+		atomic { found = 0; any = false; woken = false; to = 0 }
 	:: else
 	fi
 }
@@ -417,7 +444,6 @@ fail:
 	when(!has_waited || no(NO_PASS_ON), goto end);
 finish:
 	wake_sender();
-	when(has_waited, pass_on_message(0));
 end:	atomic { ended = ended | (me * 4);
 end_it:	false }
 }
@@ -463,7 +489,7 @@ look:
 		atomic { mine = 0; puts_back = false }
 		when(ok(NO_DROP_AFTER_PUT_BACK), drop_targeted_if_detached(id));
 		when(flags[id] & DETACHED && ok(NO_PASS_ON_AFTER_PUT_BACK),
-		     wake_sender(); pass_on_message(0));
+		     wake_sender(); pass_on_message(id));
 		guards[id]--;
 		goto issue
 	:: else
@@ -473,7 +499,11 @@ look:
 	reclaim();
 	atomic { mine = 0; when(no(NO_WAKE_SENDER), goto pass_on) }
 #else
-	atomic { when(head != mine || no(NO_WAKE_SENDER), mine = 0; goto pass_on); mine = 0 }
+	atomic {
+		when(head < mine || head != mine && no(WAKE_ONLY_AT_HEAD) || no(NO_WAKE_SENDER),
+		     mine = 0; goto pass_on);
+		mine = 0
+	}
 #endif
 	goto finish;
 nothing:
@@ -512,9 +542,35 @@ proctype Detach(byte id; byte requests)
 	when(ok(NO_DROP_AT_DETACH), drop_targeted_if_detached(id));
 	flags[id] = flags[id] & ~LEAVING;
 	attached[id] = false;
-	when(ok(NO_WAKE_AT_DETACH), queue[id] = 0; queue[ROOM] = 0);
+	when(ok(NO_WAKE_AT_DETACH), queue[id] = 0; queue[ROOM] = 0; watching[id] = false; watching[ROOM] = false);
 	wake_sender();
-	pass_on_message(0);
+	pass_on_message(id);
+end_it:	false
+}
+
+/* Channel::poll for a watcher, which waits until there is what it watches for; or polls twice. */
+proctype Watch(byte id; bool waits_for_it)
+{
+	LOCALS;
+	byte polls;
+
+look:
+	when(waits_for_it, watching[id] = true);
+	if
+	:: id == ROOM -> senders_wait = true; atomic { has_room(); polls++ }
+	:: else -> receivers_wait = true; next_message(id); polls++
+	fi;
+	if
+	:: found || polls == 2 && !waits_for_it -> watching[id] = false
+	:: else ->
+		atomic {
+			polls = (waits_for_it -> 0 : polls);
+			watcher_blocked[id] = waits_for_it;
+end_wait:		(!waits_for_it || !watching[id]);
+			watcher_blocked[id] = false;
+			goto look
+		}
+	fi;
 end_it:	false
 }
 
@@ -538,13 +594,15 @@ inline check_end()
 	assert(!is_broadcast || !blocked[2] || !is(cursor[2], READY));
 	assert(!(flags[1] & DETACHED) || !blocked[1]);
 	/* There is no room, and somebody has still to receive the oldest message. */
-	assert(!blocked[ROOM] || tail - head == slots && !is_done(head))
+	assert(!(blocked[ROOM] || watcher_blocked[ROOM]) || tail - head == slots && !is_done(head));
+	next_message(1);
+	assert(!watcher_blocked[1] || !found)
 }
 
 #define in2(a, b)	(scenario == a || scenario == b)
 
 init {
-	byte at;
+	byte at, found;
 
 	atomic {
 		c_code {
@@ -564,6 +622,8 @@ init {
 		:: scenario == CANCEL_SEND -> cancelled = 4
 		:: in2(DETACH, DETACH_TARGET) || in2(DETACH_PUT_BACK, DETACH_PUT_BACK_ANY) -> run Detach(1, 0)
 		:: scenario == DIE -> run Detach(1, 1)
+		:: in2(WATCH_ROOM, POLL_ROOM) -> run Watch(ROOM, scenario == WATCH_ROOM)
+		:: scenario == WATCH_MESSAGES -> run Watch(1, true)
 		:: else
 		fi
 	};

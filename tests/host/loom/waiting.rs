@@ -343,6 +343,30 @@ fn broadcast_sender() {
     explore(4, || sender(Channel::broadcast(1, START)));
 }
 
+/// A sender is about to wait while a message is received, and somebody else looks whether there is
+/// room: that moves `head` and wakes nobody.
+fn sender_and_watcher(channel: Channel) {
+    let channel = full(channel, 1, false);
+    let sender = spawn(&channel, |channel| channel.submit([SEND[0]]));
+    let watcher = spawn(&channel, |channel| channel.watch_room());
+    assert!(channel.receive(1).is_ok());
+
+    watcher.join().unwrap();
+    assert!(sender.join().unwrap()[0].is_some());
+}
+
+/// See [`sender_and_watcher`].
+#[test]
+fn queue_sender_and_watcher() {
+    explore(2, || sender_and_watcher(Channel::queue(1, START)));
+}
+
+/// See [`sender_and_watcher`].
+#[test]
+fn broadcast_sender_and_watcher() {
+    explore(2, || sender_and_watcher(Channel::broadcast(1, START)));
+}
+
 /// A sender is about to wait while the channel is closed.
 #[test]
 fn sender_and_close() {

@@ -214,6 +214,14 @@ extern "C" {
  * IOIPC_F_OVERWRITE leave a quarter of the ring to the senders.
  */
 #define IOIPC_SUB_HISTORY		(1U << 2)
+/*
+ * With IOIPC_SUB_RECV in a broadcast channel: senders never wait for this
+ * receiver.  When the ring is full, a message that is sent takes the place of the
+ * oldest one that only such receivers have not received, and for each of them that
+ * one counts as lost.  As with IOIPC_F_OVERWRITE, a receiver that reads in place
+ * has to look after reading whether the message was still there.
+ */
+#define IOIPC_SUB_LOSSY			(1U << 3)
 
 /**
  * struct io_uring_ipc_channel_create - argument of CREATE
