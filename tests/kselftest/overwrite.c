@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * IOIPC_F_OVERWRITE: a broadcast in which nobody waits for slow receivers, and
- * each of them is told how many messages it has lost.
+ * Broadcasts in which senders do not wait for slow receivers, and each of these is
+ * told how many messages it has lost: because of IOIPC_F_OVERWRITE, or because all
+ * receivers are IOIPC_SUB_LOSSY.
  *
  * MESSAGES=N is how many messages each process sends where several do, ROUNDS=N
  * how often somebody comes and goes.
  */
+#include <poll.h>
+
 #include "messages.h"
+#include "waiting.h"
 
 #define SIZE	64
 
@@ -21,6 +25,7 @@ FIXTURE(overwrite) {
 
 FIXTURE_VARIANT(overwrite) {
 	int entries;
+	bool lossy;
 };
 
 FIXTURE_VARIANT_ADD(overwrite, of_1) {
@@ -39,13 +44,23 @@ FIXTURE_VARIANT_ADD(overwrite, of_64) {
 	.entries = 64,
 };
 
+FIXTURE_VARIANT_ADD(overwrite, lossy_of_1) {
+	.entries = 1,
+	.lossy = true,
+};
+
+FIXTURE_VARIANT_ADD(overwrite, lossy_of_16) {
+	.entries = 16,
+	.lossy = true,
+};
+
 FIXTURE_SETUP(overwrite)
 {
 	ASSERT_EQ(0, io_uring_queue_init(64, &self->ring, 0));
 	ASSERT_EQ(0, io_uring_queue_init(64, &self->other, 0));
 	ASSERT_EQ(0, ipc_create(&self->ring, IOIPC_F_BROADCAST |
-				IOIPC_F_OVERWRITE, variant->entries, SIZE,
-				&self->channel));
+				(variant->lossy ? 0 : IOIPC_F_OVERWRITE),
+				variant->entries, SIZE, &self->channel));
 	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_SEND,
 				&self->sender));
 }
@@ -56,8 +71,11 @@ FIXTURE_TEARDOWN(overwrite)
 	io_uring_queue_exit(&self->ring);
 }
 
+#define RECEIVER \
+	(IOIPC_SUB_RECV | (variant->lossy ? IOIPC_SUB_LOSSY : 0))
+
 #define ATTACH(ring, sub) \
-	ASSERT_EQ(0, ipc_attach(ring, self->channel, IOIPC_SUB_RECV, sub))
+	ASSERT_EQ(0, ipc_attach(ring, self->channel, RECEIVER, sub))
 
 #define SEND(from, to) \
 	ASSERT_EQ((to) - (from), ipc_send_nums(&self->ring, self->sender.id, \
@@ -480,6 +498,8 @@ TEST_F_TIMEOUT(overwrite, detach_of_a_slow_receiver, IPC_TIMEOUT)
 #define RECEIVERS	3
 
 struct oracle {
+	/* IOIPC_SUB_*, of receivers. */
+	__u32		receiver;
 	_Atomic int	ready;
 	_Atomic int	senders_left;
 	/* Of each receiver: id, and how many messages were sent to it. */
@@ -574,7 +594,7 @@ static void stress_receive(struct __test_metadata *_metadata,
 	int ret;
 
 	ASSERT_EQ(0, ipc_open(&ring));
-	ASSERT_EQ(0, ipc_attach(&ring, channel, IOIPC_SUB_RECV, &sub));
+	ASSERT_EQ(0, ipc_attach(&ring, channel, oracle->receiver, &sub));
 	oracle->id[me] = sub.id;
 	oracle->ready++;
 	do {
@@ -615,6 +635,7 @@ TEST_F_TIMEOUT(overwrite, all_is_accounted_for, IPC_TIMEOUT)
 	oracle = ipc_shared(sizeof(*oracle));
 	ASSERT_NE(NULL, oracle);
 	oracle->senders_left = SENDERS;
+	oracle->receiver = RECEIVER;
 	for (i = 0; i < SENDERS + RECEIVERS; i++) {
 		pid[i] = ipc_fork();
 		ASSERT_LE(0, pid[i]);
@@ -702,6 +723,149 @@ TEST_F_TIMEOUT(overwrite, coming_and_going, IPC_TIMEOUT)
 		last = num;
 	}
 	EXPECT_EQ(-EAGAIN, num);
+}
+
+/* A channel with one receiver that senders wait for, and one that is lossy. */
+FIXTURE(lossy) {
+	struct io_uring ring;
+	struct io_uring other;
+	__u32 channel;
+	struct ipc_sub sender;
+	struct ipc_sub strict;
+	struct ipc_sub lossy;
+};
+
+#define LOSSY_ENTRIES	8
+
+FIXTURE_SETUP(lossy)
+{
+	ASSERT_EQ(0, io_uring_queue_init(64, &self->ring, 0));
+	ASSERT_EQ(0, io_uring_queue_init(64, &self->other, 0));
+	ASSERT_EQ(0, ipc_create(&self->ring, IOIPC_F_BROADCAST, LOSSY_ENTRIES,
+				SIZE, &self->channel));
+	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_SEND,
+				&self->sender));
+	ASSERT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_RECV,
+				&self->strict));
+	ASSERT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_RECV |
+				IOIPC_SUB_LOSSY, &self->lossy));
+}
+
+FIXTURE_TEARDOWN(lossy)
+{
+	io_uring_queue_exit(&self->other);
+	io_uring_queue_exit(&self->ring);
+}
+
+TEST_F_TIMEOUT(lossy, where_it_can_be, IPC_TIMEOUT)
+{
+	struct ipc_sub sub;
+	__u32 queue;
+
+	EXPECT_EQ(-EINVAL, ipc_attach(&self->ring, self->channel,
+				      IOIPC_SUB_LOSSY, &sub));
+	EXPECT_EQ(-EINVAL, ipc_attach(&self->ring, self->channel,
+				      IOIPC_SUB_LOSSY | IOIPC_SUB_SEND, &sub));
+	EXPECT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_LOSSY |
+				IOIPC_SUB_BOTH | IOIPC_SUB_HISTORY, &sub));
+	ASSERT_EQ(0, ipc_create(&self->ring, 0, 8, SIZE, &queue));
+	EXPECT_EQ(-EINVAL, ipc_attach(&self->ring, queue, IOIPC_SUB_LOSSY |
+				      IOIPC_SUB_RECV, &sub));
+	ASSERT_EQ(0, ipc_create(&self->ring, IOIPC_F_MULTICAST, 8, SIZE,
+				&queue));
+	EXPECT_EQ(-EINVAL, ipc_attach(&self->ring, queue, IOIPC_SUB_LOSSY |
+				      IOIPC_SUB_RECV, &sub));
+	ASSERT_EQ(0, ipc_create(&self->ring, IOIPC_F_BROADCAST |
+				IOIPC_F_OVERWRITE, 8, SIZE, &queue));
+	EXPECT_EQ(0, ipc_attach(&self->ring, queue, IOIPC_SUB_LOSSY |
+				IOIPC_SUB_RECV, &sub));
+}
+
+/* Senders wait for one receiver as ever, and never for the other one. */
+TEST_F_TIMEOUT(lossy, beside_a_strict_one, IPC_TIMEOUT)
+{
+	int n = LOSSY_ENTRIES, i, k;
+	struct msg_num got;
+
+	SEND(0, n);
+	for (i = 0; i < 4 * n; i++) {
+		/* The strict one has not received the oldest one. */
+		EXPECT_EQ(-ENOBUFS, ipc_send_num(&self->ring, self->sender.id,
+						 0));
+		/* That has cost the lossy one nothing. */
+		EXPECT_EQ(i, total_lost(&self->lossy));
+		ASSERT_EQ(i, msg_recv_num(&self->other, self->strict.id, &got));
+		EXPECT_EQ(0, got.info.lost);
+		SEND(n + i, n + i + 1);
+		EXPECT_EQ(i + 1, total_lost(&self->lossy));
+	}
+	ASSERT_EQ(4 * n, msg_recv_num(&self->other, self->lossy.id, &got));
+	EXPECT_EQ(4 * n, got.info.lost);
+	for (k = 1; k < n; k++) {
+		ASSERT_EQ(4 * n + k, msg_recv_num(&self->other, self->lossy.id,
+						  &got));
+	}
+	EXPECT_EQ(0, total_lost(&self->strict));
+}
+
+/* A vector takes no more away than it needs, and stops at the strict one. */
+TEST_F_TIMEOUT(lossy, vec, IPC_TIMEOUT)
+{
+	int n = LOSSY_ENTRIES, i;
+	struct iovec vec[LOSSY_ENTRIES];
+	struct msg_num got;
+	__u64 nums[LOSSY_ENTRIES];
+
+	for (i = 0; i < n; i++) {
+		nums[i] = n + i;
+		vec[i] = (struct iovec) { &nums[i], IPC_NUM };
+	}
+	SEND(0, n);
+	for (i = 0; i < 3; i++) {
+		ASSERT_EQ(i, msg_recv_num(&self->other, self->strict.id, &got));
+	}
+	EXPECT_EQ(3, msg_send_vec(&self->ring, self->sender.id, vec, n, 0));
+	EXPECT_EQ(3, total_lost(&self->lossy));
+	EXPECT_EQ(-ENOBUFS, msg_send_vec(&self->ring, self->sender.id, vec, n,
+					 0));
+	ASSERT_EQ(3, msg_recv_num(&self->other, self->lossy.id, &got));
+	EXPECT_EQ(3, got.info.lost);
+}
+
+/* A sender that waits is woken by the strict one alone. */
+TEST_F_TIMEOUT(lossy, waiting_sender, IPC_TIMEOUT)
+{
+	__u64 num = 100, data = wait_new_data();
+	int n = LOSSY_ENTRIES;
+	struct msg_num got;
+
+	SEND(0, n);
+	wait_get_send(&self->ring, self->sender.id, &num, data);
+	ASSERT_EQ(1, io_uring_submit(&self->ring));
+	/* The lossy one does not make room for it. */
+	ASSERT_EQ(0, msg_recv_num(&self->other, self->lossy.id, &got));
+	EXPECT_TRUE(wait_nothing(&self->ring));
+	ASSERT_EQ(0, msg_recv_num(&self->other, self->strict.id, &got));
+	EXPECT_EQ(IPC_NUM, wait_for(&self->ring, data));
+}
+
+/* Nobody is left to wait for, and poll() says so. */
+TEST_F_TIMEOUT(lossy, strict_one_detaches, IPC_TIMEOUT)
+{
+	struct pollfd writable = { .fd = self->sender.fd, .events = POLLOUT };
+	__u64 num = 100, data = wait_new_data();
+	int n = LOSSY_ENTRIES;
+
+	SEND(0, n);
+	EXPECT_EQ(0, poll(&writable, 1, 0));
+	wait_get_send(&self->ring, self->sender.id, &num, data);
+	ASSERT_EQ(1, io_uring_submit(&self->ring));
+	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->other,
+						 self->strict.id));
+	EXPECT_EQ(IPC_NUM, wait_for(&self->ring, data));
+	EXPECT_EQ(1, poll(&writable, 1, 0));
+	SEND(n + 1, 3 * n);
+	EXPECT_EQ(2 * n, total_lost(&self->lossy));
 }
 
 IPC_HARNESS_MAIN

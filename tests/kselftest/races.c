@@ -3,6 +3,9 @@
  * Defects that only show when two requests meet: threads of different priority
  * on one processor make them meet.  RACE_SECONDS=N is how long each test tries.
  */
+#include <poll.h>
+#include <sys/epoll.h>
+
 #include "messages.h"
 #include "uffd.h"
 #include "waiting.h"
@@ -476,6 +479,90 @@ TEST_F_TIMEOUT(races, defect_09_bad_target_takes_no_slot, IPC_TIMEOUT)
 	EXPECT_EQ(0, ipc_tail(map));
 	EXPECT_EQ(ENTRIES, ipc_send_nums(&self->ring, both.id, 0, ENTRIES));
 	EXPECT_EQ(ENTRIES, ipc_recv_nums(&self->ring, both.id, 0, ENTRIES));
+}
+
+/* Looks whether there is room, again and again. */
+struct watcher {
+	int		fd;
+	bool		uses_epoll;
+	_Atomic bool	stop;
+	_Atomic long	looks;
+};
+
+static void *watch_room(void *arg)
+{
+	struct watcher *watcher = arg;
+	struct pollfd polled = { .fd = watcher->fd, .events = POLLOUT };
+	struct epoll_event event = { .events = EPOLLOUT };
+	int epoll = epoll_create1(0);
+
+	if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, watcher->fd, &event))
+		return "no epoll";
+	stay_on(1);
+	while (!watcher->stop) {
+		if (watcher->uses_epoll)
+			epoll_wait(epoll, &event, 1, 0);
+		else
+			poll(&polled, 1, 0);
+		watcher->looks++;
+	}
+	close(epoll);
+	return NULL;
+}
+
+/*
+ * A watcher finds the slot that a receiver has just made free, and moves head over
+ * it.  It wakes nobody, so the receiver has to.
+ */
+static void run_watched(struct __test_metadata *_metadata,
+			FIXTURE_DATA(races) *self, __u32 flags, bool uses_epoll)
+{
+	struct ipc_sub receiver, sender, other;
+	struct watcher watcher = { .uses_epoll = uses_epoll };
+	pthread_t thread;
+	__u32 channel;
+	void *error;
+	double end;
+	__u64 i;
+
+	ASSERT_EQ(0, ipc_create(&self->ring, flags, 1, 64, &channel));
+	ASSERT_EQ(0, ipc_attach(&self->ring, channel, IOIPC_SUB_SEND, &sender));
+	ASSERT_EQ(0, ipc_attach(&self->other, channel, IOIPC_SUB_SEND, &other));
+	ASSERT_EQ(0, ipc_attach(&self->other, channel, IOIPC_SUB_RECV,
+				&receiver));
+	watcher.fd = other.fd;
+	ASSERT_EQ(0, pthread_create(&thread, NULL, watch_room, &watcher));
+	stay_on(0);
+	ASSERT_EQ(IPC_NUM, wait_send(&self->ring, sender.id, 0));
+	end = ipc_now() + ipc_env("RACE_SECONDS", 5);
+	for (i = 1; ipc_now() < end || watcher.looks < 100; i++) {
+		__u64 data = wait_new_data();
+
+		wait_get_send(&self->ring, sender.id, &i, data);
+		ASSERT_EQ(1, io_uring_submit(&self->ring));
+		ASSERT_EQ(i - 1, wait_recv(&self->other, receiver.id));
+		ASSERT_EQ(IPC_NUM, wait_for(&self->ring, data))
+			TH_LOG("message %llu", i);
+	}
+	watcher.stop = true;
+	ASSERT_EQ(0, pthread_join(thread, &error));
+	EXPECT_EQ(NULL, error);
+	TH_LOG("%llu messages, %ld looks", i, watcher.looks);
+}
+
+TEST_F_TIMEOUT(races, watcher_beside_a_broadcast, IPC_TIMEOUT)
+{
+	run_watched(_metadata, self, IOIPC_F_BROADCAST, false);
+}
+
+TEST_F_TIMEOUT(races, epoll_beside_a_broadcast, IPC_TIMEOUT)
+{
+	run_watched(_metadata, self, IOIPC_F_BROADCAST, true);
+}
+
+TEST_F_TIMEOUT(races, watcher_beside_a_queue, IPC_TIMEOUT)
+{
+	run_watched(_metadata, self, 0, false);
 }
 
 /* A sender that takes long from its slot to its message. */

@@ -622,7 +622,11 @@ init {
 		:: scenario == CANCEL_SEND -> cancelled = 4
 		:: in2(DETACH, DETACH_TARGET) || in2(DETACH_PUT_BACK, DETACH_PUT_BACK_ANY) -> run Detach(1, 0)
 		:: scenario == DIE -> run Detach(1, 1)
-		:: in2(WATCH_ROOM, POLL_ROOM) -> run Watch(ROOM, scenario == WATCH_ROOM)
+		:: in2(WATCH_ROOM, POLL_ROOM) ->
+			/* One receiver alone makes room. */
+			attached[2] = false;
+			flags[2] = DETACHED;
+			run Watch(ROOM, scenario == WATCH_ROOM)
 		:: scenario == WATCH_MESSAGES -> run Watch(1, true)
 		:: else
 		fi

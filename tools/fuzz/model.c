@@ -166,15 +166,23 @@ struct channel *model_named(struct model *model, struct place place,
 	return channel && is_visible(channel, place) ? channel : NULL;
 }
 
+/* Whether senders take messages away from a receiver, and do not wait for it. */
+static bool can_take_from(const struct subscriber *subscriber)
+{
+	return subscriber->channel->flags & IOIPC_F_OVERWRITE ||
+	       subscriber->flags & IOIPC_SUB_LOSSY;
+}
+
 int model_attach(struct model *model, struct place place,
 		 const struct io_uring_ipc_channel_attach *attach,
 		 struct subscriber **subscriber)
 {
+	const uint32_t for_broadcasts = IOIPC_SUB_HISTORY | IOIPC_SUB_LOSSY;
 	struct channel *channel;
 	int error;
 
 	if (!(attach->flags & IOIPC_SUB_BOTH) ||
-	    attach->flags & ~(IOIPC_SUB_BOTH | IOIPC_SUB_HISTORY) ||
+	    attach->flags & ~(IOIPC_SUB_BOTH | for_broadcasts) ||
 	    attach->reserved[0] || attach->reserved[1] || attach->reserved[2])
 		return -EINVAL;
 	channel = model_named(model, place, attach);
@@ -183,7 +191,7 @@ int model_attach(struct model *model, struct place place,
 	error = may(channel, place.actor, attach->flags);
 	if (error)
 		return error;
-	if (attach->flags & IOIPC_SUB_HISTORY &&
+	if (attach->flags & for_broadcasts &&
 	    !(attach->flags & IOIPC_SUB_RECV && BROADCAST(channel)))
 		return -EINVAL;
 
@@ -199,7 +207,7 @@ int model_attach(struct model *model, struct place place,
 		uint32_t room = channel->entries / 4 ? channel->entries / 4 : 1;
 		uint32_t most = channel->entries;
 
-		if (!(channel->flags & IOIPC_F_OVERWRITE))
+		if (!can_take_from(*subscriber))
 			most -= room;
 		(*subscriber)->cursor = channel->oldest;
 		if (channel->tail - channel->oldest > most)
@@ -346,7 +354,8 @@ static bool receives(const struct subscriber *subscriber, const struct channel *
 	       subscriber->flags & IOIPC_SUB_RECV;
 }
 
-uint32_t model_last(struct model *model, struct channel *channel)
+/* The oldest message that a receiver needs, of all or of those that senders wait for. */
+static uint32_t last_of(struct model *model, struct channel *channel, bool awaited_only)
 {
 	uint32_t last = channel->tail;
 
@@ -357,6 +366,8 @@ uint32_t model_last(struct model *model, struct channel *channel)
 		if (!receives(subscriber, channel))
 			continue;
 		take_over(subscriber);
+		if (awaited_only && can_take_from(subscriber))
+			continue;
 		position = model_find(subscriber, subscriber->cursor);
 		if (position < last)
 			last = position;
@@ -364,14 +375,19 @@ uint32_t model_last(struct model *model, struct channel *channel)
 	return last;
 }
 
-bool model_has_room(struct model *model, struct channel *channel)
+uint32_t model_last(struct model *model, struct channel *channel)
 {
-	uint32_t head = BROADCAST(channel) ? model_last(model, channel) : channel->head;
-
-	return channel->flags & IOIPC_F_OVERWRITE || channel->tail - head < channel->entries;
+	return last_of(model, channel, false);
 }
 
-/* Takes the oldest message away from all who have not received it. */
+bool model_has_room(struct model *model, struct channel *channel)
+{
+	uint32_t head = BROADCAST(channel) ? last_of(model, channel, true) : channel->head;
+
+	return channel->tail - head < channel->entries;
+}
+
+/* Takes the oldest message away from the receivers that senders do not wait for. */
 static void overwrite(struct model *model, struct channel *channel)
 {
 	uint32_t last = model_last(model, channel);
@@ -412,7 +428,7 @@ int model_send(struct model *model, struct place place, const struct outgoing *o
 			error = -ENOBUFS;
 		if (error)
 			break;
-		if (channel->flags & IOIPC_F_OVERWRITE)
+		if (BROADCAST(channel))
 			overwrite(model, channel);
 		channel->messages[channel->tail++] = (struct message) {
 			.ready = true,

@@ -39,9 +39,10 @@ extern "C" {
  *			not attached, write permission is missing or the channel
  *			is private
  *	  -EMSGSIZE	len is greater than max_msg_size of the channel
- *	  -ENOBUFS	the ring is full; in a channel with IOIPC_F_OVERWRITE only
- *			while a receiver is just copying the oldest message, or
- *			a sender its own
+ *	  -ENOBUFS	the ring is full; in a channel with IOIPC_F_OVERWRITE, or
+ *			whose receivers are all IOIPC_SUB_LOSSY, only while a
+ *			receiver is just copying the oldest message, or a sender
+ *			its own
  *	  -EPIPE	the channel was destroyed; who is not attached gets -ENOENT,
  *			unless the request was waiting then
  *	  -EFAULT	the message cannot be read; the registered buffer does not
@@ -300,7 +301,7 @@ struct io_uring_ipc_channel_attach {
  * @flags: IOIPC_INFO_*
  * @reserved: zero
  * @lost: how many messages this subscriber has lost since the last one that it
- *	received, see IOIPC_F_OVERWRITE
+ *	received, see IOIPC_F_OVERWRITE and IOIPC_SUB_LOSSY
  *
  * The kernel fills in all of it, the sender has no say except for @sender_data.
  * "The receiver" is the task that the request runs in, with its credentials.
@@ -338,8 +339,8 @@ struct io_uring_ipc_msg_info {
  *	place, load @seq and @state with acquire; after reading, with an acquire
  *	fence in between, the message was still there if consumer.head of the
  *	ring is not past its position.  In a broadcast without IOIPC_F_OVERWRITE
- *	no slot is used again before each receiver has received its message or
- *	consumed it, so a receiver need not look again there
+ *	no slot is used again before each receiver that is not IOIPC_SUB_LOSSY has
+ *	received its message or consumed it, so such a receiver need not look again
  * @state: IOIPC_MSG_*, written together with @seq
  * @sender: id of the subscriber that sent the message, 0 if it was not attached
  * @target: id of the only subscriber that may receive it, 0 for any
