@@ -93,15 +93,16 @@ static const char *const doing_names[] = {
 
 /*
  * The memory of the requests of one ring.  A ring that was closed may go on for a
- * while, so it is left to the test, which uses it again when the subscriber is
- * gone.  By then it also holds what the requests have received that nobody has
- * seen the completion of: no message is lost with a process.
+ * while, so it is left to the test, which uses it again when the ring is gone, with
+ * all of its requests.  By then it also holds what the requests have received that
+ * nobody has seen the completion of: no message is lost with a process.
  */
 enum hand_use { FREE, HELD, LEFT };
 
 struct hand {
 	_Atomic int	use;
-	_Atomic __u32	sub;
+	/* A pipe to read from.  The ring is its only writer: see register_writer(). */
+	int		pipe;
 	/* What its process was just counting when it was killed. */
 	__u64		journal;
 	struct iovec	vec[1 + BUFS];

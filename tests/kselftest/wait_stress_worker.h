@@ -37,7 +37,6 @@ static void get_hand(struct worker *worker)
 			ipc_nap(500);
 	}
 	worker->hand = &self->hands[i];
-	worker->hand->sub = 0;
 	worker->hand->use = HELD;
 	worker->touched = chance(worker, 2);
 	if (worker->touched)
@@ -66,6 +65,25 @@ static void provide(struct worker *worker)
 	io_uring_buf_ring_advance(worker->bufs, BUFS);
 }
 
+/*
+ * Lets the ring have a file, the writing end of its hand's pipe: io_uring puts its
+ * files when the last request has ended, and not before.
+ */
+static void register_writer(struct worker *worker)
+{
+	char path[32];
+	int fd, ret;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", worker->hand->pipe);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		FAIL(worker, "no pipe: %s", strerror(errno));
+	ret = io_uring_register_files(&worker->ring, &fd, 1);
+	if (ret)
+		FAIL(worker, "no registered file: %s", strerror(-ret));
+	close(fd);
+}
+
 static void open_ring(struct worker *worker)
 {
 	static const unsigned int setups[] = {
@@ -85,6 +103,7 @@ static void open_ring(struct worker *worker)
 	if (ret)
 		FAIL(worker, "no ring: %s", strerror(-ret));
 	worker->is_open = true;
+	register_writer(worker);
 	vec = (struct iovec) { worker->hand->bufs[0], BUF_SIZE };
 	ret = io_uring_register_buffers(&worker->ring, &vec, 1);
 	if (ret)
@@ -117,7 +136,6 @@ static void attach(struct worker *worker)
 	if (ret)
 		FAIL(worker, "cannot attach: %s", strerror(-ret));
 	worker->sub = args.local_id_out;
-	worker->hand->sub = worker->sub;
 	worker->is_attached = true;
 	self->fd = args.channel_fd;
 	if (IS_SENDER(worker->me))
