@@ -7,13 +7,23 @@ MO ?= $(CURDIR)/build/module
 # Where `make install` puts the headers.
 PREFIX ?= /usr/local
 
+paths := $(CURDIR) $(KDIR) $(MO)
+ifneq ($(word 4,$(paths))$(findstring :,$(paths)),)
+$(error make takes no path with a space or a colon, and one of these has one: $(paths))
+endif
+
+# kbuild runs in another directory.
+override MO := $(abspath $(MO))
+
 # How the kernel was built, if tools/kernel/build did it.
 modvars := $(shell cat $(KDIR)/modvars 2>/dev/null)
 
-kbuild = $(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(MO) $(modvars)
+# Two that build in the same directory wait for each other.
+kbuild = flock $(MO) $(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(MO) $(modvars)
 
 .PHONY: module
 module:
+	@tools/kernel/check-kdir '$(KDIR)'
 	@mkdir -p $(MO)
 	+$(kbuild) modules
 

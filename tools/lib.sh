@@ -2,10 +2,14 @@
 # shellcheck shell=bash
 #
 # What the scripts under tools/ share: where results are cached, how a key is
-# made, how packages come from Debian.  Source it; it runs nothing by itself.
+# made, how packages come from Debian.  Source it; it does nothing by itself, but
+# to end what cannot work here.
 
 # What fails inside $(...) ends that too, so that nothing half done is kept.
 shopt -s inherit_errexit
+
+# Without HOME, the shell takes the home directory from the password file.
+export HOME=${HOME:-~}
 
 # Everything that takes long to get or to build is kept here, outside the clone.
 cache=${IOIPC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/io_uring_ipc}
@@ -17,6 +21,19 @@ say() {
 die() {
 	say "${0##*/}: $*"
 	exit 1
+}
+
+# make and kbuild take a name with a space for two, and one with a colon for a rule.
+for path in "$(readlink -f "${BASH_SOURCE[0]%/*}/..")" "$cache"; do
+	[[ $path != *[[:space:]:]* ]] ||
+		die "nothing can be built with '$path', because make does not take a path with a space or a colon"
+done
+unset path
+
+need_cache() {
+	mkdir -p "$cache" 2>/dev/null || true
+	[[ -w $cache ]] ||
+		die "$cache cannot be written: set IOIPC_CACHE to a directory for what is downloaded and built"
 }
 
 # The first 16 digits of the SHA-256 of standard input.
@@ -66,7 +83,7 @@ with_progress() {
 with_lock() {
 	local name=$1
 	shift
-	mkdir -p "$cache"
+	need_cache
 	(
 		if ! flock -w 10 9; then
 			say "${0##*/}: another one is at it, waiting for $cache/$name.lock"
@@ -74,6 +91,53 @@ with_lock() {
 		fi
 		"$@"
 	) 9>"$cache/$name.lock"
+}
+
+# Builds programs in a directory of their own, `make` in another one. Two that want
+# the same wait for each other.
+build_programs() {
+	local from=$1 to=$2
+	shift 2
+	mkdir -p "$to"
+	flock "$to" make -s -C "$from" O="$to" "$@" >&2
+}
+
+# Runs a command under a lock, with $scratch, an empty directory next to where its
+# results go. What is there in the end was not finished, and goes. What is there at
+# the start was left by one that was killed, because nobody else has the lock.
+with_scratch() {
+	with_lock "$1" in_scratch "$cache/$1.scratch" "${@:2}"
+}
+
+in_scratch() {
+	scratch=$1
+	shift
+	rm -rf "$scratch"
+	# Commands that are interrupted end first, so that they put nothing there again.
+	trap 'exit 130' INT
+	trap 'exit 143' TERM HUP
+	trap 'rm -rf "$scratch"' EXIT
+	mkdir "$scratch"
+	"$@"
+}
+
+# Makes $work, a directory for the files of this script, which goes when the script
+# ends. All that it starts has a lock on it, and what nobody has a lock on was left
+# by a script that was killed. `work` is locked while that is looked for.
+make_work() {
+	local directory=$cache/work left guard
+	need_cache
+	mkdir -p "$directory"
+	exec {guard}>"$cache/work.lock"
+	flock "$guard"
+	for left in "$directory"/*; do
+		[[ ! -d $left ]] || flock -n "$left" rm -rf "$left" || true
+	done
+	work=$(mktemp -d "$directory/${0##*/}.XXXXXX")
+	exec {work_lock}<"$work"
+	flock "$work_lock"
+	exec {guard}>&-
+	trap 'rm -rf "$work"' EXIT
 }
 
 debian_release() {
@@ -119,22 +183,30 @@ apt_from_suite() {
 		-o Dir::Cache="$dir" -o Dir::State::status="$dir/status" "$@"
 }
 
+# Prints the path of a package in a directory: of its newest version.
+find_deb() {
+	find "$2" -maxdepth 1 -name "$1_*.deb" | sort -V | tail -n 1
+}
+
 # Puts the newest version of a package of a suite into the downloads, unless
 # one that matches the pattern is there.  Prints the path.  apt checks what it
-# gets against the signed index, and next to it, the sum is written down.
+# gets against the signed index, and next to it, the sum is written down.  Needs
+# $scratch.
 downloaded_deb() {
 	local suite=$1 package=$2 dir=$cache/downloads deb
 	mkdir -p "$dir"
-	deb=$(find "$dir" -name "${package}_*.deb" | sort -V | tail -n 1)
+	deb=$(find_deb "$package" "$dir")
 	if [[ ! $deb || ! -e $deb.sha256 ]]; then
 		say "downloading $package from $suite"
 		rm -f "$dir/${package}"_*.deb*
 		apt_from_suite "$suite" apt-get update >&2
-		(cd "$dir" && apt_from_suite "$suite" apt-get download "$package" >&2) ||
+		(cd "$scratch" && apt_from_suite "$suite" apt-get download "$package" >&2) ||
 			die "$package could not be downloaded from $suite"
-		deb=$(find "$dir" -name "${package}_*.deb" | sort -V | tail -n 1)
-		[[ $deb ]] || die "$package: the download left nothing in $dir"
-		(cd "$dir" && sha256sum "${deb##*/}" >"$deb.sha256")
+		deb=$(find_deb "$package" "$scratch")
+		[[ $deb ]] || die "the download of $package left nothing"
+		(cd "$scratch" && sha256sum "${deb##*/}" >"$deb.sha256")
+		mv "$deb" "$deb.sha256" "$dir"
+		deb=$dir/${deb##*/}
 	fi
 	echo "$deb"
 }
