@@ -19,8 +19,19 @@
 #include <liburing.h>
 #include <linux/io_uring/ipc.h>
 
+#if defined(__SANITIZE_THREAD__)
+#define IPC_THREAD_SANITIZER	1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define IPC_THREAD_SANITIZER	1
+#endif
+#endif
+
 #ifdef __cplusplus
 extern "C" {
+/* In C++ a function hides the constructor of the struct that has the same name. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow"
 #endif
 
 /**
@@ -339,6 +350,24 @@ static inline int ipc_map(struct ipc_map *map, const struct io_uring_ipc_channel
 	return 0;
 }
 
+/*
+ * What is read before this comes before what is read after it: the kernel writes
+ * to a slot after it has moved the head, with a barrier in between.
+ *
+ * An acquire fence does it, and on x86 only the compiler sees that.  gcc warns of a
+ * fence where ThreadSanitizer is to find data races, which does not understand
+ * fences. It need not, it does not see what the kernel writes either. There, a full
+ * barrier stands in for the fence.
+ */
+static inline void __ipc_read_barrier(void)
+{
+#ifdef IPC_THREAD_SANITIZER
+	__sync_synchronize();
+#else
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+#endif
+}
+
 /**
  * ipc_intact() - tell whether a message was still there until now
  * @map: the mapping
@@ -350,7 +379,7 @@ static inline int ipc_map(struct ipc_map *map, const struct io_uring_ipc_channel
 static inline bool ipc_intact(const struct ipc_map *map, const struct ipc_message *message)
 {
 	/* what was read of the message comes first */
-	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	__ipc_read_barrier();
 	return (int32_t)(__atomic_load_n(&map->ring->consumer.head, __ATOMIC_RELAXED) -
 			 message->position) <= 0;
 }
@@ -384,7 +413,7 @@ static inline bool ipc_peek(struct ipc_map *map, struct ipc_message *message)
 		message->sender = desc->sender;
 
 		/* all of that may be another one's, once the head is past this one */
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		__ipc_read_barrier();
 		head = __atomic_load_n(&ring->consumer.head, __ATOMIC_RELAXED);
 		if ((int32_t)(head - position) > 0) {
 			map->lost += head - position;
@@ -414,13 +443,17 @@ static inline bool ipc_peek(struct ipc_map *map, struct ipc_message *message)
 static inline bool ipc_consume(struct ipc_map *map)
 {
 	/* what was read comes first */
-	__atomic_store_n(&map->cursor->position, map->next, __ATOMIC_RELEASE);
-	/* a sender that has not seen the position has set the flag before */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	return __atomic_load_n(&map->ring->senders_wait, __ATOMIC_RELAXED);
+	__atomic_store_n(&map->cursor->position, map->next, __ATOMIC_SEQ_CST);
+	/*
+	 * A sender sets the flag, passes a full barrier and looks at the position. If
+	 * it has not seen this one, its barrier comes before the store in the one order
+	 * of all that is SEQ_CST, and so before this load, which finds the flag.
+	 */
+	return __atomic_load_n(&map->ring->senders_wait, __ATOMIC_SEQ_CST);
 }
 
 #ifdef __cplusplus
+#pragma GCC diagnostic pop
 }
 #endif
 
