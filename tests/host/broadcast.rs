@@ -54,6 +54,24 @@ fn everybody_gets_everything() {
     }
 }
 
+/// A bundle looks at each slot once, and no more often in a large ring.
+#[test]
+fn bundle_looks_as_often_as_it_has_messages() {
+    for entries in [1, 64, 4096] {
+        let channel = Channel::broadcast(entries, 0);
+        channel.attach(1);
+        for round in 0..3 {
+            fill(&channel, 0..entries);
+            let before = channel.ring.memory().slot_looks();
+            let messages = channel.receive_bundle(1, entries as usize + 1).unwrap();
+            assert_eq!(messages.len(), entries as usize);
+            let looks = channel.ring.memory().slot_looks() - before;
+            // And at the one after the last.
+            assert!(looks <= messages.len() as u64 + 2, "{looks}, round {round}");
+        }
+    }
+}
+
 /// A slot is used again when the slowest receiver is past it, and not before.
 #[test]
 fn full() {

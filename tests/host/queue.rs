@@ -418,6 +418,27 @@ fn following() {
     }
 }
 
+/// A bundle looks at each slot to find its message, to claim it, to consume it and to reclaim it,
+/// and no more often in a large ring: at no slot again for each message.
+#[test]
+fn bundle_looks_as_often_as_it_has_messages() {
+    for entries in [1, 64, 4096] {
+        let channel = Channel::queue(entries, 0);
+        for round in 0..3 {
+            fill(&channel, 0..entries);
+            let before = channel.ring.memory().slot_looks();
+            let messages = channel.receive_bundle(1, entries as usize + 1).unwrap();
+            assert_eq!(messages.len(), entries as usize);
+            let looks = channel.ring.memory().slot_looks() - before;
+            // And at the one after the last, as far as each of them goes.
+            assert!(
+                looks <= 4 * messages.len() as u64 + 3,
+                "{looks}, round {round}"
+            );
+        }
+    }
+}
+
 /// The search goes over what was given up, is for others, or in the hand of others.
 #[test]
 fn following_and_skip() {
