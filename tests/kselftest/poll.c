@@ -8,7 +8,7 @@
 
 #define ENTRIES	4
 /* Seconds until a poll(2) hangs. */
-#define POLL_DEADLINE	10
+#define POLL_DEADLINE	IPC_DEADLINE
 
 FIXTURE(poll) {
 	struct io_uring ring;
