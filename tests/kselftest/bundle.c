@@ -335,6 +335,21 @@ TEST_F_TIMEOUT(bundle, a_large_ring, IPC_TIMEOUT)
 	free(buf);
 }
 
+/* IOIPC_RECV_INFO means nothing more: each message comes with it anyway. */
+TEST_F_TIMEOUT(bundle, info_is_accepted, IPC_TIMEOUT)
+{
+	struct msg_walk walk;
+	int i;
+
+	ASSERT_EQ(2, ipc_send_nums(&self->other, self->sender.id, 0, 2));
+	ASSERT_EQ(2 * NUM, recv_bundle(&self->ring, self->receiver.id,
+				       self->buf, sizeof(self->buf),
+				       IOIPC_RECV_INFO, &walk));
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(i, msg_next_num(&walk));
+	ASSERT_FALSE(msg_next(&walk));
+}
+
 TEST_F_TIMEOUT(bundle, flags, IPC_TIMEOUT)
 {
 	struct msg_walk walk;

@@ -687,6 +687,49 @@ TEST_F_TIMEOUT(multishot, incremental_buffers, IPC_TIMEOUT)
 	EXPECT_EQ(1, ended);
 }
 
+/* A rest of a buffer that is smaller than min_left is not used any more. */
+TEST_F_TIMEOUT(multishot, min_left_of_incremental_buffers, IPC_TIMEOUT)
+{
+	/* Two messages leave less than what is to be left. */
+	enum { BUFFER = 24, LEFT = 12 };
+	struct io_uring_buf_reg reg = {
+		.ring_entries = 2,
+		.bgid = GROUP,
+		.flags = IOU_PBUF_RING_INC,
+		.min_left = LEFT,
+	};
+	struct io_uring_cqe cqe;
+	int i, ret;
+
+	self->pool.count = reg.ring_entries;
+	self->pool.size = BUFFER;
+	self->pool.mem = calloc(self->pool.count, BUFFER);
+	self->pool.ring = (void *)ipc_pages(1);
+	ASSERT_NE(NULL, self->pool.mem);
+	ASSERT_NE(NULL, self->pool.ring);
+	reg.ring_addr = (uintptr_t)self->pool.ring;
+	ret = io_uring_register_buf_ring(&self->ring, &reg, 0);
+	if (ret == -EINVAL)
+		SKIP(return, "this kernel has no min_left");
+	ASSERT_EQ(0, ret);
+	io_uring_buf_ring_init(self->pool.ring);
+	pool_add(&self->pool, 0);
+	pool_add(&self->pool, 1);
+	get_multishot(&self->ring, self->receiver.id, 7);
+	ASSERT_TRUE(wait_nothing(&self->ring));
+	for (i = 0; i < 4; i++) {
+		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id,
+						i));
+		ASSERT_EQ(IPC_NUM, wait_for_cqe(&self->ring, 7, &cqe))
+			TH_LOG("message %d", i);
+		EXPECT_EQ(i / 2, cqe.flags >> IORING_CQE_BUFFER_SHIFT);
+		EXPECT_EQ(i % 2 == 0, !!(cqe.flags & IORING_CQE_F_BUF_MORE))
+			TH_LOG("message %d", i);
+	}
+	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id, i));
+	EXPECT_EQ(-ENOBUFS, wait_for_cqe(&self->ring, 7, &cqe));
+}
+
 /* Nobody looks at the completions for a while. */
 TEST_F_TIMEOUT(multishot, full_completion_queue, IPC_TIMEOUT)
 {

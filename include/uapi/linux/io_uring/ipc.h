@@ -55,7 +55,9 @@ extern "C" {
  *	fd		id of a subscriber of this ring that may receive
  *	addr, len	the buffer; what does not fit of the message is lost.  With
  *			IOSQE_BUFFER_SELECT a buffer of the group buf_group is
- *			taken, addr is 0, and len is 0 or limits what is used of it
+ *			taken, addr is 0, and len is 0 or limits what is used of it.
+ *			Of an incremental buffer, a rest that is smaller than
+ *			min_left of struct io_uring_buf_reg is not used any more
  *	rw_flags	IOIPC_RECV_*
  *	cqe->res	min(length of the message, len), see also the flags, or
  *	  -EINVAL	a field or flag that must be zero is not; flags that exclude
@@ -92,6 +94,11 @@ extern "C" {
  * order and with the same target and user_data.  cqe->res is how many of them
  * were sent, at least one: with IOIPC_SEND_WAIT the request waits until one can
  * be.  What kept the next one from being sent is told by sending it again.
+ *
+ * In a channel that is no broadcast, all that were sent wake one receiver that
+ * waits, and each that takes a message and leaves more wakes the next.  So if the
+ * process of one that was woken is stopped, others that wait get what is left when
+ * it runs again or ends, or when the next SEND wakes one of them.
  */
 #define IOIPC_SEND_VEC			(1U << 1)
 
@@ -122,7 +129,7 @@ extern "C" {
  * by a struct io_uring_ipc_msg_info, which starts at the next multiple of 8 bytes
  * from the start of the buffer.  Only the first message can be truncated, and is
  * alone then.  cqe->res is how many bytes of the buffer are used.  Not with
- * IOIPC_RECV_TRUNC.
+ * IOIPC_RECV_TRUNC; with IOIPC_RECV_INFO it means the same as without.
  */
 #define IOIPC_RECV_BUNDLE		(1U << 4)
 /* cqe->res counts the whole message, also what did not fit in the buffer. */
@@ -210,9 +217,9 @@ extern "C" {
 #define IOIPC_SUB_RECV			(1U << 1)
 #define IOIPC_SUB_BOTH			(IOIPC_SUB_SEND | IOIPC_SUB_RECV)
 /*
- * With IOIPC_SUB_RECV in a broadcast channel: begin with the oldest message that
- * is still in the ring, not with the next one that is sent; but without
- * IOIPC_F_OVERWRITE leave a quarter of the ring to the senders.
+ * With IOIPC_SUB_RECV in a broadcast channel (otherwise EINVAL): begin with the
+ * oldest message that is still in the ring, not with the next one that is sent; but
+ * without IOIPC_F_OVERWRITE leave a quarter of the ring to the senders.
  */
 #define IOIPC_SUB_HISTORY		(1U << 2)
 /*
