@@ -2,9 +2,10 @@
 
 //! A channel: a ring with its memory, who may use it and who does.
 //!
-//! Locking: none. Sending and receiving run inside RCU read-side critical sections and use only
-//! the atomics of the ring. Attaching and detaching are called with the `uring_lock` of the
-//! subscriber's io_uring instance held.
+//! Locking: sending and receiving run inside RCU read-side critical sections and use only the
+//! atomics of the ring. Attaching and detaching are called with the `uring_lock` of an io_uring
+//! instance held: that of the subscriber, or of another one that ends its membership. Inside it is
+//! the mutex [`Subscriber::membership`], and inside that the one of [`Places`].
 
 use kernel::{
     prelude::*,
@@ -21,6 +22,7 @@ use crate::{
     counters::{Counts, PerCpuCounter, SharedCounts},
     cred::{IpcNamespace, Permissions},
     cursor_page::CursorPage,
+    places::Places,
     rcu::RcuObject,
     rcu_xarray::RcuXArray,
     refusal::{refuse, Asked},
@@ -250,8 +252,9 @@ pub(crate) struct Channel {
     overwrite: bool,
     ring: Ring<Region>,
     senders: Senders,
-    /// How many subscribers there are.
-    attached: Atomic<u32>,
+    /// Each subscriber has one.
+    #[pin]
+    places: Places,
     /// Messages that were sent to a target that detached before it received them.
     dropped: Atomic<u64>,
     /// Messages that were sent by who is not attached.
@@ -303,7 +306,7 @@ impl Channel {
             overwrite: parameters.overwrite,
             ring: Ring::new(region, 0),
             senders,
-            attached: Atomic::new(0),
+            places <- Places::new(),
             dropped: Atomic::new(0),
             sent_unattached: PerCpuCounter::new()?,
             counts: SharedCounts::new(),
@@ -418,9 +421,9 @@ impl Channel {
         });
     }
 
-    /// Takes over what was counted of a subscriber that has detached or does so now. Not for the
-    /// same one twice at once.
-    pub(crate) fn take_counts(&self, subscriber: &Subscriber) {
+    /// Takes over what was counted of a subscriber since it has detached. May sleep.
+    pub(crate) fn take_late_counts(&self, subscriber: &Subscriber) {
+        let _membership = subscriber.membership.lock();
         self.counts.add(subscriber.take_counts());
     }
 
@@ -496,16 +499,50 @@ impl Channel {
         });
     }
 
-    /// Lets a subscriber take part. May sleep.
+    /// Checks that the caller, from the io_uring instance `instance`, may destroy it and detach its
+    /// subscribers. Says otherwise that this is by `rule`.
     ///
     /// # Errors
     ///
-    /// `EUSERS` if there are too many, `ENOMEM`.
-    pub(crate) fn attach(&self, subscriber: &ARef<RcuObject<Subscriber>>) -> Result {
-        if self.attached.fetch_add(1, Relaxed) >= uapi::IOIPC_MAX_SUBSCRIBERS {
-            self.attached.fetch_sub(1, Relaxed);
-            return Err(EUSERS);
+    /// `ENOENT` if the caller must not know of it, `EPERM`.
+    pub(crate) fn check_control(&self, instance: usize, rule: &CStr) -> Result {
+        if self.ring.is_closed() {
+            // Its creator may be gone, and another instance be at the same address.
+            return Err(ENOENT);
         }
+        if self.creator == instance {
+            return Ok(());
+        }
+        self.check_visible(instance)?;
+        if self.permissions.caller_is_owner() {
+            return Ok(());
+        }
+        Err(refuse(Asked::Channel(self.id), rule, EPERM))
+    }
+
+    /// Takes a place for a subscriber of the caller. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// As [`Places::take`].
+    fn take_place(&self, uid: u32) -> Result {
+        self.places
+            .take(uid, || self.permissions.caller_is_owner())
+            .inspect_err(|&error| {
+                if error == EUSERS {
+                    let rule = c"no place is left, or the caller's uid has its share of them";
+                    refuse(Asked::Channel(self.id), rule, error);
+                }
+            })
+    }
+
+    /// Lets a subscriber of the caller take part. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EUSERS` if there are too many, or too many of the caller's uid; `ENOMEM`.
+    pub(crate) fn attach(&self, subscriber: &ARef<RcuObject<Subscriber>>) -> Result {
+        self.take_place(subscriber.uid())?;
         // As recent as can be: until it has joined, it holds the slots from there on.
         subscriber.cursor.store(self.ring.new_cursor(), Relaxed);
         self.subscribers
@@ -514,9 +551,7 @@ impl Channel {
                 subscriber.clone(),
                 subscriber.can_receive(),
             )
-            .inspect_err(|_| {
-                self.attached.fetch_sub(1, Relaxed);
-            })?;
+            .inspect_err(|_| self.places.give_back(subscriber.uid()))?;
         if subscriber.is_lossy() {
             self.lossy.fetch_add(1, Relaxed);
         }
@@ -539,21 +574,27 @@ impl Channel {
         Ok(())
     }
 
-    /// Ends what [`Self::attach`] began. No request of the subscriber can start any more. May
-    /// sleep.
-    pub(crate) fn detach(&self, subscriber: &Subscriber) {
+    /// Ends what [`Self::attach`] began. Returns whether the subscriber was attached until now: if
+    /// not, somebody else has done all of this. Requests of it that have started go on, those that
+    /// start later find that it is detached. May sleep.
+    pub(crate) fn detach(&self, subscriber: &Subscriber) -> bool {
+        let _membership = subscriber.membership.lock();
+        if self.is_detached(subscriber) {
+            return false;
+        }
         if self.ring.broadcast_leave(&subscriber.cursor) {
-            // A request in io-wq is reading the message at the cursor. It does not sleep there.
+            // A request is reading the message at the cursor. It does not sleep there.
             rcu::synchronize_rcu();
         }
         self.drop_targeted_if_detached(subscriber);
         self.ring.broadcast_let_go(&subscriber.cursor);
-        self.take_counts(subscriber);
+        self.counts.add(subscriber.take_counts());
         self.subscribers.remove(subscriber.id());
-        self.attached.fetch_sub(1, Relaxed);
         if subscriber.is_lossy() {
             self.lossy.fetch_sub(1, Relaxed);
         }
+        self.places.give_back(subscriber.uid());
+        trace::detach(|| (self.id, subscriber.id()));
 
         // Its own requests end. Those for room are among those of others.
         subscriber.readable.wake_all(READABLE | HANGUP);
@@ -562,9 +603,11 @@ impl Channel {
             subscriber.can_receive().then_some(subscriber),
             &rcu::read_lock(),
         );
+        true
     }
 
     /// Whether a subscriber of this channel is detached.
+    #[inline]
     pub(crate) fn is_detached(&self, subscriber: &Subscriber) -> bool {
         self.ring.is_detached(&subscriber.cursor)
     }

@@ -27,7 +27,7 @@ pub(crate) fn run(instance: &Instance, opcode: u32, argument: UserPtr, count: u3
     match opcode {
         uapi::IOIPC_REGISTER_CREATE => create(instance, &UserArgument::new(argument, count)?),
         uapi::IOIPC_REGISTER_ATTACH => attach(instance, &UserArgument::new(argument, count)?),
-        uapi::IOIPC_REGISTER_DETACH => instance.detach(id_argument(argument, count)?),
+        uapi::IOIPC_REGISTER_DETACH => detach(instance, id_argument(argument, count)?),
         uapi::IOIPC_REGISTER_DESTROY => destroy(instance, id_argument(argument, count)?),
         _ => Err(EINVAL),
     }
@@ -137,14 +137,17 @@ fn attach(instance: &Instance, argument: &UserArgument) -> Result {
     Ok(())
 }
 
+fn detach(instance: &Instance, id: u32) -> Result {
+    if instance.detach(id) {
+        Ok(())
+    } else {
+        instance.evict(id)
+    }
+}
+
 fn destroy(instance: &Instance, id: u32) -> Result {
     let channel = find_id(instance, id)?;
-    if channel.creator() != instance.identity() {
-        channel.check_visible(instance.identity())?;
-        if !channel.permissions().caller_is_owner() {
-            let rule = c"only its creator and its owner may destroy it";
-            return Err(refuse(Asked::Channel(id), rule, EPERM));
-        }
-    }
+    let rule = c"only its creator and its owner may destroy it";
+    channel.check_control(instance.identity(), rule)?;
     instance.registry().destroy(&channel)
 }

@@ -46,9 +46,7 @@ impl Permissions {
     }
 
     fn caller_has_uid(&self) -> bool {
-        // SAFETY: There are no requirements.
-        let caller = unsafe { bindings::ioipc_current_fsuid() };
-        caller.val == self.uid.val
+        caller_uid() == self.uid.val
     }
 
     /// The namespace.
@@ -121,6 +119,12 @@ impl Permissions {
             Err(EACCES)
         }
     }
+}
+
+/// The caller's file system uid, as the initial user namespace has it.
+pub(crate) fn caller_uid() -> u32 {
+    // SAFETY: There are no requirements.
+    unsafe { bindings::ioipc_current_fsuid() }.val
 }
 
 /// How many files the caller may have open.

@@ -148,7 +148,7 @@ fn map(subscriber: &Subscriber, area: &VmaNew, page_offset: usize) -> Result {
     if size == 0 {
         return refused(c"who may not receive or whose channel is private cannot map it");
     }
-    if subscriber.channel().is_detached(subscriber) {
+    if subscriber.is_detached() {
         return refused(c"it has detached and cannot map");
     }
     // CAST: The kernel is 64-bit.

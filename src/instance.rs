@@ -28,7 +28,7 @@ use crate::{
     registry::Registry,
     request::Request,
     subscriber::Subscriber,
-    trace, uapi,
+    uapi,
 };
 
 /// A subscriber of an instance, with its file: as long as it is attached, requests can wait.
@@ -42,7 +42,7 @@ struct Attachment {
 impl Drop for Attachment {
     fn drop(&mut self) {
         // A grace period after it has detached, no request counts anything any more.
-        self.subscriber.channel().take_counts(&self.subscriber);
+        self.subscriber.channel().take_late_counts(&self.subscriber);
     }
 }
 
@@ -161,14 +161,16 @@ impl Instance {
 
     #[inline]
     fn attachment<'a>(&self, id: u32, guard: &'a rcu::Guard) -> Option<&'a RcuObject<Attachment>> {
-        match self.recent.get(id, guard) {
-            Some(attachment) => Some(attachment),
-            None => self.subscribers.get(id, guard),
-        }
+        let attachment = match self.recent.get(id, guard) {
+            Some(attachment) => attachment,
+            None => self.subscribers.get(id, guard)?,
+        };
+        // Somebody else may have detached it.
+        (!attachment.subscriber.is_detached()).then_some(attachment)
     }
 
-    /// Finds a subscriber of this instance. It stays valid as long as the read-side critical
-    /// section.
+    /// Finds a subscriber of this instance that is not detached. It stays valid as long as the
+    /// read-side critical section.
     #[inline]
     pub(crate) fn subscriber<'a>(&self, id: u32, guard: &'a rcu::Guard) -> Option<&'a Subscriber> {
         Some(&self.attachment(id, guard)?.subscriber)
@@ -221,31 +223,52 @@ impl Instance {
             file,
         }))?;
         subscriber.channel().attach(subscriber)?;
-        self.subscribers
-            .insert(subscriber.id(), attachment.clone(), false)
-            .inspect_err(|_| subscriber.channel().detach(subscriber))?;
+        // From here on others can find and detach it.
+        self.registry
+            .add_subscriber(subscriber)
+            .and_then(|()| {
+                self.subscribers
+                    .insert(subscriber.id(), attachment.clone(), false)
+            })
+            .inspect_err(|_| {
+                subscriber.channel().detach(subscriber);
+            })?;
         self.recent.add(&attachment);
         self.count.fetch_add(1, Relaxed);
         Ok(())
     }
 
-    /// Detaches a subscriber of this instance and frees its id. May sleep.
-    ///
-    /// # Errors
-    ///
-    /// `ENOENT`.
-    pub(crate) fn detach(&self, id: u32) -> Result {
+    /// Detaches a subscriber of this instance and frees its id, also if it was evicted. Returns
+    /// whether there is one. May sleep.
+    pub(crate) fn detach(&self, id: u32) -> bool {
         self.recent.remove(id);
-        let attachment = self
-            .subscribers
-            .remove(id)
-            .ok_or_else(|| no_subscriber(id))?;
+        let Some(attachment) = self.subscribers.remove(id) else {
+            return false;
+        };
         self.count.fetch_sub(1, Relaxed);
         let subscriber = &attachment.subscriber;
         subscriber.channel().detach(subscriber);
-        trace::detach(|| (subscriber.channel().id(), id));
         self.registry.release_id(id);
-        Ok(())
+        true
+    }
+
+    /// Detaches a subscriber of another instance, which keeps its id. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if there is none, or none any more; what [`Channel::check_control`] returns.
+    pub(crate) fn evict(&self, id: u32) -> Result {
+        let subscriber = self
+            .registry
+            .find_subscriber(id)
+            .ok_or_else(|| no_subscriber(id))?;
+        let rule = c"only its creator and its owner may detach subscribers of others";
+        subscriber.channel().check_control(self.identity(), rule)?;
+        if subscriber.channel().detach(&subscriber) {
+            Ok(())
+        } else {
+            Err(no_subscriber(id))
+        }
     }
 
     /// Detaches all subscribers and destroys the channels that the instance has created. May sleep.

@@ -6,8 +6,9 @@
 //! `channel`, `subscriber` and `registry`, and a channel uses `region` and `ring`. Nothing calls
 //! back up.
 //!
-//! Lock order: `uring_lock` of an io_uring instance, the mutex of the `registry`, the `xa_lock` of
-//! an `rcu_xarray`. Sending and receiving take none of them, unless a sender that is not attached
+//! Lock order: `uring_lock` of an io_uring instance; the mutex of the `registry`, or that of a
+//! `subscriber` and inside it that of the `places` of its channel; the `xa_lock` of an
+//! `rcu_xarray`. Sending and receiving take none of them, unless a sender that is not attached
 //! begins to wait.
 
 use kernel::prelude::*;
@@ -25,6 +26,7 @@ mod file;
 mod fixed_buffer;
 mod hook;
 mod instance;
+mod places;
 mod rcu;
 mod rcu_xarray;
 mod recv;

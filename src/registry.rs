@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! All channels, by id, by key and by the io_uring instance that created them; and the ids of
-//! channels and subscribers.
+//! All channels, by id, by key and by the io_uring instance that created them; all subscribers, by
+//! id; and the ids of both.
 //!
 //! Locking: `uring_lock` of an io_uring instance -> [`Registry::index`] -> `xa_lock` of
-//! [`Registry::ids`]. The index is changed and `ids` follows it with the mutex held, so that a
-//! channel is in all of them or in none. `ids` is read under RCU. Nodes of the index are allocated
-//! before the mutex is taken.
+//! [`Registry::ids`] or [`Registry::subscribers`]. The index is changed and `ids` follows it with
+//! the mutex held, so that a channel is in all of them or in none. Subscribers are taken out with
+//! the mutex held. `ids` is read under RCU. Nodes of the index are allocated before the mutex is
+//! taken.
 
 use kernel::{
     new_mutex,
@@ -15,7 +16,10 @@ use kernel::{
     sync::{aref::ARef, rcu, Mutex},
 };
 
-use crate::{channel::Channel, cred::IpcNamespace, rcu::RcuObject, rcu_xarray::RcuXArray, trace};
+use crate::{
+    channel::Channel, cred::IpcNamespace, rcu::RcuObject, rcu_xarray::RcuXArray,
+    subscriber::Subscriber, trace,
+};
 
 type ChannelRef = ARef<RcuObject<Channel>>;
 
@@ -24,11 +28,14 @@ struct Index {
     by_creator: RBTree<(usize, u32), ChannelRef>,
 }
 
-/// The channels that can be found.
+/// The channels and subscribers that can be found.
 #[pin_data]
 pub(crate) struct Registry {
     #[pin]
     ids: RcuXArray<Channel>,
+    /// Those that have an id, also if they are detached.
+    #[pin]
+    subscribers: RcuXArray<Subscriber>,
     #[pin]
     index: Mutex<Index>,
 }
@@ -64,6 +71,7 @@ impl Registry {
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             ids <- RcuXArray::new_with_ids(),
+            subscribers <- RcuXArray::new(),
             index <- new_mutex!(Index {
                 by_key: RBTree::new(),
                 by_creator: RBTree::new(),
@@ -83,9 +91,32 @@ impl Registry {
         })
     }
 
-    /// Gives an id back that no channel has.
+    /// Gives an id back that no channel has. If a subscriber has it, it is not found any more. May
+    /// sleep.
     pub(crate) fn release_id(&self, id: u32) {
+        let subscriber = {
+            let _index = self.index.lock();
+            self.subscribers.remove(id)
+        };
+        drop(subscriber);
         self.ids.remove(id);
+    }
+
+    /// Makes a subscriber known under its id, until that is given back. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn add_subscriber(&self, subscriber: &ARef<RcuObject<Subscriber>>) -> Result {
+        self.subscribers
+            .insert(subscriber.id(), subscriber.clone(), false)
+    }
+
+    /// Finds the subscriber with an id, of whatever io_uring instance. May sleep.
+    pub(crate) fn find_subscriber(&self, id: u32) -> Option<ARef<RcuObject<Subscriber>>> {
+        // The array has a reference, and whoever takes it out waits for this mutex.
+        let _index = self.index.lock();
+        self.subscribers.get(id, &rcu::read_lock()).map(ARef::from)
     }
 
     /// Finds a channel by its id. It stays valid as long as the read-side critical section.

@@ -1,17 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Who is attached to a channel.
+//!
+//! Locking: [`Subscriber::membership`], inside the `uring_lock` of whoever attaches or detaches it.
 
 use kernel::prelude::*;
-use kernel::sync::{
-    aref::ARef,
-    atomic::{Atomic, Relaxed},
-    rcu, SetOnce,
+use kernel::{
+    new_mutex,
+    sync::{
+        aref::ARef,
+        atomic::{Atomic, Relaxed},
+        rcu, Mutex, SetOnce,
+    },
 };
 
 use crate::{
     channel::{Channel, Mode},
     counters::{Counts, SharedCounts},
+    cred,
     cursor_page::CursorPage,
     rcu::RcuObject,
     ring::{Receiver, Waiting},
@@ -36,7 +42,12 @@ impl<T> core::ops::Deref for CacheAligned<T> {
 pub(crate) struct Subscriber {
     id: u32,
     flags: u32,
+    /// File system uid of who has attached it.
+    uid: u32,
     channel: ARef<RcuObject<Channel>>,
+    /// Held by who attaches or detaches it, or takes over what was counted of it.
+    #[pin]
+    pub(crate) membership: Mutex<()>,
     /// Where it reads, in a broadcast; its place, in a queue; and whether it is detached.
     pub(crate) cursor: CacheAligned<Atomic<u64>>,
     /// How many messages a queue has for this subscriber alone, or will have in a moment.
@@ -64,7 +75,7 @@ pub(crate) struct Subscriber {
 }
 
 impl Subscriber {
-    /// A subscriber that is not attached yet. `flags` are `IOIPC_SUB_*`.
+    /// A subscriber of the caller that is not attached yet. `flags` are `IOIPC_SUB_*`.
     pub(crate) fn new(
         id: u32,
         flags: u32,
@@ -73,7 +84,9 @@ impl Subscriber {
         try_pin_init!(Self {
             id,
             flags,
+            uid: cred::caller_uid(),
             channel,
+            membership <- new_mutex!(()),
             cursor: CacheAligned(Atomic::new(0)),
             pending: Atomic::new(0),
             cursor_page: SetOnce::new(),
@@ -96,6 +109,17 @@ impl Subscriber {
     /// The channel that it is or was attached to.
     pub(crate) fn channel(&self) -> &Channel {
         &self.channel
+    }
+
+    /// File system uid of the caller that has attached it, as the initial user namespace has it.
+    pub(crate) fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// Whether it is detached.
+    #[inline]
+    pub(crate) fn is_detached(&self) -> bool {
+        self.channel.is_detached(self)
     }
 
     /// Whether it may send.
@@ -193,7 +217,7 @@ impl Subscriber {
         self.counts() - self.taken_over.get()
     }
 
-    /// The same, for whoever goes on counting from there. Not for two at once.
+    /// The same, for who goes on counting from there and holds [`Self::membership`].
     pub(crate) fn take_counts(&self) -> Counts {
         let counts = self.new_counts();
         self.taken_over.add(counts);
@@ -241,10 +265,7 @@ impl Subscriber {
         kernel::seq_print!(out, "ioipc-subscriber:\t{}\n", self.id);
         kernel::seq_print!(out, "ioipc-mode:\t{}\n", self.channel.mode().name());
         kernel::seq_print!(out, "ioipc-flags:\t{:#x}\n", self.flags);
-        if self.channel.mode() == Mode::Broadcast
-            && self.can_receive()
-            && !self.channel.is_detached(self)
-        {
+        if self.channel.mode() == Mode::Broadcast && self.can_receive() && !self.is_detached() {
             kernel::seq_print!(out, "ioipc-lag:\t{}\n", self.channel.lag(self));
         }
         let counts = self.counts();

@@ -137,7 +137,7 @@ TEST_F_TIMEOUT(rights, a_passed_file_is_for_reading_in_place, IPC_TIMEOUT)
 		EXPECT_EQ(-ENOENT, ipc_recv_num(&ring, passed.local_id_out));
 		EXPECT_EQ(-ENOENT, ipc_send_num(&ring, self->sender.id, 1));
 		EXPECT_EQ(-EACCES, ipc_send_num(&ring, self->channel, 1));
-		EXPECT_EQ(-ENOENT, io_uring_ipc_channel_detach(&ring,
+		EXPECT_EQ(-EPERM, io_uring_ipc_channel_detach(&ring,
 							self->sender.id));
 		EXPECT_EQ(-EPERM, io_uring_ipc_channel_destroy(&ring,
 							self->channel));

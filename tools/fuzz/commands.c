@@ -226,6 +226,9 @@ void step_detach(const struct step *step)
 	int expected;
 
 	subscriber_of(step, &id, &place);
+	/* Sometimes it is somebody else who may do it, or may not. */
+	if (step->a >= 0xa0)
+		place = place_of(step);
 	use(place);
 	expected = id ? model_detach(&model, place, id) : -EINVAL;
 	trace("actor %u ring %u: DETACH %u -> %d\n", place.actor, place.ring, id, expected);

@@ -268,28 +268,62 @@ static void detach(struct subscriber *subscriber)
 	reclaim(channel);
 }
 
+/* Whether the caller may destroy the channel and detach its subscribers. */
+static int may_control(const struct channel *channel, struct place place)
+{
+	if (channel->destroyed)
+		return -ENOENT;
+	if (same_place(channel->creator, place))
+		return 0;
+	if (!is_visible(channel, place))
+		return -ENOENT;
+	return is_owner(channel, place.actor) ? 0 : -EPERM;
+}
+
+/* The subscriber that has the id, on whatever ring. */
+static struct subscriber *with_id(struct model *model, uint32_t id)
+{
+	for (unsigned int i = 0; i < model->subscriber_count; i++) {
+		struct subscriber *subscriber = &model->subscribers[i];
+
+		if (subscriber->id == id && (subscriber->attached || subscriber->evicted))
+			return subscriber;
+	}
+	return NULL;
+}
+
 int model_detach(struct model *model, struct place place, uint32_t id)
 {
-	struct subscriber *subscriber = model_subscriber(model, place, id);
+	struct subscriber *subscriber = with_id(model, id);
+	bool evicts;
+	int error;
 
 	if (!subscriber)
 		return -ENOENT;
-	detach(subscriber);
+	evicts = !same_place(subscriber->place, place);
+	if (evicts) {
+		error = may_control(subscriber->channel, place);
+		if (error)
+			return error;
+		if (subscriber->evicted)
+			return -ENOENT;
+	}
+	if (subscriber->attached)
+		detach(subscriber);
+	subscriber->evicted = evicts;
 	return 0;
 }
 
 int model_destroy(struct model *model, struct place place, uint32_t id)
 {
 	struct channel *channel = by_id(model, id);
+	int error;
 
 	if (!channel)
 		return -ENOENT;
-	if (!same_place(channel->creator, place)) {
-		if (!is_visible(channel, place))
-			return -ENOENT;
-		if (!is_owner(channel, place.actor))
-			return -EPERM;
-	}
+	error = may_control(channel, place);
+	if (error)
+		return error;
 	channel->destroyed = true;
 	return 0;
 }
@@ -299,8 +333,11 @@ void model_exit(struct model *model, struct place place)
 	for (unsigned int i = 0; i < model->subscriber_count; i++) {
 		struct subscriber *subscriber = &model->subscribers[i];
 
-		if (subscriber->attached && same_place(subscriber->place, place))
+		if (!same_place(subscriber->place, place))
+			continue;
+		if (subscriber->attached)
 			detach(subscriber);
+		subscriber->evicted = false;
 	}
 	for (unsigned int i = 0; i < model->channel_count; i++)
 		if (same_place(model->channels[i].creator, place))

@@ -60,6 +60,8 @@ struct subscriber {
 	struct place place;
 	uint32_t flags;
 	bool attached;
+	/* Somebody else has detached it, and its ring still has it. */
+	bool evicted;
 	/* In a broadcast: the next message. */
 	uint32_t cursor;
 	uint64_t sent, received, lost, reported;

@@ -230,7 +230,8 @@ static inline int io_uring_ipc_channel_attach(struct io_uring *ring,
 
 /**
  * io_uring_ipc_channel_detach() - end a subscription
- * @ring: the ring that attached
+ * @ring: the ring that attached; or the ring that created the channel, or any ring
+ *	of its owner: that evicts the subscriber of another ring
  * @id: the subscriber
  *
  * Return: 0 or a negative error.

@@ -148,7 +148,8 @@ extern "C" {
  *
  * CREATE	arg = struct io_uring_ipc_channel_create, nr_args = 1
  * ATTACH	arg = struct io_uring_ipc_channel_attach, nr_args = 1
- * DETACH	arg = NULL, nr_args = id of a subscriber of this ring
+ * DETACH	arg = NULL, nr_args = id of a subscriber of this ring, or of another
+ *		ring's subscriber of a channel that the caller may destroy
  * DESTROY	arg = NULL, nr_args = id of the channel
  *
  * They return 0, or -1 with errno:
@@ -159,20 +160,31 @@ extern "C" {
  *   ENOMEM	no memory, or beyond the memory limits of the caller
  *   EEXIST	CREATE: the key is taken in this IPC namespace
  *   ENOENT	no such channel in this IPC namespace, no such subscriber on
- *		this ring
+ *		this ring; DETACH: nor one of a channel that the caller may know
+ *		of and that is not destroyed, or it is detached already
  *   EACCES	ATTACH: the mode of the channel does not permit this
- *   EPERM	DESTROY: neither is this the ring that created the channel, nor
- *		is the caller its owner, nor does it have CAP_IPC_OWNER
+ *   EPERM	DESTROY, and DETACH of another ring's subscriber: neither is this
+ *		the ring that created the channel, nor is the caller its owner,
+ *		nor does it have CAP_IPC_OWNER
  *   EMFILE	ATTACH: no file descriptor left, or this ring has as many
  *		subscribers as RLIMIT_NOFILE, also if their descriptors are
  *		closed; ENFILE: no file left
- *   EUSERS	ATTACH: the channel has IOIPC_MAX_SUBSCRIBERS subscribers
+ *   EUSERS	ATTACH: the channel has IOIPC_MAX_SUBSCRIBERS subscribers; or the
+ *		caller's file system uid has attached as many of them as places
+ *		are left beyond IOIPC_RESERVED_SUBSCRIBERS.  The latter is not for
+ *		the owner and CAP_IPC_OWNER
  *   EBUSY	CREATE, ATTACH: no id left
  *
  * After an error the out fields of the struct are undefined.
  *
  * When a ring is closed, its subscribers are detached and the channels that it
  * created are destroyed.
+ *
+ * DETACH of another ring's subscriber evicts it: at once it holds no message and
+ * no place in the channel, its requests end with -ENOENT, and its file says
+ * EPOLLHUP.  What only it could have received is dropped.  It keeps its id, and
+ * counts as a subscriber of its ring, until that detaches it as well (which
+ * returns 0) or is closed.
  *
  * DESTROY takes the channel out of lookup and ends sending at once.  What is
  * queued can still be received.
@@ -186,6 +198,8 @@ extern "C" {
 #define IOIPC_MAX_RING_ENTRIES		32768
 #define IOIPC_MAX_MSG_SIZE		(1U << 20)
 #define IOIPC_MAX_SUBSCRIBERS		4096
+/* So many of them are only for the owner and CAP_IPC_OWNER. */
+#define IOIPC_RESERVED_SUBSCRIBERS	64
 /* Messages in one SEND with IOIPC_SEND_VEC. */
 #define IOIPC_MAX_VEC			1024
 
