@@ -18,6 +18,7 @@ use kernel::{
 };
 
 use crate::{
+    bindings,
     buffer::Buffer,
     counters::{Counts, PerCpuCounter, SharedCounts},
     cred::{IpcNamespace, Permissions},
@@ -369,12 +370,14 @@ impl Channel {
     }
 
     /// How many slots hold what has still to be received: in a broadcast by the receiver that is
-    /// farthest behind.
-    pub(crate) fn used(&self, guard: &rcu::Guard) -> u32 {
+    /// farthest behind. May sleep.
+    pub(crate) fn used(&self) -> u32 {
         if self.mode == Mode::Broadcast {
             let mut used = 0;
-            self.subscribers.for_each_marked(guard, |receiver| {
-                used = used.max(self.lag(receiver));
+            self.for_each_subscriber(|subscriber| {
+                if subscriber.can_receive() {
+                    used = used.max(self.lag(subscriber));
+                }
             });
             used
         } else {
@@ -396,11 +399,11 @@ impl Channel {
         count.min(self.entries())
     }
 
-    /// What was counted of all who use it or have used it.
-    pub(crate) fn counts(&self, guard: &rcu::Guard) -> Counts {
+    /// What was counted of all who use it or have used it. May sleep.
+    pub(crate) fn counts(&self) -> Counts {
         let mut counts = self.counts.get();
         counts.sent += self.sent_unattached.sum();
-        self.subscribers.for_each(guard, |subscriber| {
+        self.for_each_subscriber(|subscriber| {
             counts = counts + subscriber.new_counts();
         });
         counts
@@ -427,14 +430,59 @@ impl Channel {
         self.counts.add(subscriber.take_counts());
     }
 
-    /// Calls `each` for all subscribers.
-    pub(crate) fn for_each_subscriber(
+    /// Finds the subscriber with the lowest id that is not less. It stays valid as long as the
+    /// read-side critical section.
+    pub(crate) fn subscriber_from<'a>(
         &self,
-        guard: &rcu::Guard,
-        mut each: impl FnMut(&Subscriber),
-    ) {
-        self.subscribers
-            .for_each(guard, |subscriber| each(subscriber));
+        id: u32,
+        guard: &'a rcu::Guard,
+    ) -> Option<&'a Subscriber> {
+        Some(self.subscribers.get_from(id, guard)?)
+    }
+
+    /// Calls `each` for all subscribers, each in a read-side critical section of its own: there may
+    /// be many. May sleep.
+    fn for_each_subscriber(&self, mut each: impl FnMut(&Subscriber)) {
+        let mut id = 0;
+        loop {
+            {
+                let guard = rcu::read_lock();
+                let Some(subscriber) = self.subscriber_from(id, &guard) else {
+                    return;
+                };
+                each(subscriber);
+                id = subscriber.id() + 1;
+            }
+            // SAFETY: This may sleep.
+            unsafe { bindings::ioipc_cond_resched() };
+        }
+    }
+
+    /// How many slots wait for this receiver and nobody else can free them: in a broadcast those
+    /// from its cursor on.
+    fn held_by(&self, receiver: &Subscriber) -> u32 {
+        if self.mode == Mode::Broadcast {
+            self.slots_from(self.ring.cursor_position(&receiver.cursor))
+        } else {
+            0
+        }
+    }
+
+    /// The receiver that holds most slots, 0 if none holds any.
+    ///
+    /// It may look at all receivers, of which there are at most `IOIPC_MAX_SUBSCRIBERS`, and takes a
+    /// few instructions for each. That is only for tracing.
+    #[cold]
+    pub(crate) fn holder(&self, guard: &rcu::Guard) -> u32 {
+        let (mut most, mut holder) = (0, 0);
+        self.subscribers.find_marked(0, guard, |receiver| {
+            let held = self.held_by(receiver);
+            if held > most {
+                (most, holder) = (held, receiver.id());
+            }
+            most == self.entries()
+        });
+        holder
     }
 
     /// Checks that the caller, from the io_uring instance `instance`, finds it by its id.

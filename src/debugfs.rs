@@ -7,9 +7,11 @@
 //! closed.
 //!
 //! Locking: whoever reads the file holds the lock of its `seq_file`; inside it is the mutex of the
-//! registry, each time that the next channel is looked up, and it is not held while that is shown.
+//! registry, each time that a channel is looked up, and it is not held while that is shown. Each
+//! row is found and shown on its own, and no RCU read-side critical section is longer than it takes
+//! to look at one subscriber.
 
-use core::ptr::{self, NonNull};
+use core::ptr;
 
 use kernel::{
     ffi::{c_int, c_void},
@@ -18,13 +20,12 @@ use kernel::{
     prelude::*,
     seq_file::SeqFile,
     seq_print,
-    sync::{aref::ARef, rcu},
+    sync::rcu,
 };
 
 use crate::{
     bindings::{self, Operations},
     channel::{Channel, Mode},
-    rcu::RcuObject,
     registry::Registry,
     subscriber::Subscriber,
     LocalModule,
@@ -109,35 +110,94 @@ unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file
     result
 }
 
-/// The row of the headings: no channel has this address.
-const HEADINGS: *mut c_void = ptr::without_provenance_mut(1);
+/// A row of the table, by its position in the file: the headings at 0, and each channel before its
+/// subscribers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Row {
+    channel: u32,
+    /// 0 for the row of the channel itself.
+    subscriber: u32,
+}
 
-/// The row at a position: the headings at 0, otherwise the first channel whose id is not less. Sets
-/// the position to where that is.
+impl Row {
+    const HEADINGS: Self = Self {
+        channel: 0,
+        subscriber: 0,
+    };
+
+    fn at(position: bindings::loff_t) -> Self {
+        // CAST: Each half is an id, which is not negative and at most `i32::MAX`.
+        Self {
+            channel: (position >> 32) as u32,
+            subscriber: position as u32,
+        }
+    }
+
+    fn position(self) -> bindings::loff_t {
+        bindings::loff_t::from(self.channel) << 32 | bindings::loff_t::from(self.subscriber)
+    }
+
+    /// This row, or the next one that there is.
+    fn or_next(self, registry: &Registry) -> Option<Self> {
+        let mut from = self;
+        loop {
+            let channel = registry.find_from(from.channel)?;
+            let id = channel.id();
+            if id != from.channel || from.subscriber == 0 {
+                return Some(Self {
+                    channel: id,
+                    subscriber: 0,
+                });
+            }
+            if let Some(subscriber) = channel.subscriber_from(from.subscriber, &rcu::read_lock()) {
+                return Some(Self {
+                    channel: id,
+                    subscriber: subscriber.id(),
+                });
+            }
+            from = Self {
+                channel: id + 1,
+                subscriber: 0,
+            };
+        }
+    }
+}
+
+/// The registry of an open file.
 ///
 /// # Safety
 ///
-/// `out` and `position` are what a `start` or `next` operation gets.
-unsafe fn row(out: *mut bindings::seq_file, position: *mut bindings::loff_t) -> *mut c_void {
+/// `out` is what an operation of a `seq_file` gets that [`open`] has opened, and the result is used
+/// only in that operation.
+unsafe fn registry<'a>(out: *mut bindings::seq_file) -> &'a Registry {
     // SAFETY: `open` has set it.
     let registry = unsafe { (*out).private }.cast::<Registry>();
     // SAFETY: `Directory::new` says that it is valid until the file is removed, which waits for
     // this.
-    let registry = unsafe { &*registry };
+    unsafe { &*registry }
+}
+
+/// Finds the row at a position or the next one, and sets the position to where that is. Returns
+/// what is not NULL if there is one.
+///
+/// # Safety
+///
+/// `out` and `position` are what a `start` or `next` operation gets.
+unsafe fn find(out: *mut bindings::seq_file, position: *mut bindings::loff_t) -> *mut c_void {
+    // SAFETY: By the requirements of this function.
+    let registry = unsafe { registry(out) };
     // SAFETY: It is valid, and nobody else uses it.
     let position = unsafe { &mut *position };
-    if *position == 0 {
-        return HEADINGS;
+    let mut row = Row::at(*position);
+    if row != Row::HEADINGS {
+        match row.or_next(registry) {
+            Some(next) => row = next,
+            None => return ptr::null_mut(),
+        }
     }
-    // Ids are positive and at most `i32::MAX`.
-    let Some(channel) = u32::try_from(*position)
-        .ok()
-        .and_then(|id| registry.find_from(id))
-    else {
-        return ptr::null_mut();
-    };
-    *position = bindings::loff_t::from(channel.id());
-    ARef::into_raw(channel).as_ptr().cast()
+    *position = row.position();
+    // CAST: The kernel is 64-bit. `show` takes the one off again.
+    ptr::without_provenance_mut(row.position() as usize + 1)
 }
 
 /// # Safety
@@ -148,7 +208,7 @@ unsafe extern "C" fn start(
     position: *mut bindings::loff_t,
 ) -> *mut c_void {
     // SAFETY: By the requirements of this function.
-    unsafe { row(out, position) }
+    unsafe { find(out, position) }
 }
 
 /// # Safety
@@ -156,42 +216,47 @@ unsafe extern "C" fn start(
 /// As the `next` operation of such a `seq_file`.
 unsafe extern "C" fn next(
     out: *mut bindings::seq_file,
-    current: *mut c_void,
+    _current: *mut c_void,
     position: *mut bindings::loff_t,
 ) -> *mut c_void {
-    // SAFETY: By the requirements of this function.
-    unsafe { stop(out, current) };
     // SAFETY: It is valid, and nobody else uses it.
     unsafe { *position += 1 };
     // SAFETY: By the requirements of this function.
-    unsafe { row(out, position) }
+    unsafe { find(out, position) }
 }
 
 /// # Safety
 ///
 /// As the `stop` operation of such a `seq_file`.
-unsafe extern "C" fn stop(_out: *mut bindings::seq_file, current: *mut c_void) {
-    if current == HEADINGS {
-        return;
-    }
-    if let Some(channel) = NonNull::new(current.cast::<RcuObject<Channel>>()) {
-        // SAFETY: `row` has returned it with a reference, which ends here.
-        drop(unsafe { ARef::from_raw(channel) });
-    }
-}
+unsafe extern "C" fn stop(_out: *mut bindings::seq_file, _current: *mut c_void) {}
 
 /// # Safety
 ///
 /// As the `show` operation of such a `seq_file`.
 unsafe extern "C" fn show(out: *mut bindings::seq_file, current: *mut c_void) -> c_int {
     // SAFETY: By the requirements of this function.
+    let registry = unsafe { registry(out) };
+    // SAFETY: By the requirements of this function.
     let out = unsafe { SeqFile::from_raw(out) };
-    if current == HEADINGS {
+    // CAST: See `find`.
+    let row = Row::at((current.addr() - 1) as bindings::loff_t);
+    if row == Row::HEADINGS {
         show_headings(out);
-    } else {
-        // SAFETY: `row` has returned it with a reference, which `stop` has not ended yet.
-        let channel = unsafe { &*current.cast::<RcuObject<Channel>>() };
-        show_channel(out, channel);
+        return 0;
+    }
+    // What is gone by now is not shown.
+    let Some(channel) = registry.find(row.channel) else {
+        return 0;
+    };
+    if row.subscriber == 0 {
+        show_channel(out, &channel);
+        return 0;
+    }
+    let guard = rcu::read_lock();
+    if let Some(subscriber) = channel.subscriber_from(row.subscriber, &guard) {
+        if subscriber.id() == row.subscriber {
+            show_subscriber(out, &channel, subscriber);
+        }
     }
     0
 }
@@ -199,13 +264,14 @@ unsafe extern "C" fn show(out: *mut bindings::seq_file, current: *mut c_void) ->
 fn show_headings(out: &SeqFile) {
     seq_print!(
         out,
-        "{:>10} {:>10} {:<9} {:>10} {:>10} {:>4} {:>10} {:>7} {:>12} {:>5} {:>12} {:>12} {:>10} \
-         {:>10} {:>10} {:>10} {}\n",
+        "{:>10} {:>10} {:<9} {:>10} {:>10} {:>7} {:>4} {:>10} {:>7} {:>12} {:>5} {:>12} {:>12} \
+         {:>10} {:>10} {:>10} {:>10} {}\n",
         "channel",
         "subscriber",
         "delivery",
         "uid",
         "gid",
+        "pid",
         "mode",
         "ipc-ns",
         "entries",
@@ -221,25 +287,24 @@ fn show_headings(out: &SeqFile) {
     );
 }
 
-/// Shows a channel, and below it each of its subscribers.
 fn show_channel(out: &SeqFile, channel: &Channel) {
-    let guard = rcu::read_lock();
     let permissions = channel.permissions();
-    let counts = channel.counts(&guard);
+    let counts = channel.counts();
     seq_print!(
         out,
-        "{:>10} {:>10} {:<9} {:>10} {:>10} {:04o} {:>10} {:>7} {:>12} {:>5} {:>12} {:>12} {:>10} \
-         {:>10} {:>10} {:>10} {}\n",
+        "{:>10} {:>10} {:<9} {:>10} {:>10} {:>7} {:04o} {:>10} {:>7} {:>12} {:>5} {:>12} {:>12} \
+         {:>10} {:>10} {:>10} {:>10} {}\n",
         channel.id(),
         "-",
         channel.mode().name(),
         permissions.uid(),
         permissions.gid(),
+        "-",
         permissions.mode(),
         permissions.namespace_inode(),
         channel.entries(),
         channel.region().max_msg_size(),
-        channel.used(&guard),
+        channel.used(),
         counts.sent,
         counts.received,
         counts.lost,
@@ -251,21 +316,19 @@ fn show_channel(out: &SeqFile, channel: &Channel) {
             (channel.overwrites(), "overwrite"),
         ]),
     );
-    channel.for_each_subscriber(&guard, |subscriber| {
-        show_subscriber(out, channel, subscriber);
-    });
 }
 
 fn show_subscriber(out: &SeqFile, channel: &Channel, subscriber: &Subscriber) {
     let counts = subscriber.counts();
     seq_print!(
         out,
-        "{:>10} {:>10} {:<9} {:>10} {:>10} {:>4} {:>10} {:>7} {:>12} ",
+        "{:>10} {:>10} {:<9} {:>10} {:>10} {:>7} {:>4} {:>10} {:>7} {:>12} ",
         channel.id(),
         subscriber.id(),
         "-",
+        subscriber.uid(),
         "-",
-        "-",
+        subscriber.pid(),
         "-",
         "-",
         "-",

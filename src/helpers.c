@@ -12,6 +12,7 @@
 #include <linux/nsproxy.h>
 #include <linux/pagemap.h>
 #include <linux/percpu.h>
+#include <linux/ratelimit.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
 #include <linux/sched/signal.h>
@@ -34,6 +35,11 @@ static_assert(IOIPC_REGISTER_ATTACH == IORING_REGISTER_IPC_CHANNEL_ATTACH);
 static_assert(IOIPC_REGISTER_DETACH == IORING_REGISTER_IPC_CHANNEL_DETACH);
 static_assert(IOIPC_REGISTER_DESTROY == IORING_REGISTER_IPC_CHANNEL_DESTROY);
 
+void ioipc_xa_mark(struct xarray *xa, unsigned long index)
+{
+	xa_set_mark(xa, index, XA_MARK_1);
+}
+
 int ioipc_xa_insert(struct xarray *xa, unsigned long index, void *entry,
 		    bool marked)
 {
@@ -41,7 +47,7 @@ int ioipc_xa_insert(struct xarray *xa, unsigned long index, void *entry,
 
 	ret = xa_insert(xa, index, entry, GFP_KERNEL_ACCOUNT);
 	if (!ret && marked)
-		xa_set_mark(xa, index, XA_MARK_1);
+		ioipc_xa_mark(xa, index);
 	return ret;
 }
 
@@ -274,6 +280,11 @@ bool ioipc_fatal_signal_pending(void)
 	return fatal_signal_pending(current);
 }
 
+void ioipc_cond_resched(void)
+{
+	cond_resched();
+}
+
 void ioipc_init_waitqueue(struct wait_queue_head *queue)
 {
 	init_waitqueue_head(queue);
@@ -408,12 +419,17 @@ void ioipc_debugfs_remove(struct dentry *directory)
 	debugfs_remove(directory);
 }
 
+/* More than usual: they are told apart by their rules, and are seldom. */
+#undef DEFAULT_RATELIMIT_BURST
+#define DEFAULT_RATELIMIT_BURST	50
+
 void ioipc_debug_refusal(const char *what, u64 number, const char *rule,
 			 int error)
 {
-	pr_debug("pid %d, uid %u: %pe for %s %llu: %s\n", task_tgid_nr(current),
-		 from_kuid(&init_user_ns, current_fsuid()), ERR_PTR(error),
-		 what, number, rule);
+	pr_debug_ratelimited("pid %d, uid %u: %pe for %s %llu: %s\n",
+			     task_tgid_nr(current),
+			     from_kuid(&init_user_ns, current_fsuid()),
+			     ERR_PTR(error), what, number, rule);
 }
 
 struct workqueue_struct *ioipc_alloc_workqueue(void)

@@ -18,6 +18,7 @@
 
 int ioipc_xa_insert(struct xarray *xa, unsigned long index, void *entry,
 		    bool marked);
+void ioipc_xa_mark(struct xarray *xa, unsigned long index);
 int ioipc_xa_reserve_cyclic(struct xarray *xa, u32 *index, u32 *next);
 
 /* Go through the marked entries from @index on; for RCU readers. */
@@ -45,6 +46,8 @@ unsigned long ioipc_copy_out_with_info(void __user *to,
 
 void ioipc_cond_resched(void);
 bool ioipc_fatal_signal_pending(void);
+
+void ioipc_cond_resched(void);
 
 void ioipc_init_waitqueue(struct wait_queue_head *queue);
 bool ioipc_waitqueue_active(struct wait_queue_head *queue);
@@ -90,7 +93,10 @@ struct dentry *ioipc_debugfs_create(const char *directory, const char *file,
 				    void *data);
 void ioipc_debugfs_remove(struct dentry *directory);
 
-/* Tells who is refused what, in the log if dynamic debug is on. */
+/*
+ * Tells who is refused what, in the log if dynamic debug is on: the first 50 in
+ * five seconds, and how many were left out.
+ */
 void ioipc_debug_refusal(const char *what, u64 number, const char *rule,
 			 int error);
 

@@ -176,7 +176,7 @@ impl<T: 'static> RcuXArray<T> {
         Ok(index)
     }
 
-    /// Puts an object at an index that was reserved, which takes no memory.
+    /// Puts an object at an index that was reserved, which takes no memory, and marks it.
     pub(crate) fn fill(&self, index: u32, object: ARef<RcuObject<T>>) -> Result {
         let entry = ARef::into_raw(object);
         // INVARIANT: Unless this fails, the array owns the reference.
@@ -194,6 +194,9 @@ impl<T: 'static> RcuXArray<T> {
         if stored.is_err() {
             // SAFETY: The array did not take the reference.
             drop(unsafe { ARef::from_raw(entry) });
+        } else {
+            // SAFETY: `array` is initialized by the type invariants.
+            unsafe { bindings::ioipc_xa_mark(self.array.get(), index as usize) };
         }
         stored
     }

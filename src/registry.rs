@@ -137,7 +137,12 @@ impl Registry {
     pub(crate) fn find_from(&self, id: u32) -> Option<ChannelRef> {
         // As in `find`.
         let _index = self.index.lock();
-        self.ids.get_from(id, &rcu::read_lock()).map(ARef::from)
+        let mut found = None;
+        self.ids.find_marked(id, &rcu::read_lock(), |channel| {
+            found = Some(ARef::from(channel));
+            true
+        });
+        found
     }
 
     /// Finds a channel of a namespace by its key. May sleep.

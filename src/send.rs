@@ -178,13 +178,16 @@ fn attempt(
             .channel()
             .send(&outgoing(subscriber.id()), &guard)
             .inspect(|&count| subscriber.count_sent(count))
-            .map_err(|failure| failed(failure, request, subscriber.channel(), Some(subscriber)))
+            .map_err(|failure| {
+                let channel = subscriber.channel();
+                failed(failure, request, channel, Some(subscriber), &guard)
+            })
     } else {
         let channel = unattached(request, instance, &guard)?;
         channel
             .send(&outgoing(0), &guard)
             .inspect(|&count| channel.count_sent_unattached(count))
-            .map_err(|failure| failed(failure, request, channel, None))
+            .map_err(|failure| failed(failure, request, channel, None, &guard))
     }
 }
 
@@ -195,6 +198,7 @@ fn failed(
     request: &Request,
     channel: &Channel,
     subscriber: Option<&Subscriber>,
+    guard: &rcu::Guard,
 ) -> SendFailure {
     if !matches!(failure, SendFailure::Error(ENOBUFS)) {
         return failure;
@@ -204,7 +208,10 @@ fn failed(
         Some(subscriber) => subscriber.count_full(waits),
         None => channel.count_full_unattached(waits),
     }
-    trace::full(|| (channel.id(), subscriber.map_or(0, Subscriber::id), waits));
+    trace::full(|| {
+        let sender = subscriber.map_or(0, Subscriber::id);
+        (channel.id(), sender, waits, channel.holder(guard))
+    });
     if waits {
         EAGAIN.into()
     } else {

@@ -42,8 +42,9 @@ impl<T> core::ops::Deref for CacheAligned<T> {
 pub(crate) struct Subscriber {
     id: u32,
     flags: u32,
-    /// File system uid of who has attached it.
+    /// Who has attached it: file system uid and process, in the initial namespaces.
     uid: u32,
+    pid: i32,
     channel: ARef<RcuObject<Channel>>,
     /// Held by who attaches or detaches it, or takes over what was counted of it.
     #[pin]
@@ -85,6 +86,7 @@ impl Subscriber {
             id,
             flags,
             uid: cred::caller_uid(),
+            pid: kernel::current!().tgid(),
             channel,
             membership <- new_mutex!(()),
             cursor: CacheAligned(Atomic::new(0)),
@@ -114,6 +116,11 @@ impl Subscriber {
     /// File system uid of the caller that has attached it, as the initial user namespace has it.
     pub(crate) fn uid(&self) -> u32 {
         self.uid
+    }
+
+    /// The process that has attached it, as the initial pid namespace has it.
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid
     }
 
     /// Whether it is detached.

@@ -111,18 +111,24 @@ TRACE_EVENT(ioipc_receive,
 		      __entry->len)
 );
 
-/* A send has found no room: it fails or waits. */
+/*
+ * A send has found no room: it fails or waits.  The holder is the receiver that
+ * holds most slots, 0 if none does.
+ */
 TRACE_EVENT(ioipc_full,
-	    TP_PROTO(u32 channel, u32 sender, bool waits),
-	    TP_ARGS(channel, sender, waits),
+	    TP_PROTO(u32 channel, u32 sender, bool waits, u32 holder),
+	    TP_ARGS(channel, sender, waits, holder),
 	    TP_STRUCT__entry(__field(u32, channel)
 			     __field(u32, sender)
-			     __field(bool, waits)),
+			     __field(bool, waits)
+			     __field(u32, holder)),
 	    TP_fast_assign(__entry->channel = channel;
 			   __entry->sender = sender;
-			   __entry->waits = waits;),
-	    TP_printk("channel=%u sender=%u waits=%d",
-		      __entry->channel, __entry->sender, __entry->waits)
+			   __entry->waits = waits;
+			   __entry->holder = holder;),
+	    TP_printk("channel=%u sender=%u waits=%d holder=%u",
+		      __entry->channel, __entry->sender, __entry->waits,
+		      __entry->holder)
 );
 
 /* A message is overwritten before this subscriber has received it. */

@@ -55,8 +55,9 @@ tracepoints! {
     /// A message was copied to a receiver.
     fn receive(channel: u32, subscriber: u32, msg_id: u32, len: u32);
 
-    /// A send has found no room, and fails or waits. `sender` is 0 if it is not attached.
-    fn full(channel: u32, sender: u32, waits: bool);
+    /// A send has found no room, and fails or waits. `sender` is 0 if it is not attached. `holder`
+    /// is the receiver that holds most slots, 0 if none does.
+    fn full(channel: u32, sender: u32, waits: bool, holder: u32);
 
     /// A message is overwritten before `subscriber` has received it.
     fn lost(channel: u32, subscriber: u32, msg_id: u32);

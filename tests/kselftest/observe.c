@@ -62,6 +62,7 @@ struct row {
 	char		flags[40];
 	long long	uid;
 	long long	gid;
+	long long	pid;
 	long long	ipc_ns;
 	long long	entries;
 	long long	max_msg_size;
@@ -75,9 +76,9 @@ struct row {
 };
 
 static const char *const headings[] = {
-	"channel", "subscriber", "delivery", "uid", "gid", "mode", "ipc-ns",
-	"entries", "max-msg-size", "fill", "sent", "received", "lost",
-	"dropped", "full", "waits", "flags",
+	"channel", "subscriber", "delivery", "uid", "gid", "pid", "mode",
+	"ipc-ns", "entries", "max-msg-size", "fill", "sent", "received",
+	"lost", "dropped", "full", "waits", "flags",
 };
 
 #define COLUMNS	ARRAY_SIZE(headings)
@@ -140,11 +141,11 @@ static bool parse_row(const char *line, struct row *row)
 {
 	char word[COLUMNS][40];
 	long long *numbers[] = {
-		[3] = &row->uid, [4] = &row->gid, [6] = &row->ipc_ns,
-		[7] = &row->entries, [8] = &row->max_msg_size,
-		[9] = &row->fill, [10] = &row->sent, [11] = &row->received,
-		[12] = &row->lost, [13] = &row->dropped, [14] = &row->full,
-		[15] = &row->waits,
+		[3] = &row->uid, [4] = &row->gid, [5] = &row->pid,
+		[7] = &row->ipc_ns, [8] = &row->entries,
+		[9] = &row->max_msg_size, [10] = &row->fill,
+		[11] = &row->sent, [12] = &row->received, [13] = &row->lost,
+		[14] = &row->dropped, [15] = &row->full, [16] = &row->waits,
 	};
 	char *end;
 	int i;
@@ -158,8 +159,8 @@ static bool parse_row(const char *line, struct row *row)
 	if (strcmp(word[1], "-"))
 		row->subscriber = strtoul(word[1], &end, 10);
 	memcpy(row->delivery, word[2], sizeof(word[2]));
-	memcpy(row->mode, word[5], sizeof(word[5]));
-	memcpy(row->flags, word[16], sizeof(word[16]));
+	memcpy(row->mode, word[6], sizeof(word[6]));
+	memcpy(row->flags, word[17], sizeof(word[17]));
 	for (i = 0; i < ARRAY_SIZE(numbers); i++) {
 		if (!numbers[i])
 			continue;
@@ -312,6 +313,7 @@ TEST_F_TIMEOUT(table, what_a_channel_is, IPC_TIMEOUT)
 		EXPECT_STREQ(kinds[i].delivery, row.delivery);
 		EXPECT_EQ(IPC_UID, row.uid);
 		EXPECT_EQ(IPC_GID, row.gid);
+		EXPECT_EQ(-1, row.pid);
 		EXPECT_STREQ("0642", row.mode);
 		EXPECT_EQ(ipc_namespace(), row.ipc_ns);
 		EXPECT_EQ(ENTRIES << i, row.entries);
@@ -344,12 +346,16 @@ TEST_F_TIMEOUT(table, who_is_attached, IPC_TIMEOUT)
 	ASSERT_EQ(0, ipc_create(&self->ring, IOIPC_F_BROADCAST, ENTRIES, SIZE,
 				&self->channel));
 	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
-		ASSERT_EQ(0, ipc_attach(i & 1 ? &self->ring : &self->other,
+		setfsuid(IPC_UID + i);
+		EXPECT_EQ(0, ipc_attach(i & 1 ? &self->ring : &self->other,
 					self->channel, kinds[i].flags, &sub[i]));
+		setfsuid(0);
 	}
 	for (i = 0; i < ARRAY_SIZE(kinds); i++) {
 		ASSERT_EQ(5, find_row(self->channel, sub[i].id, &row));
 		EXPECT_EQ(sub[i].id, row.subscriber);
+		EXPECT_EQ(IPC_UID + i, row.uid);
+		EXPECT_EQ(getpid(), row.pid);
 		EXPECT_STREQ(kinds[i].names, row.flags);
 		EXPECT_EQ(kinds[i].fill, row.fill);
 		EXPECT_EQ(-1, row.entries);
@@ -541,6 +547,25 @@ TEST_F_TIMEOUT(table, counts_of_who_is_gone, IPC_TIMEOUT)
 	EXPECT_COUNTS(0, 3, 0, 0, 0, 0);
 }
 
+/* Nor of whom somebody has evicted, and they count once. */
+TEST_F_TIMEOUT(table, counts_of_who_is_evicted, IPC_TIMEOUT)
+{
+	struct row row;
+
+	ASSERT_EQ(0, ipc_create(&self->ring, 0, ENTRIES, SIZE, &self->channel));
+	ASSERT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_SEND,
+				&self->sender));
+	ASSERT_EQ(3, ipc_send_nums(&self->other, self->sender.id, 0, 3));
+	ASSERT_EQ(2, find_row(self->channel, 0, &row));
+	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring, self->sender.id));
+	EXPECT_EQ(1, find_row(self->channel, 0, &row));
+	EXPECT_COUNTS(0, 3, 0, 0, 0, 0);
+	ASSERT_EQ(-ENOENT, ipc_send_num(&self->other, self->sender.id, 4));
+	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->other, self->sender.id));
+	EXPECT_COUNTS(0, 3, 0, 0, 0, 0);
+	EXPECT_FDINFO(3, self->sender, "ioipc-sent");
+}
+
 TEST_F_TIMEOUT(table, lost_messages, IPC_TIMEOUT)
 {
 	ASSERT_EQ(0, ipc_create(&self->ring, IOIPC_F_BROADCAST |
@@ -659,6 +684,43 @@ TEST_F_TIMEOUT(table, many_channels_and_subscribers, IPC_TIMEOUT)
 	}
 }
 
+/* A read looks at no more than it has room for: what has gone since is not there. */
+TEST_F_TIMEOUT(table, a_read_looks_only_so_far, IPC_TIMEOUT)
+{
+	enum { SUBSCRIBERS = 200, STEP = 1024 };
+	static char text[1 << 20];
+	bool detached = false;
+	struct ipc_sub sub;
+	ssize_t ret, len = 0;
+	char row[32];
+	int fd, i;
+
+	ASSERT_EQ(0, ipc_create(&self->ring, 0, 1, 1, &self->channel));
+	for (i = 0; i < SUBSCRIBERS; i++) {
+		ASSERT_EQ(0, ipc_attach(&self->other, self->channel,
+					IOIPC_SUB_BOTH, &sub));
+		close(sub.fd);
+	}
+	fd = open(TABLE, O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	snprintf(row, sizeof(row), " %u          - unicast", self->channel);
+	while ((ret = read(fd, text + len, STEP)) > 0) {
+		len += ret;
+		ASSERT_GT(sizeof(text) - STEP, len);
+		if (detached || !strstr(text, row))
+			continue;
+		ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->other, sub.id));
+		detached = true;
+	}
+	ASSERT_EQ(0, ret);
+	ASSERT_TRUE(detached);
+	snprintf(row, sizeof(row), " %u -", sub.id - 1);
+	EXPECT_NE(NULL, strstr(text, row));
+	snprintf(row, sizeof(row), " %u -", sub.id);
+	EXPECT_EQ(NULL, strstr(text, row));
+	close(fd);
+}
+
 struct turnover {
 	_Atomic bool	stop;
 	_Atomic int	rounds[4];
@@ -764,7 +826,7 @@ TEST(the_module_stays_while_the_table_is_open)
  * Tracepoints
  */
 
-#define MAX_LINES	64
+#define MAX_LINES	1024
 
 struct lines {
 	int	count;
@@ -891,13 +953,13 @@ TEST_F_TIMEOUT(trace, the_life_of_a_channel, IPC_TIMEOUT)
 	ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->channel, num));
 	WANT("send", " sender=0 target=0 msg_id=3 len=8");
 	ASSERT_EQ(-ENOBUFS, wait_send(&self->ring, self->channel, num));
-	WANT("full", " sender=0 waits=0");
+	WANT("full", " sender=0 waits=0 holder=0");
 	ASSERT_EQ(-ENOBUFS, wait_send(&self->ring, sender, num));
-	WANT("full", " sender=%u waits=0", sender);
+	WANT("full", " sender=%u waits=0 holder=0", sender);
 	data = wait_new_data();
 	wait_get_send(&self->ring, sender, &num, data);
 	ASSERT_EQ(1, io_uring_submit(&self->ring));
-	WANT("full", " sender=%u waits=1", sender);
+	WANT("full", " sender=%u waits=1 holder=0", sender);
 	ASSERT_EQ(3, ipc_recv(&self->other, receiver, &got, sizeof(got)));
 	WANT("receive", " subscriber=%u msg_id=2 len=3", receiver);
 	WANT("wake", " subscriber=0 requests=1");
@@ -1307,6 +1369,48 @@ TEST_F_TIMEOUT(refusal, silence_unless_it_is_wanted, IPC_TIMEOUT)
 	EXPECT_EQ(EACCES, ipc_wait(pid));
 	read_refusals(self->kmsg, pid, &self->got);
 	EXPECT_EQ(0, self->got.count);
+}
+
+/* Requests that are refused, many in one system call. */
+static int flood(struct io_uring *ring, int count)
+{
+	struct io_uring_cqe *cqe;
+	__u64 num;
+	int i;
+
+	for (i = 0; i < count; i++)
+		wait_get_recv(ring, NO_ID, &num, 0);
+	if (io_uring_submit_and_wait(ring, count) != count)
+		return IPC_NOT_RUN;
+	for (i = 0; i < count; i++) {
+		if (io_uring_peek_cqe(ring, &cqe) || cqe->res != -ENOENT)
+			return IPC_NOT_RUN;
+		io_uring_cqe_seen(ring, cqe);
+	}
+	return 0;
+}
+
+/*
+ * One user cannot fill the log.  The last of these tests, because what it does
+ * keeps others silent for a while.
+ */
+TEST_F_TIMEOUT(refusal, a_flood_does_not_fill_the_log, IPC_TIMEOUT)
+{
+	const int count = 1000;
+	struct io_uring ring;
+	int most = 0;
+
+	ASSERT_EQ(0, io_uring_queue_init(count, &ring, 0));
+	ASSERT_LE(0, lseek(self->kmsg, 0, SEEK_END));
+	/* As many as are told in a while may end in the middle of a flood. */
+	ASSERT_TRUE(ipc_poll(({
+		ASSERT_EQ(0, flood(&ring, count));
+		read_refusals(self->kmsg, getpid(), &self->got);
+		if (self->got.count > most)
+			most = self->got.count;
+		most && self->got.count < count / 4;
+	})));
+	io_uring_queue_exit(&ring);
 }
 
 TEST_HARNESS_MAIN
