@@ -458,13 +458,13 @@ impl Channel {
         }
     }
 
-    /// How many slots wait for this receiver and nobody else can free them: in a broadcast those
-    /// from its cursor on.
+    /// How many slots a receiver holds: in a broadcast those from its cursor on, in a queue those
+    /// with messages for this receiver alone.
     fn held_by(&self, receiver: &Subscriber) -> u32 {
         if self.mode == Mode::Broadcast {
             self.slots_from(self.ring.cursor_position(&receiver.cursor))
         } else {
-            0
+            receiver.pending()
         }
     }
 

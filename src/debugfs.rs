@@ -264,8 +264,8 @@ unsafe extern "C" fn show(out: *mut bindings::seq_file, current: *mut c_void) ->
 fn show_headings(out: &SeqFile) {
     seq_print!(
         out,
-        "{:>10} {:>10} {:<9} {:>10} {:>10} {:>7} {:>4} {:>10} {:>7} {:>12} {:>5} {:>12} {:>12} \
-         {:>10} {:>10} {:>10} {:>10} {}\n",
+        "{:>10} {:>10} {:<9} {:>10} {:>10} {:>7} {:>4} {:>10} {:>7} {:>12} {:>5} {:>7} {:>12} \
+         {:>12} {:>10} {:>10} {:>10} {:>10} {}\n",
         "channel",
         "subscriber",
         "delivery",
@@ -277,6 +277,7 @@ fn show_headings(out: &SeqFile) {
         "entries",
         "max-msg-size",
         "fill",
+        "pending",
         "sent",
         "received",
         "lost",
@@ -292,8 +293,8 @@ fn show_channel(out: &SeqFile, channel: &Channel) {
     let counts = channel.counts();
     seq_print!(
         out,
-        "{:>10} {:>10} {:<9} {:>10} {:>10} {:>7} {:04o} {:>10} {:>7} {:>12} {:>5} {:>12} {:>12} \
-         {:>10} {:>10} {:>10} {:>10} {}\n",
+        "{:>10} {:>10} {:<9} {:>10} {:>10} {:>7} {:04o} {:>10} {:>7} {:>12} {:>5} {:>7} {:>12} \
+         {:>12} {:>10} {:>10} {:>10} {:>10} {}\n",
         channel.id(),
         "-",
         channel.mode().name(),
@@ -305,6 +306,7 @@ fn show_channel(out: &SeqFile, channel: &Channel) {
         channel.entries(),
         channel.region().max_msg_size(),
         channel.used(),
+        "-",
         counts.sent,
         counts.received,
         counts.lost,
@@ -334,10 +336,10 @@ fn show_subscriber(out: &SeqFile, channel: &Channel, subscriber: &Subscriber) {
         "-",
         "-",
     );
-    if channel.mode() == Mode::Broadcast && subscriber.can_receive() {
-        seq_print!(out, "{:>5}", channel.lag(subscriber));
-    } else {
-        seq_print!(out, "{:>5}", "-");
+    match (subscriber.can_receive(), channel.mode()) {
+        (true, Mode::Broadcast) => seq_print!(out, "{:>5} {:>7}", channel.lag(subscriber), "-"),
+        (true, _) => seq_print!(out, "{:>5} {:>7}", "-", subscriber.pending()),
+        (false, _) => seq_print!(out, "{:>5} {:>7}", "-", "-"),
     }
     seq_print!(
         out,
@@ -352,6 +354,7 @@ fn show_subscriber(out: &SeqFile, channel: &Channel, subscriber: &Subscriber) {
             (subscriber.can_send(), "send"),
             (subscriber.can_receive(), "receive"),
             (subscriber.wants_history(), "history"),
+            (subscriber.is_lossy(), "lossy"),
         ]),
     );
 }

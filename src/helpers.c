@@ -270,11 +270,6 @@ unsigned long ioipc_copy_out_with_info(void __user *to,
 	return missing;
 }
 
-void ioipc_cond_resched(void)
-{
-	cond_resched();
-}
-
 bool ioipc_fatal_signal_pending(void)
 {
 	return fatal_signal_pending(current);

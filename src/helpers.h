@@ -47,8 +47,6 @@ unsigned long ioipc_copy_out_with_info(void __user *to,
 void ioipc_cond_resched(void);
 bool ioipc_fatal_signal_pending(void);
 
-void ioipc_cond_resched(void);
-
 void ioipc_init_waitqueue(struct wait_queue_head *queue);
 bool ioipc_waitqueue_active(struct wait_queue_head *queue);
 /* Wakes @nr exclusive waiters, all if 0; returns how many that were. */

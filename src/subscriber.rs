@@ -275,6 +275,9 @@ impl Subscriber {
         if self.channel.mode() == Mode::Broadcast && self.can_receive() && !self.is_detached() {
             kernel::seq_print!(out, "ioipc-lag:\t{}\n", self.channel.lag(self));
         }
+        if self.channel.mode() != Mode::Broadcast && self.can_receive() {
+            kernel::seq_print!(out, "ioipc-pending:\t{}\n", self.pending());
+        }
         let counts = self.counts();
         kernel::seq_print!(out, "ioipc-sent:\t{}\n", counts.sent);
         kernel::seq_print!(out, "ioipc-received:\t{}\n", counts.received);

@@ -67,6 +67,7 @@ struct row {
 	long long	entries;
 	long long	max_msg_size;
 	long long	fill;
+	long long	pending;
 	long long	sent;
 	long long	received;
 	long long	lost;
@@ -77,8 +78,8 @@ struct row {
 
 static const char *const headings[] = {
 	"channel", "subscriber", "delivery", "uid", "gid", "pid", "mode",
-	"ipc-ns", "entries", "max-msg-size", "fill", "sent", "received",
-	"lost", "dropped", "full", "waits", "flags",
+	"ipc-ns", "entries", "max-msg-size", "fill", "pending", "sent",
+	"received", "lost", "dropped", "full", "waits", "flags",
 };
 
 #define COLUMNS	ARRAY_SIZE(headings)
@@ -144,8 +145,9 @@ static bool parse_row(const char *line, struct row *row)
 		[3] = &row->uid, [4] = &row->gid, [5] = &row->pid,
 		[7] = &row->ipc_ns, [8] = &row->entries,
 		[9] = &row->max_msg_size, [10] = &row->fill,
-		[11] = &row->sent, [12] = &row->received, [13] = &row->lost,
-		[14] = &row->dropped, [15] = &row->full, [16] = &row->waits,
+		[11] = &row->pending, [12] = &row->sent,
+		[13] = &row->received, [14] = &row->lost,
+		[15] = &row->dropped, [16] = &row->full, [17] = &row->waits,
 	};
 	char *end;
 	int i;
@@ -160,7 +162,7 @@ static bool parse_row(const char *line, struct row *row)
 		row->subscriber = strtoul(word[1], &end, 10);
 	memcpy(row->delivery, word[2], sizeof(word[2]));
 	memcpy(row->mode, word[6], sizeof(word[6]));
-	memcpy(row->flags, word[17], sizeof(word[17]));
+	memcpy(row->flags, word[18], sizeof(word[18]));
 	for (i = 0; i < ARRAY_SIZE(numbers); i++) {
 		if (!numbers[i])
 			continue;
@@ -612,6 +614,49 @@ TEST_F_TIMEOUT(table, dropped_messages, IPC_TIMEOUT)
 	}
 }
 
+/* Whom to evict: the target that does not receive what is for it alone. */
+TEST_F_TIMEOUT(table, targets_that_hold_slots, IPC_TIMEOUT)
+{
+	const __u32 flags[] = { 0, IOIPC_F_MULTICAST };
+	struct ipc_sub target;
+	struct row row;
+	int i, num;
+
+	for (i = 0; i < ARRAY_SIZE(flags); i++) {
+		ASSERT_EQ(0, ipc_create(&self->ring, flags[i], ENTRIES, SIZE,
+					&self->channel));
+		ASSERT_EQ(0, ipc_attach(&self->ring, self->channel,
+					IOIPC_SUB_BOTH, &self->sender));
+		ASSERT_EQ(0, ipc_attach(&self->other, self->channel,
+					IOIPC_SUB_RECV, &target));
+		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->channel, 9));
+		for (num = 0; num < ENTRIES - 1; num++) {
+			ASSERT_EQ(IPC_NUM, ipc_send_num_to(&self->ring,
+							   self->sender.id, num,
+							   target.id));
+			ASSERT_EQ(3, find_row(self->channel, target.id, &row));
+			EXPECT_EQ(num + 1, row.pending);
+			EXPECT_FDINFO(num + 1, target, "ioipc-pending");
+		}
+		ASSERT_EQ(3, find_row(self->channel, self->sender.id, &row));
+		EXPECT_EQ(0, row.pending);
+		EXPECT_FDINFO(0, self->sender, "ioipc-pending");
+		ASSERT_EQ(-ENOBUFS, ipc_send_num(&self->ring, self->channel, 9));
+
+		ASSERT_EQ(9, ipc_recv_num(&self->other, target.id));
+		EXPECT_FDINFO(ENTRIES - 1, target, "ioipc-pending");
+		ASSERT_EQ(0, ipc_recv_num(&self->other, target.id));
+		EXPECT_FDINFO(ENTRIES - 2, target, "ioipc-pending");
+		ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring,
+							 target.id));
+		EXPECT_FDINFO(0, target, "ioipc-pending");
+		EXPECT_FDINFO(ENTRIES - 2, self->sender, "ioipc-dropped");
+		EXPECT_EQ(2, find_row(self->channel, target.id, &row));
+		close(self->sender.fd);
+		close(target.fd);
+	}
+}
+
 /* What a receiver has read in place it need not tell anybody. */
 TEST_F_TIMEOUT(table, lag_of_who_reads_in_place, IPC_TIMEOUT)
 {
@@ -953,13 +998,13 @@ TEST_F_TIMEOUT(trace, the_life_of_a_channel, IPC_TIMEOUT)
 	ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->channel, num));
 	WANT("send", " sender=0 target=0 msg_id=3 len=8");
 	ASSERT_EQ(-ENOBUFS, wait_send(&self->ring, self->channel, num));
-	WANT("full", " sender=0 waits=0 holder=0");
+	WANT("full", " sender=0 waits=0 holder=%u", receiver);
 	ASSERT_EQ(-ENOBUFS, wait_send(&self->ring, sender, num));
-	WANT("full", " sender=%u waits=0 holder=0", sender);
+	WANT("full", " sender=%u waits=0 holder=%u", sender, receiver);
 	data = wait_new_data();
 	wait_get_send(&self->ring, sender, &num, data);
 	ASSERT_EQ(1, io_uring_submit(&self->ring));
-	WANT("full", " sender=%u waits=1 holder=0", sender);
+	WANT("full", " sender=%u waits=1 holder=%u", sender, receiver);
 	ASSERT_EQ(3, ipc_recv(&self->other, receiver, &got, sizeof(got)));
 	WANT("receive", " subscriber=%u msg_id=2 len=3", receiver);
 	WANT("wake", " subscriber=0 requests=1");
@@ -974,6 +1019,27 @@ TEST_F_TIMEOUT(trace, the_life_of_a_channel, IPC_TIMEOUT)
 	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->ring, self->channel));
 	WANT("destroy", "");
 	EXPECT_TRACE();
+}
+
+/* In a broadcast it is the receiver that is farthest behind, in a queue the target. */
+TEST_F_TIMEOUT(trace, who_holds_most, IPC_TIMEOUT)
+{
+	struct ipc_sub sub[3];
+	int i;
+
+	ASSERT_EQ(0, ipc_create(&self->ring, IOIPC_F_BROADCAST, 2, SIZE,
+				&self->channel));
+	for (i = 0; i < 3; i++)
+		ASSERT_EQ(0, ipc_attach(&self->other, self->channel,
+					IOIPC_SUB_RECV, &sub[i]));
+	ASSERT_EQ(2, ipc_send_nums(&self->ring, self->channel, 0, 2));
+	ASSERT_EQ(2, ipc_recv_nums(&self->other, sub[0].id, 0, 2));
+	ASSERT_EQ(1, ipc_recv_nums(&self->other, sub[2].id, 0, 1));
+	ASSERT_EQ(-ENOBUFS, ipc_send_num(&self->ring, self->channel, 2));
+	read_trace(TRACE_PATH("trace"), self->channel, &self->got);
+	WANT("full", " sender=0 waits=0 holder=%u", sub[1].id);
+	EXPECT_STREQ(self->want.line[0],
+		     self->got.line[self->got.count - 1]);
 }
 
 TEST_F_TIMEOUT(trace, a_vector_and_a_bundle, IPC_TIMEOUT)
