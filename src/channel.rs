@@ -53,6 +53,7 @@ const BATCH_BYTES: u32 = 64 << 10;
 const BUNDLE_ALIGN: u32 = 8;
 
 /// The argument of CREATE, checked as far as it is not about memory.
+#[derive(Clone, Copy)]
 pub(crate) struct Parameters {
     mode: Mode,
     private: bool,

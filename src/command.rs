@@ -11,11 +11,12 @@ use kernel::{
 };
 
 use crate::{
+    bindings::io_uring_ipc_channel_create,
     channel::{Channel, Mode, Parameters},
     cred::IpcNamespace,
     file,
     instance::Instance,
-    rcu::RcuObject,
+    rcu::{self, RcuObject},
     refusal::{refuse, Asked},
     subscriber::Subscriber,
     trace,
@@ -42,8 +43,25 @@ fn id_argument(argument: UserPtr, count: u32) -> Result<u32> {
 }
 
 fn create(instance: &Instance, argument: &UserArgument) -> Result {
-    let mut create = argument.read_create()?;
+    let create = argument.read_create()?;
     let parameters = Parameters::new(&create)?;
+    let is_any_dying = rcu::is_any_dying();
+    match create_now(instance, argument, create, parameters) {
+        // What the caller has given up before may not be given back yet.
+        Err(ENOMEM) if is_any_dying => {
+            rcu::wait_for_dying();
+            create_now(instance, argument, create, parameters)
+        }
+        result => result,
+    }
+}
+
+fn create_now(
+    instance: &Instance,
+    argument: &UserArgument,
+    mut create: io_uring_ipc_channel_create,
+    parameters: Parameters,
+) -> Result {
     let namespace = IpcNamespace::current();
     // Early, because memory that is not used after all is given back a grace period later.
     if create.key != 0

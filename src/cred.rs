@@ -22,6 +22,7 @@ impl IpcNamespace {
 }
 
 /// Owner and permission bits, like those of a file, and the namespace that both belong to.
+#[derive(Clone, Copy)]
 pub(crate) struct Permissions {
     namespace: IpcNamespace,
     namespace_inode: u32,

@@ -5,7 +5,7 @@
 //! Locking: `mmap` is called with the mmap lock held and takes none. The file has a reference to
 //! the subscriber, and that to the channel, so the memory stays as long as there is a mapping.
 
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
 use kernel::{
     error::from_err_ptr,
@@ -16,7 +16,11 @@ use kernel::{
     page::PAGE_SIZE,
     prelude::*,
     seq_file::SeqFile,
-    sync::aref::ARef,
+    sync::{
+        aref::ARef,
+        atomic::{Atomic, Full},
+        rcu,
+    },
 };
 
 use crate::{
@@ -69,6 +73,48 @@ pub(crate) fn open(subscriber: ARef<RcuObject<Subscriber>>) -> Result<ARef<File>
             drop(unsafe { ARef::from_raw(subscriber) });
             Err(error)
         }
+    }
+}
+
+/// A reference to a file of a subscriber that can be taken away from readers.
+///
+/// # Invariants
+///
+/// It is NULL or a file, of which this has a reference.
+pub(crate) struct FileCell(Atomic<*mut bindings::file>);
+
+impl FileCell {
+    /// Takes the reference over.
+    pub(crate) fn new(file: ARef<File>) -> Self {
+        // INVARIANT: This passes on the reference.
+        Self(Atomic::new(ARef::into_raw(file).as_ptr().cast()))
+    }
+
+    /// Another reference to the file, unless it was taken away.
+    pub(crate) fn get(&self, _guard: &rcu::Guard) -> Option<ARef<File>> {
+        // SAFETY: By the type invariants it is NULL or a file, or was that when this read-side
+        // critical section began. It takes a reference only if that still holds.
+        let file = unsafe { bindings::get_file_rcu(self.0.as_ptr()) };
+        let file = NonNull::new(file.cast::<File>())?;
+        // SAFETY: This passes on that reference. Files of this kind have no `fdget_pos`.
+        Some(unsafe { ARef::from_raw(file) })
+    }
+
+    /// Takes it away. If it is the last reference, the file is released when the caller returns to
+    /// user space.
+    pub(crate) fn take(&self) -> Option<ARef<File>> {
+        // Full: whoever reuses the memory of the file comes after this, as `get_file_rcu()` needs.
+        // INVARIANT: The reference passes to the caller.
+        let file = self.0.xchg(ptr::null_mut(), Full);
+        let file = NonNull::new(file.cast::<File>())?;
+        // SAFETY: By the type invariants. Files of this kind have no `fdget_pos`.
+        Some(unsafe { ARef::from_raw(file) })
+    }
+}
+
+impl Drop for FileCell {
+    fn drop(&mut self) {
+        drop(self.take());
     }
 }
 

@@ -20,7 +20,8 @@ use kernel::{
 };
 
 use crate::{
-    bindings, cred, file,
+    bindings, cred,
+    file::{self, FileCell},
     rcu::RcuObject,
     rcu_xarray::RcuXArray,
     refusal::{refuse, Asked},
@@ -33,10 +34,12 @@ use crate::{
 
 /// A subscriber of an instance, with its file: as long as it is attached, requests can wait.
 ///
-/// The file has a reference to the subscriber, so this one to the file ends with the attachment.
+/// The file has a reference to the subscriber, so this one to the file ends with the attachment, and
+/// by who ends it: what releases a file can wait for others who have it, for as long as they like, and
+/// where attachments are dropped nobody may.
 struct Attachment {
     subscriber: ARef<RcuObject<Subscriber>>,
-    file: ARef<File>,
+    file: FileCell,
 }
 
 impl Drop for Attachment {
@@ -184,8 +187,12 @@ impl Instance {
     /// `ENOENT`, also if it is too `early` to know whether the caller may send without being
     /// attached; what [`Channel::check_unattached`] and [`file::open`] return.
     pub(crate) fn wait_file(&self, request: &mut Request, early: bool) -> Result<ARef<File>> {
-        if let Some(attachment) = self.attachment(request.id, &rcu::read_lock()) {
-            return Ok(attachment.file.clone());
+        {
+            let guard = rcu::read_lock();
+            if let Some(attachment) = self.attachment(request.id, &guard) {
+                let file = attachment.file.get(&guard);
+                return file.ok_or_else(|| no_subscriber(request.id));
+            }
         }
         if !request.sends {
             return Err(no_subscriber(request.id));
@@ -220,19 +227,24 @@ impl Instance {
         }
         let attachment = RcuObject::new(Ok::<_, Error>(Attachment {
             subscriber: subscriber.clone(),
-            file,
+            file: FileCell::new(file),
         }))?;
-        subscriber.channel().attach(subscriber)?;
-        // From here on others can find and detach it.
-        self.registry
-            .add_subscriber(subscriber)
+        subscriber
+            .channel()
+            .attach(subscriber)
             .and_then(|()| {
-                self.subscribers
-                    .insert(subscriber.id(), attachment.clone(), false)
+                // From here on others can find and detach it.
+                self.registry
+                    .add_subscriber(subscriber)
+                    .and_then(|()| {
+                        self.subscribers
+                            .insert(subscriber.id(), attachment.clone(), false)
+                    })
+                    .inspect_err(|_| {
+                        subscriber.channel().detach(subscriber);
+                    })
             })
-            .inspect_err(|_| {
-                subscriber.channel().detach(subscriber);
-            })?;
+            .inspect_err(|_| drop(attachment.file.take()))?;
         self.recent.add(&attachment);
         self.count.fetch_add(1, Relaxed);
         Ok(())
@@ -246,6 +258,7 @@ impl Instance {
             return false;
         };
         self.count.fetch_sub(1, Relaxed);
+        drop(attachment.file.take());
         let subscriber = &attachment.subscriber;
         subscriber.channel().detach(subscriber);
         self.registry.release_id(id);

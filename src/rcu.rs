@@ -16,7 +16,7 @@ use kernel::{
     prelude::*,
     sync::{
         aref::{ARef, AlwaysRefCounted},
-        atomic::{Atomic, Relaxed},
+        atomic::{Acquire, Atomic, Relaxed, Release},
         rcu, Refcount,
     },
     types::Opaque,
@@ -29,6 +29,34 @@ static QUEUE: Atomic<*mut bindings::workqueue_struct> = Atomic::new(core::ptr::n
 
 /// How many objects there are.
 static OBJECTS: Atomic<usize> = Atomic::new(0);
+
+/// How many of them have no reference any more.
+static DYING: Atomic<usize> = Atomic::new(0);
+
+/// How many grace periods it takes until all is dropped that an object keeps: an attachment has a
+/// reference to a subscriber, and that one to a channel.
+const GENERATIONS: usize = 3;
+
+/// Whether there are objects that nobody has a reference to and that are not dropped yet.
+pub(crate) fn is_any_dying() -> bool {
+    // Pairs with `RcuObject::free`: who does not see an object here sees what it has given back.
+    DYING.load(Acquire) != 0
+}
+
+/// Waits until these are dropped, and what only they have references to. May sleep, for
+/// [`GENERATIONS`] grace periods and for as long as it takes to drop them. What is dropped takes no
+/// lock that may be held here: the `uring_lock` of an io_uring instance may.
+pub(crate) fn wait_for_dying() {
+    for _ in 0..GENERATIONS {
+        if !is_any_dying() {
+            return;
+        }
+        rcu::rcu_barrier();
+        // SAFETY: There is a `Reclaimer` as long as there are objects, and as long as the module
+        // is in use.
+        unsafe { bindings::__flush_workqueue(QUEUE.load(Relaxed)) };
+    }
+}
 
 /// Drops objects once their grace period is over.
 ///
@@ -62,14 +90,7 @@ impl Reclaimer {
 
 impl Drop for Reclaimer {
     fn drop(&mut self) {
-        // Dropping a subscriber may drop the last reference to its channel, which needs a grace
-        // period of its own. An attachment does not come before them: it has the file of its
-        // subscriber, which held the module until that was gone.
-        for _ in 0..2 {
-            rcu::rcu_barrier();
-            // SAFETY: `queue` is valid by the type invariants.
-            unsafe { bindings::__flush_workqueue(self.queue.as_ptr()) };
-        }
+        wait_for_dying();
         // Relaxed: The work has ended, and so have all calls that made objects.
         let left = OBJECTS.load(Relaxed);
         if left != 0 {
@@ -137,6 +158,8 @@ impl<T: 'static> RcuObject<T> {
         // function it is not used any more.
         drop(unsafe { KBox::from_raw(object) });
         let _ = OBJECTS.fetch_sub(1, Relaxed);
+        // Pairs with `is_any_dying`. What it had the last reference to is dying since before.
+        let _ = DYING.fetch_sub(1, Release);
     }
 }
 
@@ -152,6 +175,7 @@ unsafe impl<T: 'static> AlwaysRefCounted for RcuObject<T> {
         if !unsafe { object.as_ref() }.refcount.dec_and_test() {
             return;
         }
+        DYING.add(1, Relaxed);
         // SAFETY: Readers may still use it, so it stays valid.
         let work = unsafe { object.as_ref() }.work.get();
         // SAFETY: `queue_rcu_work()` gets a workqueue that is valid as long as there are objects,

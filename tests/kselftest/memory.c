@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* How much memory channels take, and whose it is. */
-#include "ipc_test.h"
+#include <sys/epoll.h>
+
+#include "uffd.h"
 
 #define MIB	(1U << 20)
 
@@ -80,7 +82,7 @@ TEST_F_TIMEOUT(memory, limit_of_all_channels, IPC_TIMEOUT)
 
 	/* What is given back can be had again. */
 	EXPECT_EQ(0, io_uring_ipc_channel_destroy(&ring, first));
-	EXPECT_TRUE(ipc_poll(!create(&other, MIB, &third)));
+	EXPECT_EQ(0, create(&other, MIB, &third));
 	EXPECT_EQ(-ENOMEM, create(&ring, MIB, &first));
 }
 
@@ -135,7 +137,7 @@ TEST_F_TIMEOUT(memory, charged_until_unmapped, IPC_TIMEOUT)
 		ASSERT_EQ(-ENOMEM, create(&ring, 3 * MIB / 2, &channel));
 	}
 	EXPECT_EQ(0, munmap((void *)map, sub.region_size));
-	EXPECT_TRUE(ipc_poll(!create(&ring, 3 * MIB / 2, &channel)));
+	EXPECT_EQ(0, create(&ring, 3 * MIB / 2, &channel));
 }
 
 /*
@@ -187,7 +189,7 @@ TEST_F_TIMEOUT(memory, a_stranger_cannot_hold_it, IPC_TIMEOUT)
 	ASSERT_EQ(sizeof(channel), write(tell[1], &channel, sizeof(channel)));
 	ASSERT_EQ(1, read(said[0], &byte, 1));
 	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&ring, channel));
-	EXPECT_TRUE(ipc_poll(!create(&ring, 3 * MIB / 2, &next)));
+	EXPECT_EQ(0, create(&ring, 3 * MIB / 2, &next));
 	ASSERT_EQ(1, write(tell[1], "q", 1));
 	EXPECT_EQ(0, ipc_wait(pid));
 }
@@ -228,19 +230,142 @@ TEST_F_TIMEOUT(memory, failures_are_free, IPC_TIMEOUT)
 	ASSERT_EQ(0, ipc_create_key(&ring, 0, key, 0600, &channel));
 	*args = ipc_create_args(0, 8, MIB / 8);
 	args->key = key;
-	/* What an earlier one has taken may not be given back yet. */
 	for (i = 0; i < 20; i++) {
 		EXPECT_EQ(-ENOMEM, create(&ring, 4 * MIB, &channel));
-		EXPECT_TRUE(ipc_poll(io_uring_ipc_channel_create(&ring, args) ==
-				     -EEXIST));
+		EXPECT_EQ(-EEXIST, io_uring_ipc_channel_create(&ring, args));
 	}
 	args->key = 0;
 	ASSERT_EQ(0, mprotect(args, sysconf(_SC_PAGESIZE), PROT_READ));
 	for (i = 0; i < 20; i++) {
-		EXPECT_TRUE(ipc_poll(io_uring_ipc_channel_create(&ring, args) ==
-				     -EFAULT));
+		EXPECT_EQ(-EFAULT, io_uring_ipc_channel_create(&ring, args));
 	}
-	EXPECT_TRUE(ipc_poll(!create(&ring, 3 * MIB / 2, &channel)));
+	EXPECT_EQ(0, create(&ring, 3 * MIB / 2, &channel));
+}
+
+/* In which order a channel and its only subscriber are given up. */
+static void give_up(struct __test_metadata *_metadata, struct io_uring *ring,
+		    __u32 channel, const struct ipc_sub *sub, int order)
+{
+	static const char orders[][4] = { "hcd", "dch", "cdh", "hdc", "dhc", "chd" };
+	const char *step;
+
+	for (step = orders[order % ARRAY_SIZE(orders)]; *step; step++) {
+		switch (*step) {
+		case 'h':
+			ASSERT_EQ(0, io_uring_ipc_channel_detach(ring, sub->id));
+			break;
+		case 'c':
+			ASSERT_EQ(0, close(sub->fd));
+			break;
+		case 'd':
+			ASSERT_EQ(0, io_uring_ipc_channel_destroy(ring, channel));
+			break;
+		}
+	}
+}
+
+/* What was given up is there for the next channel, at the first attempt. */
+TEST_F_TIMEOUT(memory, given_back_to_the_next_channel, IPC_TIMEOUT)
+{
+	enum { ROUNDS = 24 };
+	const struct io_uring_ipc_ring *map;
+	struct io_uring ring;
+	__u32 channel, other;
+	struct ipc_sub sub;
+	int i;
+
+	SKIP_UNLESS_ROOT();
+	open_limited(_metadata, 9, 2 * MIB, &ring);
+	/* Only the channel */
+	for (i = 0; i < ROUNDS; i++) {
+		ASSERT_EQ(0, create(&ring, 3 * MIB / 2, &channel));
+		ASSERT_EQ(-ENOMEM, create(&ring, MIB, &other));
+		ASSERT_EQ(0, io_uring_ipc_channel_destroy(&ring, channel));
+	}
+	/* with a subscriber, who has used it */
+	for (i = 0; i < ROUNDS; i++) {
+		ASSERT_EQ(0, create(&ring, 3 * MIB / 2, &channel));
+		ASSERT_EQ(0, ipc_attach(&ring, channel, IOIPC_SUB_BOTH, &sub));
+		ASSERT_EQ(IPC_NUM, ipc_send_num(&ring, sub.id, i));
+		map = ipc_region(&sub);
+		ASSERT_NE(NULL, map);
+		ASSERT_EQ(0, munmap((void *)map, sub.region_size));
+		give_up(_metadata, &ring, channel, &sub, i);
+	}
+}
+
+struct sleeper {
+	struct uffd page;
+	int epoll;
+};
+
+static void *sleep_in_epoll(void *arg)
+{
+	struct sleeper *sleeper = arg;
+
+	epoll_wait(sleeper->epoll, (void *)sleeper->page.mem, 1, -1);
+	return NULL;
+}
+
+/*
+ * Gives up a subscriber while a thread of its own sleeps in epoll_wait(), with the
+ * lock that the release of the file needs.
+ */
+static void detach_and_block(struct __test_metadata *_metadata, __u32 channel,
+			     int said)
+{
+	struct epoll_event event = { .events = EPOLLOUT };
+	struct sleeper sleeper;
+	struct io_uring ring;
+	struct ipc_sub sub;
+	pthread_t thread;
+
+	ASSERT_EQ(0, uffd_open(&sleeper.page, 0));
+	sleeper.epoll = epoll_create1(EPOLL_CLOEXEC);
+	ASSERT_LE(0, sleeper.epoll);
+	ASSERT_EQ(0, ipc_open(&ring));
+	ASSERT_EQ(0, ipc_attach(&ring, channel, IOIPC_SUB_BOTH, &sub));
+	ASSERT_EQ(0, epoll_ctl(sleeper.epoll, EPOLL_CTL_ADD, sub.fd, &event));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, sleep_in_epoll, &sleeper));
+	ASSERT_TRUE(uffd_wait(&sleeper.page));
+	ASSERT_EQ(0, close(sub.fd));
+	ASSERT_EQ(sizeof(sub.id), write(said, &sub.id, sizeof(sub.id)));
+	io_uring_ipc_channel_detach(&ring, sub.id);
+	pause();
+}
+
+/* Who blocks the release of a file blocks nobody who waits for memory. */
+TEST_F_TIMEOUT(memory, nobody_waits_for_the_file_of_another, IPC_TIMEOUT)
+{
+	__u32 channel, other, target;
+	struct io_uring ring;
+	pid_t blocker, pid;
+	int said[2], i;
+
+	SKIP_UNLESS_ROOT();
+	ASSERT_EQ(0, pipe(said));
+	ASSERT_EQ(0, ipc_create(&self->ring, 0, 8, 64, &other));
+	blocker = ipc_fork();
+	ASSERT_LE(0, blocker);
+	if (!blocker)
+		detach_and_block(_metadata, other, said[1]);
+	ASSERT_EQ(sizeof(target), read(said[0], &target, sizeof(target)));
+	EXPECT_TRUE(ipc_poll(ipc_send_to(&self->ring, other, "", 1, target) ==
+			     -ENOENT));
+	pid = ipc_fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		open_limited(_metadata, 11, 2 * MIB, &ring);
+		for (i = 0; i < 4; i++) {
+			ASSERT_EQ(0, create(&ring, 3 * MIB / 2, &channel));
+			ASSERT_EQ(0, io_uring_ipc_channel_destroy(&ring,
+								  channel));
+		}
+		_exit(0);
+	}
+	EXPECT_EQ(0, ipc_wait(pid));
+	EXPECT_EQ(0, kill(blocker, SIGKILL));
+	EXPECT_EQ(128 + SIGKILL, ipc_wait(blocker));
 }
 
 /* Like that of rings, the memory of who may lock memory is not limited. */
