@@ -14,6 +14,7 @@
 #include "trace.h"
 
 /* Macros with casts, which bindgen cannot read. */
+static const gfp_t IOIPC_GFP_MAYFAIL = IOIPC_GFP;
 static const gfp_t IOIPC_XA_FLAGS_IDS = XA_FLAGS_ALLOC1 | XA_FLAGS_ACCOUNT;
 static const gfp_t IOIPC_XA_FLAGS_TABLE = XA_FLAGS_ACCOUNT;
 static const u16 IOIPC_CMD_WAIT = IO_URING_IPC_WAIT;

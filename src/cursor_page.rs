@@ -13,7 +13,7 @@ use kernel::{
     sync::atomic::{Acquire, Atomic, Relaxed},
 };
 
-use crate::{bindings, uapi::CursorPage as Layout};
+use crate::{alloc::GFP_MAYFAIL, bindings, uapi::CursorPage as Layout};
 
 /// The page.
 ///
@@ -38,7 +38,7 @@ impl CursorPage {
     ///
     /// `ENOMEM`.
     pub(crate) fn new(position: u32) -> Result<Self> {
-        let page = Page::alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO)?;
+        let page = Page::alloc_page(GFP_MAYFAIL | __GFP_ZERO)?;
         // SAFETY: The page is valid, and not in high memory, which a 64-bit kernel does not have.
         let address = unsafe { bindings::ioipc_page_address(page.as_ptr()) };
         let word = address.wrapping_byte_add(core::mem::offset_of!(Layout, position));

@@ -9,12 +9,14 @@
 #include <linux/fault-inject-usercopy.h>
 #include <linux/futex.h>
 #include <linux/ipc_namespace.h>
+#include <linux/mm.h>
 #include <linux/nsproxy.h>
 #include <linux/pagemap.h>
 #include <linux/percpu.h>
 #include <linux/ratelimit.h>
 #include <linux/pid.h>
 #include <linux/pid_namespace.h>
+#include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/uaccess.h>
 #include <linux/user_namespace.h>
@@ -45,7 +47,7 @@ int ioipc_xa_insert(struct xarray *xa, unsigned long index, void *entry,
 {
 	int ret;
 
-	ret = xa_insert(xa, index, entry, GFP_KERNEL_ACCOUNT);
+	ret = xa_insert(xa, index, entry, IOIPC_GFP);
 	if (!ret && marked)
 		ioipc_xa_mark(xa, index);
 	return ret;
@@ -76,12 +78,22 @@ void *ioipc_xa_next_marked(struct xa_state *xas)
 int ioipc_xa_reserve_cyclic(struct xarray *xa, u32 *index, u32 *next)
 {
 	return xa_alloc_cyclic(xa, index, NULL, XA_LIMIT(1, INT_MAX), next,
-			       GFP_KERNEL_ACCOUNT);
+			       IOIPC_GFP);
+}
+
+bool ioipc_is_memory_left(unsigned long nr_pages)
+{
+	return si_mem_available() > nr_pages;
 }
 
 void *ioipc_vmap(struct page **pages, unsigned int nr_pages)
 {
-	return vmap(pages, nr_pages, VM_MAP, PAGE_KERNEL);
+	/* as vmalloc() does it, so that page tables fail and kill nobody */
+	unsigned int flags = memalloc_noreclaim_save();
+	void *base = vmap(pages, nr_pages, VM_MAP, PAGE_KERNEL);
+
+	memalloc_noreclaim_restore(flags);
+	return base;
 }
 
 /* Up to here, a few moves are faster than starting a string instruction. */
@@ -376,7 +388,7 @@ unsigned int ioipc_current_ipc_ns_inum(void)
 
 u64 __percpu *ioipc_alloc_percpu_counter(void)
 {
-	return alloc_percpu_gfp(u64, GFP_KERNEL_ACCOUNT);
+	return alloc_percpu_gfp(u64, IOIPC_GFP);
 }
 
 void ioipc_free_percpu_counter(u64 __percpu *counter)

@@ -16,6 +16,12 @@
 
 #include <uapi/linux/io_uring/ipc.h>
 
+/*
+ * For all that is allocated because user space wants it: an error where there is
+ * no memory, also none in the cgroup, and no process killed.
+ */
+#define IOIPC_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
+
 int ioipc_xa_insert(struct xarray *xa, unsigned long index, void *entry,
 		    bool marked);
 void ioipc_xa_mark(struct xarray *xa, unsigned long index);
@@ -26,6 +32,8 @@ void *ioipc_xa_first_marked(struct xa_state *xas, struct xarray *xa,
 			    unsigned long index);
 void *ioipc_xa_next_marked(struct xa_state *xas);
 
+/* Whether there are more pages than those that the kernel keeps in reserve. */
+bool ioipc_is_memory_left(unsigned long nr_pages);
 void *ioipc_vmap(struct page **pages, unsigned int nr_pages);
 
 /*

@@ -20,6 +20,7 @@ use kernel::{
 };
 
 use crate::{
+    alloc::GFP_MAYFAIL,
     bindings, cred,
     file::{self, FileCell},
     rcu::RcuObject,
@@ -143,7 +144,7 @@ impl Instance {
                 subscribers <- RcuXArray::new(),
                 count: Atomic::new(0),
             }),
-            GFP_KERNEL_ACCOUNT,
+            GFP_MAYFAIL,
         )
     }
 

@@ -13,6 +13,7 @@
 
 use kernel::prelude::*;
 
+mod alloc;
 mod atomic;
 mod bindings;
 mod buffer;

@@ -12,7 +12,7 @@ use kernel::{
     sync::Mutex,
 };
 
-use crate::uapi;
+use crate::{alloc::GFP_MAYFAIL, uapi};
 
 struct Taken {
     all: u32,
@@ -47,7 +47,7 @@ impl Places {
     ///
     /// `EUSERS` if there is none, or none for this uid; `ENOMEM`.
     pub(crate) fn take(&self, uid: u32, has_no_limit: impl FnOnce() -> bool) -> Result {
-        let node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+        let node = RBTreeNodeReservation::new(GFP_MAYFAIL)?;
         let mut taken = self.taken.lock();
         let free = uapi::IOIPC_MAX_SUBSCRIBERS - taken.all;
         let own = taken.by_uid.get(&uid).copied().unwrap_or(0);

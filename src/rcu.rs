@@ -22,7 +22,7 @@ use kernel::{
     types::Opaque,
 };
 
-use crate::bindings;
+use crate::{alloc::GFP_MAYFAIL, bindings};
 
 /// The workqueue on which objects are dropped, as long as there is a [`Reclaimer`].
 static QUEUE: Atomic<*mut bindings::workqueue_struct> = Atomic::new(core::ptr::null_mut());
@@ -135,7 +135,7 @@ impl<T: 'static> RcuObject<T> {
                 refcount: Refcount::new(1),
                 value <- value,
             }? Error),
-            GFP_KERNEL_ACCOUNT,
+            GFP_MAYFAIL,
         )?;
         OBJECTS.add(1, Relaxed);
         // SAFETY: The object is not moved: it is only accessed through shared references from here

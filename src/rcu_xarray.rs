@@ -186,7 +186,7 @@ impl<T: 'static> RcuXArray<T> {
                 self.array.get(),
                 index as usize,
                 entry.as_ptr().cast(),
-                bindings::GFP_KERNEL_ACCOUNT,
+                bindings::IOIPC_GFP_MAYFAIL,
             )
         };
         // SAFETY: `xa_err()` takes any entry.

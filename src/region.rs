@@ -22,6 +22,7 @@ use kernel::{
 };
 
 use crate::{
+    alloc::GFP_MAYFAIL,
     bindings,
     buffer::Buffer,
     ring::{self, Claim, Reservation},
@@ -34,6 +35,9 @@ pub(crate) const CURSOR_OFFSET: u64 = 1 << 32;
 
 /// Messages begin at multiples of this, so that neighbours share no cache line.
 const MESSAGE_ALIGN: u64 = 64;
+
+/// After how many pages to look again how much memory is left.
+const CHUNK: usize = 256;
 
 /// Where things are in a region, in bytes.
 #[derive(Clone, Copy)]
@@ -187,16 +191,24 @@ impl Region {
         let layout = Layout::new(entries, max_msg_size)?;
         let charge = MemoryCharge::new(account, layout.pages())?;
 
-        let mut pages = KVVec::with_capacity(layout.pages(), GFP_KERNEL_ACCOUNT)?;
-        let mut pointers = KVVec::with_capacity(layout.pages(), GFP_KERNEL)?;
-        for _ in 0..layout.pages() {
+        let mut pages = KVVec::with_capacity(layout.pages(), GFP_MAYFAIL)?;
+        let mut pointers = KVVec::with_capacity(layout.pages(), GFP_MAYFAIL)?;
+        for number in 0..layout.pages() {
             // SAFETY: There are no requirements.
             if unsafe { bindings::ioipc_fatal_signal_pending() } {
                 return Err(EINTR);
             }
-            let page = Page::alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_NOWARN)?;
-            pointers.push(page.as_ptr(), GFP_KERNEL)?;
-            pages.push(page, GFP_KERNEL)?;
+            // Whoever needs a page meanwhile must find one, or somebody is killed for that. And
+            // what describes the pages and the slots takes up to an eighth more.
+            if number % CHUNK == 0
+                // SAFETY: There are no requirements.
+                && !unsafe { bindings::ioipc_is_memory_left(layout.pages() / 8) }
+            {
+                return Err(ENOMEM);
+            }
+            let page = Page::alloc_page(GFP_MAYFAIL | __GFP_ZERO)?;
+            pointers.push(page.as_ptr(), GFP_MAYFAIL)?;
+            pages.push(page, GFP_MAYFAIL)?;
         }
         // CAST: There are fewer than 2^19 pages.
         // SAFETY: These are as many valid pages as said.

@@ -17,8 +17,8 @@ use kernel::{
 };
 
 use crate::{
-    channel::Channel, cred::IpcNamespace, rcu::RcuObject, rcu_xarray::RcuXArray,
-    subscriber::Subscriber, trace,
+    alloc::GFP_MAYFAIL, channel::Channel, cred::IpcNamespace, rcu::RcuObject,
+    rcu_xarray::RcuXArray, subscriber::Subscriber, trace,
 };
 
 type ChannelRef = ARef<RcuObject<Channel>>;
@@ -156,8 +156,8 @@ impl Registry {
     ///
     /// `EEXIST` if its key is taken, `ENOMEM`.
     pub(crate) fn insert(&self, id: ReservedId<'_>, channel: &ChannelRef) -> Result {
-        let key_node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
-        let creator_node = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+        let key_node = RBTreeNodeReservation::new(GFP_MAYFAIL)?;
+        let creator_node = RBTreeNodeReservation::new(GFP_MAYFAIL)?;
 
         let mut index = self.index.lock();
         if let Some(key) = channel.key() {

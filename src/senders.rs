@@ -17,6 +17,7 @@ use kernel::{
 };
 
 use crate::{
+    alloc::GFP_MAYFAIL,
     bindings,
     region::Region,
     ring::{Claim, Reservation},
@@ -100,7 +101,7 @@ impl Senders {
     ///
     /// `ENOMEM`.
     pub(crate) fn new(entries: u32) -> Result<Self> {
-        let mut slots = KVVec::with_capacity(entries as usize, GFP_KERNEL_ACCOUNT)?;
+        let mut slots = KVVec::with_capacity(entries as usize, GFP_MAYFAIL)?;
         for _ in 0..entries {
             // INVARIANT: There is no process.
             let sender = Sender {
@@ -108,7 +109,7 @@ impl Senders {
                 uid: Atomic::new(0),
                 gid: Atomic::new(0),
             };
-            slots.push(sender, GFP_KERNEL_ACCOUNT)?;
+            slots.push(sender, GFP_MAYFAIL)?;
         }
         Ok(Self { slots })
     }

@@ -13,7 +13,7 @@ use kernel::{
     uaccess::{UserPtr, UserSlice},
 };
 
-use crate::{bindings, uapi::MessageInfo};
+use crate::{alloc::GFP_MAYFAIL, bindings, uapi::MessageInfo};
 
 /// A page of the buffer is not present, or not valid at all.
 pub(crate) struct NotPresent;
@@ -175,7 +175,7 @@ impl UserBuffer {
     /// `EFAULT`, `ENOMEM`.
     pub(crate) fn to_vec(self) -> Result<KVVec<u8>> {
         let mut copy = KVVec::new();
-        UserSlice::new(self.address, self.len as usize).read_all(&mut copy, GFP_KERNEL_ACCOUNT)?;
+        UserSlice::new(self.address, self.len as usize).read_all(&mut copy, GFP_MAYFAIL)?;
         Ok(copy)
     }
 }

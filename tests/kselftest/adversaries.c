@@ -415,16 +415,6 @@ static void flood_with_requests(struct pair *pair)
 	}
 }
 
-static bool put(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-	bool done = fd >= 0 && write(fd, text, strlen(text)) > 0;
-
-	if (fd >= 0)
-		close(fd);
-	return done;
-}
-
 /* Channels until the memory of the cgroup is used up, which kills it. */
 static void flood_memory_cgroup(struct pair *pair)
 {
@@ -432,17 +422,17 @@ static void flood_memory_cgroup(struct pair *pair)
 	__u32 channel;
 	pid_t pid;
 
-	put("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
+	ipc_put("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
 	mkdir(CGROUP, 0755);
-	if (!put(CGROUP "/memory.max", "32M"))
+	if (!ipc_put(CGROUP "/memory.max", "32M"))
 		_exit(KSFT_SKIP);
-	MUST(put(CGROUP "/cgroup.procs", "0"));
+	MUST(ipc_put(CGROUP "/cgroup.procs", "0"));
 	/* Not this one, but its children. */
-	MUST(put("/proc/self/oom_score_adj", "-1000"));
+	MUST(ipc_put("/proc/self/oom_score_adj", "-1000"));
 	for (;;) {
 		pid = ipc_fork();
 		if (!pid) {
-			MUST(put("/proc/self/oom_score_adj", "1000"));
+			MUST(ipc_put("/proc/self/oom_score_adj", "1000"));
 			start(&ring, 8);
 			while (!ipc_create(&ring, 0, 8, 1 << 20, &channel))
 				;

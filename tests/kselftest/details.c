@@ -208,16 +208,6 @@ static long cgroup_current(const char *dir)
 	return value;
 }
 
-static bool put(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY);
-	bool done = fd >= 0 && write(fd, text, strlen(text)) > 0;
-
-	if (fd >= 0)
-		close(fd);
-	return done;
-}
-
 TEST_F_TIMEOUT(details, charged_to_the_memory_cgroup, IPC_TIMEOUT)
 {
 	long before, after;
@@ -229,15 +219,15 @@ TEST_F_TIMEOUT(details, charged_to_the_memory_cgroup, IPC_TIMEOUT)
 	mkdir("/tmp/ipc_cgroup", 0755);
 	if (mount("none", "/tmp/ipc_cgroup", "cgroup2", 0, NULL))
 		SKIP(return, "no cgroups: %s", strerror(errno));
-	if (!put("/tmp/ipc_cgroup/cgroup.subtree_control", "+memory"))
+	if (!ipc_put("/tmp/ipc_cgroup/cgroup.subtree_control", "+memory"))
 		SKIP(return, "no memory cgroups");
 	mkdir("/tmp/ipc_cgroup/a", 0755);
-	ASSERT_TRUE(put("/tmp/ipc_cgroup/a/cgroup.procs", "0"));
+	ASSERT_TRUE(ipc_put("/tmp/ipc_cgroup/a/cgroup.procs", "0"));
 	before = cgroup_current("/tmp/ipc_cgroup/a");
 	ASSERT_LE(0, before);
 	ASSERT_EQ(0, ipc_create(&self->ring, 0, 16, MIB, &channel));
 	after = cgroup_current("/tmp/ipc_cgroup/a");
-	ASSERT_TRUE(put("/tmp/ipc_cgroup/cgroup.procs", "0"));
+	ASSERT_TRUE(ipc_put("/tmp/ipc_cgroup/cgroup.procs", "0"));
 	umount("/tmp/ipc_cgroup");
 	TH_LOG("%ld, %ld", before, after);
 	EXPECT_LE(16L * MIB, after - before);

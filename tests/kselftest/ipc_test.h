@@ -500,6 +500,35 @@ static inline long ipc_fdinfo(int fd, const char *name)
 	return *text == '(' ? -1 : atol(text);
 }
 
+/* Writes to a file of procfs, sysfs or a cgroup. */
+static inline bool ipc_put(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY);
+	bool done = fd >= 0 && write(fd, text, strlen(text)) > 0;
+
+	if (fd >= 0)
+		close(fd);
+	return done;
+}
+
+/*
+ * The number after a name in a file with a name and a number in each line, -1 if
+ * there is none.
+ */
+static inline long ipc_get(const char *path, const char *name)
+{
+	FILE *file = fopen(path, "r");
+	long number, value = -1;
+	char word[64];
+
+	while (file && fscanf(file, "%63s %ld", word, &number) == 2)
+		if (!strcmp(word, name))
+			value = number;
+	if (file)
+		fclose(file);
+	return value;
+}
+
 /* How often the module is in use, as soon as that has stopped to change. */
 static inline int ipc_module_refs(void)
 {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* How much memory channels take, and whose it is. */
 #include <sys/epoll.h>
+#include <sys/sysinfo.h>
 
 #include "uffd.h"
 
@@ -240,6 +241,146 @@ TEST_F_TIMEOUT(memory, failures_are_free, IPC_TIMEOUT)
 		EXPECT_EQ(-EFAULT, io_uring_ipc_channel_create(&ring, args));
 	}
 	EXPECT_EQ(0, create(&ring, 3 * MIB / 2, &channel));
+}
+
+/*
+ * Channels of so many MiB each until one is refused; returns how many there are,
+ * -1 if not for want of memory.
+ */
+static int create_all(struct io_uring *ring, __u32 mib, __u32 *channels, int max)
+{
+	int i, error;
+
+	for (i = 0; i < max; i++) {
+		error = ipc_create(ring, 0, mib, MIB, &channels[i]);
+		if (error)
+			return error == -ENOMEM ? i : -1;
+	}
+	return -1;
+}
+
+/*
+ * First large channels, then small ones beside them, and then none.  Returns how
+ * many MiB they had.
+ */
+static int use_up(struct __test_metadata *_metadata, struct io_uring *ring)
+{
+	enum { MOST = 128, LARGE = 256, SMALL = 32 };
+	__u32 channels[2 * MOST];
+	int large, small, i;
+
+	large = create_all(ring, LARGE, channels, MOST);
+	ASSERT_LE(0, large);
+	small = create_all(ring, SMALL, channels + large, MOST);
+	ASSERT_LE(0, small);
+	TH_LOG("%d channels of %u MiB, %d of %u MiB", large, LARGE, small, SMALL);
+	for (i = 0; i < large + small; i++)
+		ASSERT_EQ(0, io_uring_ipc_channel_destroy(ring, channels[i]));
+	return large * LARGE + small * SMALL;
+}
+
+#define CGROUP		"/sys/fs/cgroup/ipc_memory"
+
+/*
+ * Has nothing to do with it, and more memory in use than anybody else.  In the
+ * memory cgroup or not.
+ */
+static pid_t start_innocent(struct __test_metadata *_metadata, size_t size,
+			    bool cgroup, int *quit)
+{
+	int ready[2], end[2];
+	char byte, *mem;
+	pid_t pid;
+
+	ASSERT_EQ(0, pipe(ready));
+	ASSERT_EQ(0, pipe(end));
+	pid = ipc_fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		if (cgroup)
+			ASSERT_TRUE(ipc_put(CGROUP "/cgroup.procs", "0"));
+		mem = malloc(size);
+		ASSERT_NE(NULL, mem);
+		ipc_fill(mem, size, 1);
+		ASSERT_EQ(1, write(ready[1], "r", 1));
+		ASSERT_EQ(1, read(end[0], &byte, 1));
+		_exit(!ipc_filled(mem, size, 1));
+	}
+	ASSERT_EQ(1, read(ready[0], &byte, 1));
+	*quit = end[1];
+	return pid;
+}
+
+/*
+ * Uses up the memory, gives it back, and gets as much again, but for some MiB that
+ * may be elsewhere.
+ */
+static void use_up_twice(struct __test_metadata *_metadata, __u32 elsewhere)
+{
+	struct io_uring ring;
+	int first, second;
+
+	ASSERT_EQ(0, ipc_open(&ring));
+	first = use_up(_metadata, &ring);
+	EXPECT_LT(0, first);
+	second = use_up(_metadata, &ring);
+	EXPECT_LE(first, second + elsewhere);
+	io_uring_queue_exit(&ring);
+}
+
+/* A memory cgroup that is full refuses channels, and nobody in it is killed. */
+TEST_F_TIMEOUT(memory, a_full_cgroup_kills_nobody, IPC_TIMEOUT)
+{
+	pid_t innocent, creator;
+	int quit;
+
+	SKIP_UNLESS_ROOT();
+	ipc_put("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
+	mkdir(CGROUP, 0755);
+	if (!ipc_put(CGROUP "/memory.max", "128M"))
+		SKIP(return, "no memory cgroups");
+	innocent = start_innocent(_metadata, 48 * MIB, true, &quit);
+	creator = ipc_fork();
+	ASSERT_LE(0, creator);
+	if (!creator) {
+		ASSERT_TRUE(ipc_put(CGROUP "/cgroup.procs", "0"));
+		use_up_twice(_metadata, 0);
+		_exit(0);
+	}
+	EXPECT_EQ(0, ipc_wait(creator));
+	ASSERT_EQ(1, write(quit, "q", 1));
+	EXPECT_EQ(0, ipc_wait(innocent));
+	/* It was full. */
+	EXPECT_LT(0, ipc_get(CGROUP "/memory.events", "max"));
+	EXPECT_EQ(0, ipc_get(CGROUP "/memory.events", "oom"));
+	EXPECT_EQ(0, ipc_get(CGROUP "/memory.events", "oom_kill"));
+}
+
+/* So does a machine. */
+TEST_F_TIMEOUT(memory, a_full_machine_kills_nobody, IPC_TIMEOUT)
+{
+	long killed = ipc_get("/proc/vmstat", "oom_kill");
+	pid_t innocent, creator;
+	struct sysinfo info;
+	int quit;
+
+	SKIP_UNLESS_ROOT();
+	ASSERT_EQ(0, sysinfo(&info));
+	if (info.totalram / MIB * info.mem_unit > 4096)
+		SKIP(return, "has too much memory to use it up");
+	ASSERT_LE(0, killed);
+	innocent = start_innocent(_metadata, 100 * MIB, false, &quit);
+	creator = ipc_fork();
+	ASSERT_LE(0, creator);
+	if (!creator) {
+		/* Of what is free, processors keep up to an eighth. */
+		use_up_twice(_metadata, info.totalram / MIB * info.mem_unit / 4);
+		_exit(0);
+	}
+	EXPECT_EQ(0, ipc_wait(creator));
+	ASSERT_EQ(1, write(quit, "q", 1));
+	EXPECT_EQ(0, ipc_wait(innocent));
+	EXPECT_EQ(killed, ipc_get("/proc/vmstat", "oom_kill"));
 }
 
 /* In which order a channel and its only subscriber are given up. */
