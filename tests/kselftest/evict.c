@@ -481,7 +481,7 @@ TEST(a_subscriber_cannot_evict_others)
 		ASSERT_EQ(0, ipc_attach(&mine, channel, IOIPC_SUB_BOTH, &sub));
 		EXPECT_EQ(-EPERM, io_uring_ipc_channel_detach(&mine, id));
 		EXPECT_EQ(IPC_NUM, ipc_send_num_to(&mine, sub.id, 3, id));
-		_exit(0);
+		_exit(_metadata->exit_code);
 	}
 	EXPECT_EQ(0, ipc_wait(pid));
 	EXPECT_EQ(3, ipc_recv_num(&other, id));
