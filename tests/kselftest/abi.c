@@ -4,54 +4,7 @@
  * compiled, those of the running kernel when it runs.
  */
 #include "ipc_test.h"
-
-#define OFFSET(type, member, offset)					\
-	_Static_assert(offsetof(struct type, member) == (offset),	\
-		       #type "." #member)
-#define SIZE(type, size)						\
-	_Static_assert(sizeof(struct type) == (size), #type)
-
-SIZE(io_uring_ipc_channel_create, 40);
-OFFSET(io_uring_ipc_channel_create, flags, 0);
-OFFSET(io_uring_ipc_channel_create, ring_entries, 4);
-OFFSET(io_uring_ipc_channel_create, max_msg_size, 8);
-OFFSET(io_uring_ipc_channel_create, mode, 12);
-OFFSET(io_uring_ipc_channel_create, key, 16);
-OFFSET(io_uring_ipc_channel_create, channel_id_out, 24);
-OFFSET(io_uring_ipc_channel_create, reserved, 28);
-
-SIZE(io_uring_ipc_channel_attach, 48);
-OFFSET(io_uring_ipc_channel_attach, channel_id, 0);
-OFFSET(io_uring_ipc_channel_attach, flags, 4);
-OFFSET(io_uring_ipc_channel_attach, key, 8);
-OFFSET(io_uring_ipc_channel_attach, channel_fd, 16);
-OFFSET(io_uring_ipc_channel_attach, local_id_out, 20);
-OFFSET(io_uring_ipc_channel_attach, mmap_offset_out, 24);
-OFFSET(io_uring_ipc_channel_attach, region_size, 32);
-OFFSET(io_uring_ipc_channel_attach, reserved, 36);
-
-SIZE(io_uring_ipc_msg_desc, 64);
-OFFSET(io_uring_ipc_msg_desc, offset, 0);
-OFFSET(io_uring_ipc_msg_desc, len, 8);
-OFFSET(io_uring_ipc_msg_desc, msg_id, 12);
-OFFSET(io_uring_ipc_msg_desc, sender_data, 16);
-OFFSET(io_uring_ipc_msg_desc, seq, 24);
-
-OFFSET(io_uring_ipc_ring, producer.head, 0);
-OFFSET(io_uring_ipc_ring, producer.tail, 4);
-OFFSET(io_uring_ipc_ring, consumer.head, 64);
-OFFSET(io_uring_ipc_ring, ring_mask, 128);
-OFFSET(io_uring_ipc_ring, ring_entries, 132);
-OFFSET(io_uring_ipc_ring, max_msg_size, 136);
-OFFSET(io_uring_ipc_ring, version, 140);
-OFFSET(io_uring_ipc_ring, desc_offset, 144);
-OFFSET(io_uring_ipc_ring, desc_stride, 148);
-OFFSET(io_uring_ipc_ring, data_offset, 152);
-OFFSET(io_uring_ipc_ring, data_stride, 156);
-OFFSET(io_uring_ipc_ring, cursor_offset, 160);
-/* The array has to begin where the structure ends, or an index is off. */
-_Static_assert(offsetof(struct io_uring_ipc_ring, msgs) ==
-	       sizeof(struct io_uring_ipc_ring), "io_uring_ipc_ring.msgs");
+#include "layout.h"
 
 _Static_assert(IOIPC_OP_SEND == 65 && IOIPC_OP_RECV == 66, "opcodes");
 _Static_assert(IOIPC_REGISTER_CREATE == 38 && IOIPC_REGISTER_ATTACH == 39 &&

@@ -317,7 +317,9 @@ static inline void ipc_unmap(struct ipc_map *map)
  *	broadcast channel that is not private.  Its channel_fd can be closed after
  *	this
  *
- * Return: 0 or a negative error: -EOPNOTSUPP if this subscriber cannot be mapped.
+ * Return: 0 or a negative error: -EOPNOTSUPP if this subscriber cannot be mapped,
+ * -EOVERFLOW if off_t has 32 bits and cannot say where the cursor is: build a 32-bit
+ * program with -D_FILE_OFFSET_BITS=64.
  */
 static inline int ipc_map(struct ipc_map *map, const struct io_uring_ipc_channel_attach *attach)
 {
@@ -329,6 +331,8 @@ static inline int ipc_map(struct ipc_map *map, const struct io_uring_ipc_channel
 	map->id = attach->local_id_out;
 	if (!map->size)
 		return -EOPNOTSUPP;
+	if (sizeof(off_t) < sizeof(map->ring->cursor_offset))
+		return -EOVERFLOW;
 	region = mmap(NULL, map->size, PROT_READ, MAP_SHARED, attach->channel_fd,
 		      (off_t)attach->mmap_offset_out);
 	if (region == MAP_FAILED)

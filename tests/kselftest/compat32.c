@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A 32-bit program on a 64-bit kernel: what has pointers or sizes in it, and what
+ * it shares with the kernel.
+ */
+#include "compat32.h"
+#include "compat32_uring.h"
+#include "ipc_test.h"
+#include "layout.h"
+
+#define ENTRIES	64
+#define SIZE	64
+
+_Static_assert(sizeof(void *) == 4, "pointers have 32 bits");
+_Static_assert(sizeof(off_t) == 8, "off_t has 64 bits");
+
+FIXTURE(compat32) {
+	struct io_uring ring;
+	struct io_uring_ipc_channel_attach attach;
+	__u32 id;
+};
+
+FIXTURE_SETUP(compat32)
+{
+	__u32 channel;
+
+	ASSERT_EQ(0, ipc_open(&self->ring));
+	ASSERT_EQ(0, ipc_create(&self->ring, IOIPC_F_BROADCAST, ENTRIES, SIZE,
+				&channel));
+	self->attach = (struct io_uring_ipc_channel_attach) {
+		.channel_id = channel,
+		.flags = IOIPC_SUB_BOTH,
+	};
+	ASSERT_EQ(0, io_uring_ipc_channel_attach(&self->ring, &self->attach));
+	self->id = self->attach.local_id_out;
+}
+
+FIXTURE_TEARDOWN(compat32)
+{
+	io_uring_queue_exit(&self->ring);
+}
+
+TEST_F_TIMEOUT(compat32, single_messages, IPC_TIMEOUT)
+{
+	__u64 num;
+
+	EXPECT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->id,
+					0x123456789abcdef0));
+	EXPECT_EQ(0x123456789abcdef0, ipc_recv_num(&self->ring, self->id));
+	EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->ring, self->id));
+	/* The first page, and the last one, which is the kernel's. */
+	EXPECT_EQ(-EFAULT, ipc_send(&self->ring, self->id, NULL, 8));
+	EXPECT_EQ(-EFAULT, ipc_send(&self->ring, self->id, (void *)-8, 8));
+	EXPECT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->id, 1));
+	EXPECT_EQ(-EFAULT, ipc_recv(&self->ring, self->id, NULL, 8));
+	EXPECT_EQ(-EFAULT, ipc_recv(&self->ring, self->id, (void *)-8, 8));
+	EXPECT_EQ(sizeof(num), ipc_recv(&self->ring, self->id, &num,
+					sizeof(num)));
+	EXPECT_EQ(1, num);
+}
+
+TEST_F_TIMEOUT(compat32, who_sent_it, IPC_TIMEOUT)
+{
+	struct {
+		struct io_uring_ipc_msg_info info;
+		__u64 num;
+	} message;
+	__u64 num = 5;
+
+	ASSERT_EQ(IPC_NUM, ipc_send_data(&self->ring, self->id, &num, sizeof(num),
+					 self->id, 0x123456789abcdef0));
+	io_uring_prep_ipc_recv(io_uring_get_sqe(&self->ring), self->id, &message,
+			       sizeof(message), IOIPC_RECV_INFO);
+	ASSERT_EQ(sizeof(message), ipc_run(&self->ring));
+	EXPECT_EQ(5, message.num);
+	EXPECT_EQ(IPC_NUM, message.info.len);
+	EXPECT_EQ(1, message.info.msg_id);
+	EXPECT_EQ(0x123456789abcdef0, message.info.sender_data);
+	EXPECT_EQ(self->id, message.info.sender);
+	EXPECT_EQ(getpid(), message.info.pid);
+	EXPECT_EQ(geteuid(), message.info.uid);
+	EXPECT_EQ(IOIPC_INFO_TARGETED, message.info.flags);
+	EXPECT_EQ(0, message.info.lost);
+}
+
+TEST_F_TIMEOUT(compat32, bundles, IPC_TIMEOUT)
+{
+	static char buf[4096] __aligned(8);
+	const struct io_uring_ipc_msg_info *info;
+	unsigned int offset = 0;
+	char message[SIZE];
+	int used, len;
+
+	for (len = 0; len < SIZE; len++) {
+		ipc_fill(message, len, len);
+		ASSERT_EQ(len, ipc_send(&self->ring, self->id, message, len));
+	}
+	len = 0;
+	do {
+		io_uring_prep_ipc_recv(io_uring_get_sqe(&self->ring), self->id,
+				       buf, sizeof(buf), IOIPC_RECV_BUNDLE);
+		used = ipc_run(&self->ring);
+		for (offset = 0; used > 0 &&
+		     (info = ipc_bundle_next(buf, used, &offset)); len++) {
+			ASSERT_EQ(len, info->len);
+			EXPECT_TRUE(ipc_filled(info + 1, len, len));
+		}
+	} while (used > 0);
+	EXPECT_EQ(-EAGAIN, used);
+	EXPECT_EQ(SIZE, len);
+}
+
+TEST_F_TIMEOUT(compat32, reads_in_place, IPC_TIMEOUT)
+{
+	struct ipc_message message;
+	struct ipc_map map;
+	__u64 num;
+	int i;
+
+	ASSERT_EQ(0, ipc_map(&map, &self->attach));
+	for (i = 0; i < 2 * ENTRIES; i++) {
+		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->id, i));
+		ASSERT_TRUE(ipc_peek(&map, &message));
+		ASSERT_EQ(sizeof(num), message.len);
+		memcpy(&num, message.data, sizeof(num));
+		EXPECT_EQ(i, num);
+		EXPECT_FALSE(ipc_consume(&map));
+	}
+	EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->ring, self->id));
+	ipc_unmap(&map);
+}
+
+/* The page of the position is too far behind the region for it. */
+TEST_F_TIMEOUT(compat32, a_short_off_t_is_an_error, IPC_TIMEOUT)
+{
+	struct ipc_map map;
+
+	EXPECT_EQ(-EOVERFLOW, map_with_short_off_t(&map, &self->attach));
+}
+
+IPC_HARNESS_MAIN
