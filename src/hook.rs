@@ -46,6 +46,7 @@ static OPERATIONS: Operations<bindings::io_uring_ipc_ops> =
     Operations::new(bindings::io_uring_ipc_ops {
         owner: this_module::<LocalModule>().as_ptr(),
         ring_init: Some(ring_init),
+        ring_release: Some(ring_release),
         ring_exit: Some(ring_exit),
         command: Some(run_command),
         send_prep: Some(send_prep),
@@ -117,11 +118,18 @@ unsafe extern "C" fn ring_init(
 
 /// # Safety
 ///
+/// As `io_uring_ipc_ops.ring_release`.
+unsafe extern "C" fn ring_release(hook: *mut bindings::io_uring_ipc_ctx) {
+    // SAFETY: io_uring passes a valid instance.
+    unsafe { instance(hook) }.release();
+}
+
+/// # Safety
+///
 /// As `io_uring_ipc_ops.ring_exit`.
 unsafe extern "C" fn ring_exit(hook: *mut bindings::io_uring_ipc_ctx) {
     // SAFETY: `ring_init` returned it, as the first field of an instance in a box.
-    let instance = unsafe { KBox::from_raw(hook.cast::<Instance>()) };
-    instance.exit();
+    drop(unsafe { KBox::from_raw(hook.cast::<Instance>()) });
 }
 
 /// The instance that `ring_init` returned.

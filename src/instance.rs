@@ -285,8 +285,10 @@ impl Instance {
         }
     }
 
-    /// Detaches all subscribers and destroys the channels that the instance has created. May sleep.
-    pub(crate) fn exit(&self) {
+    /// Detaches all subscribers and destroys the channels that the instance has created: what others
+    /// can see of it. Its requests that are still running or waiting find no subscriber then. May
+    /// sleep.
+    pub(crate) fn release(&self) {
         while let Some(id) = self.subscribers.any_index() {
             // It is there, because nobody else removes any.
             let _ = self.detach(id);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* How channels and subscribers end, and what stays of them. */
-#include "ipc_test.h"
+#include "waiting.h"
 
 #define ENTRIES	8
 
@@ -152,22 +152,11 @@ TEST_F_TIMEOUT(life, detach_from_a_destroyed_channel, IPC_TIMEOUT)
 
 TEST_F_TIMEOUT(life, end_of_the_creating_ring_destroys, IPC_TIMEOUT)
 {
-	struct ipc_sub sub;
-
 	ASSERT_EQ(2, ipc_send_nums(&self->ring, self->sender.id, 0, 2));
 	close_ring(&self->creator);
-	/* Each attempt that comes too early leaves a message, or finds it full. */
-	EXPECT_TRUE(ipc_poll(ipc_send_num(&self->ring, self->sender.id, 2) ==
-			     -EPIPE));
-	EXPECT_TRUE(ipc_poll(ipc_send_num(&self->ring, self->channel, 2) ==
-			     -ENOENT));
-	EXPECT_TRUE(ipc_poll(ipc_attach_key(&self->ring, self->key,
-					    IOIPC_SUB_SEND, &sub) == -ENOENT));
 	expect_destroyed(_metadata, &self->ring, self->channel, self->key,
 			 self->sender.id);
 	EXPECT_EQ(2, ipc_recv_nums(&self->ring, self->receiver.id, 0, 2));
-	while (ipc_recv_num(&self->ring, self->receiver.id) == 2)
-		;
 	EXPECT_EQ(-EPIPE, ipc_recv_num(&self->ring, self->receiver.id));
 }
 
@@ -179,10 +168,9 @@ TEST_F_TIMEOUT(life, end_of_other_rings_does_not_destroy, IPC_TIMEOUT)
 
 	ASSERT_EQ(0, ipc_open(&victim));
 	ASSERT_EQ(0, ipc_attach(&victim, self->channel, IOIPC_SUB_BOTH, &sub));
-	/* When the ring is gone, this one is. */
 	ASSERT_EQ(0, ipc_create(&victim, 0, 8, 64, &witness));
 	io_uring_queue_exit(&victim);
-	EXPECT_TRUE(ipc_poll(ipc_send_num(&self->ring, witness, 1) == -ENOENT));
+	EXPECT_EQ(-ENOENT, ipc_send_num(&self->ring, witness, 1));
 	EXPECT_EQ(ENTRIES, ipc_send_nums(&self->ring, self->sender.id, 0,
 					 ENTRIES));
 	EXPECT_EQ(ENTRIES, ipc_recv_nums(&self->ring, self->receiver.id, 0,
@@ -216,10 +204,9 @@ TEST_F_TIMEOUT(life, end_of_a_process_destroys, IPC_TIMEOUT)
 	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->ring, sender.id, 1));
 	ASSERT_EQ(0, kill(pid, SIGKILL));
 	ASSERT_EQ(128 + SIGKILL, ipc_wait(pid));
-	EXPECT_TRUE(ipc_poll(ipc_send_num(&self->ring, sender.id, 1) ==
-			     -EPIPE));
-	EXPECT_TRUE(ipc_poll(ipc_attach_key(&self->ring, key, IOIPC_SUB_SEND,
-					    &sender) == -ENOENT));
+	EXPECT_EQ(-EPIPE, ipc_send_num(&self->ring, sender.id, 1));
+	EXPECT_EQ(-ENOENT, ipc_attach_key(&self->ring, key, IOIPC_SUB_SEND,
+					  &sender));
 }
 
 /* A ring lives as long as somebody has it. */
@@ -244,8 +231,7 @@ TEST_F_TIMEOUT(life, a_child_keeps_the_creating_ring, IPC_TIMEOUT)
 					 ENTRIES));
 	ASSERT_EQ(1, write(quit[1], "q", 1));
 	EXPECT_EQ(0, ipc_wait(pid));
-	EXPECT_TRUE(ipc_poll(ipc_recv_num(&self->ring, self->receiver.id) ==
-			     -EPIPE));
+	EXPECT_EQ(-EPIPE, ipc_recv_num(&self->ring, self->receiver.id));
 }
 
 TEST_F_TIMEOUT(life, subscriber_outlives_its_file, IPC_TIMEOUT)
@@ -276,8 +262,7 @@ TEST_F_TIMEOUT(life, mapping_outlives_everything, IPC_TIMEOUT)
 	EXPECT_EQ(0, close(self->receiver.fd));
 	EXPECT_EQ(0, close(self->sender.fd));
 	close_ring(&self->creator);
-	ASSERT_TRUE(ipc_poll(ipc_send(&self->ring, witness, NULL, 0) ==
-			     -ENOENT));
+	ASSERT_EQ(-ENOENT, ipc_send(&self->ring, witness, NULL, 0));
 	/* Memory that is given away by mistake now has new contents. */
 	for (i = 0; i < 32; i++) {
 		__u32 other;
@@ -339,8 +324,7 @@ TEST_F_TIMEOUT(life, file_is_closed_last, IPC_TIMEOUT)
 	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring,
 						 self->receiver.id));
 	close_ring(&self->creator);
-	EXPECT_TRUE(ipc_poll(ipc_send_num(&self->ring, self->sender.id, 2) ==
-			     -EPIPE));
+	EXPECT_EQ(-EPIPE, ipc_send_num(&self->ring, self->sender.id, 2));
 	EXPECT_EQ(0, close(self->receiver.fd));
 	EXPECT_EQ(0, io_uring_ipc_channel_detach(&self->ring, self->sender.id));
 	EXPECT_EQ(0, close(self->sender.fd));
@@ -373,4 +357,217 @@ TEST_F_TIMEOUT(life, module_is_in_use, IPC_TIMEOUT)
 	EXPECT_EQ(0, map->producer.tail);
 }
 
-TEST_HARNESS_MAIN
+/*
+ * What a ring leaves when it ends: nothing that others can see.  No attempt is
+ * made twice here.
+ */
+FIXTURE(ended) {
+	struct io_uring ring;
+	__u32 channel;
+	struct ipc_sub sender;
+	__u64 got[4];
+	__u64 num;
+};
+
+FIXTURE_VARIANT(ended) {
+	unsigned int setup;
+	/* Its descriptor is one that it has registered with the thread. */
+	bool registered;
+	/* It has requests that wait, here and in workers. */
+	bool busy;
+};
+
+FIXTURE_VARIANT_ADD(ended, plain) {
+};
+
+FIXTURE_VARIANT_ADD(ended, busy) {
+	.busy = true,
+};
+
+FIXTURE_VARIANT_ADD(ended, busy_defer_taskrun) {
+	.setup = WAIT_DEFER,
+	.busy = true,
+};
+
+FIXTURE_VARIANT_ADD(ended, busy_sqpoll) {
+	.setup = IORING_SETUP_SQPOLL,
+	.busy = true,
+};
+
+FIXTURE_VARIANT_ADD(ended, busy_registered) {
+	.registered = true,
+	.busy = true,
+};
+
+FIXTURE_SETUP(ended)
+{
+	ASSERT_EQ(0, ipc_open(&self->ring));
+	ASSERT_EQ(0, ipc_create(&self->ring, 0, ENTRIES, 64, &self->channel));
+	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_SEND,
+				&self->sender));
+}
+
+FIXTURE_TEARDOWN(ended)
+{
+	io_uring_queue_exit(&self->ring);
+}
+
+enum { ENDS = 30, TARGETED = 64 };
+
+/*
+ * Opens a ring with a channel of its own under the key, which it fills, and with
+ * a receiver of the fixture's channel.  Returns the id of that.
+ */
+static __u32 open_to_end(struct __test_metadata *_metadata,
+			 FIXTURE_DATA(ended) *self,
+			 const FIXTURE_VARIANT(ended) *variant,
+			 struct io_uring *ring, __u64 key)
+{
+	struct io_uring_params params = {
+		.flags = variant->setup,
+		.sq_thread_idle = 1,
+	};
+	struct ipc_sub receiver, own;
+	__u32 channel = 0;
+	int i;
+
+	EXPECT_EQ(0, io_uring_queue_init_params(16, ring, &params));
+	if (variant->registered)
+		EXPECT_EQ(1, io_uring_register_ring_fd(ring));
+	EXPECT_EQ(0, ipc_create_key(ring, 0, key, 0600, &channel));
+	EXPECT_EQ(0, ipc_attach(ring, channel, IOIPC_SUB_SEND, &own));
+	EXPECT_EQ(0, ipc_attach(ring, self->channel, IOIPC_SUB_RECV,
+				&receiver));
+	/* The test itself has no use for these. */
+	close(own.fd);
+	close(receiver.fd);
+	if (!variant->busy)
+		return receiver.id;
+	EXPECT_EQ(8, ipc_send_nums(ring, own.id, 0, 8));
+	for (i = 0; i < 4; i++) {
+		wait_get_recv(ring, receiver.id, &self->got[i], i)->flags |=
+			i & 1 ? IOSQE_ASYNC : 0;
+		/* What is not attached waits with a file of its own. */
+		wait_get_send(ring, i & 2 ? own.id : channel, &self->num, i)
+			->flags |= i & 1 ? IOSQE_ASYNC : 0;
+	}
+	EXPECT_TRUE(wait_nothing(ring));
+	return receiver.id;
+}
+
+/* The key is free and the target is gone. */
+static void expect_ended(struct __test_metadata *_metadata,
+			 FIXTURE_DATA(ended) *self, __u64 key, __u32 target)
+{
+	__u32 next;
+	int i;
+
+	ASSERT_EQ(0, ipc_create_key(&self->ring, 0, key, 0600, &next));
+	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->ring, next));
+	for (i = 0; i < TARGETED; i++) {
+		ASSERT_EQ(-ENOENT, ipc_send_num_to(&self->ring,
+						   self->sender.id, i, target));
+	}
+}
+
+TEST_F_TIMEOUT(ended, io_uring_queue_exit, IPC_TIMEOUT)
+{
+	__u64 key = ipc_new_key();
+	struct io_uring ring;
+	__u32 target;
+	int i;
+
+	for (i = 0; i < ENDS; i++) {
+		target = open_to_end(_metadata, self, variant, &ring, key);
+		io_uring_queue_exit(&ring);
+		expect_ended(_metadata, self, key, target);
+	}
+}
+
+/* How a process ends that has a ring. */
+enum end { KILLED, EXITS, EXECS };
+
+static void end_processes(struct __test_metadata *_metadata,
+			  FIXTURE_DATA(ended) *self,
+			  const FIXTURE_VARIANT(ended) *variant, enum end how)
+{
+	__u32 *target = ipc_shared(sizeof(*target));
+	__u64 key = ipc_new_key();
+	int said[2], i;
+	pid_t pid;
+
+	ASSERT_NE(NULL, target);
+	for (i = 0; i < ENDS; i++) {
+		char byte = 0;
+
+		ASSERT_EQ(0, pipe(said));
+		pid = ipc_fork();
+		ASSERT_LE(0, pid);
+		if (!pid) {
+			struct io_uring ring;
+
+			*target = open_to_end(_metadata, self, variant, &ring,
+					      key);
+			if (how == EXITS)
+				_exit(0);
+			if (how == EXECS)
+				execl("/bin/sh", "sh", "-c", "exit 0", NULL);
+			if (write(said[1], "r", 1) != 1)
+				_exit(KSFT_FAIL);
+			for (;;)
+				pause();
+		}
+		if (how == KILLED) {
+			ASSERT_EQ(1, read(said[0], &byte, 1));
+			ASSERT_EQ(0, kill(pid, SIGKILL));
+		}
+		ASSERT_EQ(how == KILLED ? 128 + SIGKILL : 0, ipc_wait(pid));
+		close(said[0]);
+		close(said[1]);
+		expect_ended(_metadata, self, key, *target);
+	}
+}
+
+TEST_F_TIMEOUT(ended, killed, IPC_TIMEOUT)
+{
+	end_processes(_metadata, self, variant, KILLED);
+}
+
+TEST_F_TIMEOUT(ended, exits, IPC_TIMEOUT)
+{
+	end_processes(_metadata, self, variant, EXITS);
+}
+
+TEST_F_TIMEOUT(ended, execs, IPC_TIMEOUT)
+{
+	end_processes(_metadata, self, variant, EXECS);
+}
+
+/* A ring that a child has as well ends with the last of the two. */
+TEST_F_TIMEOUT(ended, by_the_last_of_two_processes, IPC_TIMEOUT)
+{
+	__u64 key = ipc_new_key();
+	struct io_uring ring;
+	char byte = 0;
+	int quit[2];
+	__u32 target, next;
+	pid_t pid;
+
+	target = open_to_end(_metadata, self, variant, &ring, key);
+	ASSERT_EQ(0, pipe(quit));
+	pid = ipc_fork();
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		close(quit[1]);
+		_exit(read(quit[0], &byte, 1) != 1);
+	}
+	io_uring_queue_exit(&ring);
+	EXPECT_EQ(-EEXIST, ipc_create_key(&self->ring, 0, key, 0600, &next));
+	EXPECT_EQ(IPC_NUM, ipc_send_num_to(&self->ring, self->sender.id, 7,
+					   target));
+	ASSERT_EQ(1, write(quit[1], "q", 1));
+	EXPECT_EQ(0, ipc_wait(pid));
+	expect_ended(_metadata, self, key, target);
+}
+
+IPC_HARNESS_MAIN

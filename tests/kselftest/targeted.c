@@ -239,8 +239,7 @@ TEST_F_TIMEOUT(targeted, end_of_the_ring_of_the_target_drops_them,
 	}
 	EXPECT_EQ(-ENOBUFS, ipc_send_num(&self->ring, self->sender.id, 99));
 	io_uring_queue_exit(&victim);
-	EXPECT_TRUE(ipc_poll(ipc_send_num(&self->ring, self->sender.id, 0) ==
-			     IPC_NUM));
+	EXPECT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->sender.id, 0));
 	EXPECT_EQ(-ENOENT, ipc_send_num_to(&self->ring, self->sender.id, 1,
 					   target.id));
 	EXPECT_EQ(0, ipc_recv_num(&self->ring, self->first.id));

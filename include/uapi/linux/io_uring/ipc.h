@@ -177,8 +177,10 @@ extern "C" {
  *
  * After an error the out fields of the struct are undefined.
  *
- * When a ring is closed, its subscribers are detached and the channels that it
- * created are destroyed.
+ * When the last descriptor of a ring is closed, its subscribers are detached and
+ * the channels that it created are destroyed: before close(2),
+ * io_uring_queue_exit(3) or execve(2) returns, and before the end of the process
+ * is told by wait(2).  Only memory may be given back later.
  *
  * DETACH of another ring's subscriber evicts it: at once it holds no message and
  * no place in the channel, its requests end with -ENOENT, and its file says
