@@ -150,6 +150,8 @@ pub(crate) struct Wanted {
     pub(crate) bundle: bool,
     /// The whole length is to be told, also of what did not fit.
     pub(crate) whole_len: bool,
+    /// None at all if the first one does not fit.
+    pub(crate) uncut: bool,
 }
 
 impl Wanted {
@@ -158,6 +160,7 @@ impl Wanted {
         info: false,
         bundle: false,
         whole_len: false,
+        uncut: false,
     };
 
     /// What comes before each message, in bytes.
@@ -1068,15 +1071,16 @@ impl Channel {
         Ok(())
     }
 
-    /// Receives messages into `buffer`, which has room for [`Wanted::prefix`], after those that are
-    /// there already if it is a bundle. Does not sleep.
+    /// Receives messages into `buffer`, which has room for [`Wanted::prefix`] or is for
+    /// [`Wanted::uncut`], after those that are there already if it is a bundle. Does not sleep.
     ///
     /// The subscriber must be protected by an RCU read-side critical section that began before it
     /// was looked up.
     ///
     /// # Errors
     ///
-    /// `EAGAIN`, `EPIPE`; or [`Failure::NotPresent`], [`Failure::Busy`]. The message stays then.
+    /// `EAGAIN`, `EPIPE`, `EMSGSIZE`; or [`Failure::NotPresent`], [`Failure::Busy`]. The message stays
+    /// then.
     #[inline(always)]
     pub(crate) fn receive(
         &self,
@@ -1101,6 +1105,9 @@ impl Channel {
             let len = needed(received, region.message_len(position));
             if received.count > 0 && len > buffer.len() {
                 return Ok(());
+            }
+            if wanted.uncut && len > buffer.len() {
+                return Err(EMSGSIZE.into());
             }
             if self.mode != Mode::Broadcast {
                 // So that a claim is not undone for nothing: meanwhile others may claim later

@@ -201,6 +201,9 @@ unsafe fn prepare(
             Wait::Once => bindings::IOIPC_CMD_WAIT,
             Wait::Multishot => bindings::IOIPC_CMD_WAIT | bindings::IOIPC_CMD_MULTISHOT,
         };
+        if prepared.wants_info() {
+            command.flags |= bindings::IOIPC_CMD_ALIGN;
+        }
         Ok(0)
     })
 }
@@ -282,8 +285,13 @@ unsafe extern "C" fn issue_recv(
     command: *mut bindings::io_uring_ipc_cmd,
     issue_flags: c_uint,
 ) -> c_int {
+    // SAFETY: io_uring passes a request.
+    let is_rest = unsafe { (*command).flags } & bindings::IOIPC_CMD_REST != 0;
+    let receive = |request: &Request, instance: &Instance, buffer: Buffer<'_>| {
+        recv::issue(request, instance, buffer, is_rest)
+    };
     // SAFETY: io_uring passes an instance and a request that `recv_prep` has prepared.
-    unsafe { issue(hook, command, issue_flags, Direction::Receive, recv::issue) }
+    unsafe { issue(hook, command, issue_flags, Direction::Receive, receive) }
 }
 
 /// # Safety

@@ -62,20 +62,30 @@ pub(crate) fn prepare(sqe: &Sqe) -> Result<(Request, Wait)> {
 
 /// Receives into `buffer` and returns how many bytes of it are used, or with `IOIPC_RECV_MAPPED`
 /// how many messages can be read in place. May sleep, but not while it has a claim.
-pub(crate) fn issue(request: &Request, instance: &Instance, buffer: Buffer<'_>) -> Result<u32> {
+///
+/// # Errors
+///
+/// `EMSGSIZE` if the buffer `is_rest`, the rest of a larger one, and the next message does not fit:
+/// the message stays. What [`Channel::receive`] returns; `EINVAL`, `EFAULT`, `ENOENT`, `EACCES`.
+pub(crate) fn issue(
+    request: &Request,
+    instance: &Instance,
+    buffer: Buffer<'_>,
+    is_rest: bool,
+) -> Result<u32> {
     if request.has(uapi::IOIPC_RECV_MAPPED) {
         return count_in_place(request, instance);
     }
-    let bundle = request.has(uapi::IOIPC_RECV_BUNDLE);
     let wanted = Wanted {
-        info: bundle || request.has(uapi::IOIPC_RECV_INFO),
-        bundle,
+        info: request.wants_info(),
+        bundle: request.has(uapi::IOIPC_RECV_BUNDLE),
         whole_len: request.has(uapi::IOIPC_RECV_TRUNC),
+        uncut: is_rest,
     };
     let mut received = Received::default();
     let (mut faults, mut busy) = (0, 0);
     let failed = loop {
-        if buffer.len() < wanted.prefix() {
+        if buffer.len() < wanted.prefix() && !is_rest {
             break EINVAL;
         }
         let before = received.count;

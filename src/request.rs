@@ -2,6 +2,8 @@
 
 //! What a request keeps of its SQE, apart from where its buffer is.
 
+use crate::uapi;
+
 /// What a request does when there is no message or no room.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wait {
@@ -57,5 +59,10 @@ impl Request {
     #[inline(always)]
     pub(crate) fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
+    }
+
+    /// Whether it receives messages with a `MessageInfo` before each.
+    pub(crate) fn wants_info(&self) -> bool {
+        !self.sends && self.has(uapi::IOIPC_RECV_INFO | uapi::IOIPC_RECV_BUNDLE)
     }
 }

@@ -1162,11 +1162,9 @@ TEST_F_TIMEOUT(info, incremental_trunc, IPC_TIMEOUT)
 	} steps[] = {
 		{ 100, 0, 0, 100, true },
 		{ 40, 0, 100, 40, true },
-		/* What is left of it is not enough. */
-		{ 100, 0, 140, 20, false },
+		/* The rest is not enough, and is given up. */
 		{ 100, 1, 0, 100, true },
 		/* More than a whole one. */
-		{ 200, 1, 100, 60, false },
 		{ 200, 2, 0, 160, false },
 		{ 160, 3, 0, 160, false },
 	};
@@ -1199,7 +1197,7 @@ TEST_F_TIMEOUT(info, incremental_trunc, IPC_TIMEOUT)
 				       steps[i].at, steps[i].stored, i))
 			TH_LOG("step %zu", i);
 	}
-	/* All four are used up. */
+	/* All four are used up or given up. */
 	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id, 5));
 	EXPECT_EQ(-ENOBUFS, wait_for_cqe(&self->ring, 7, &cqe));
 	EXPECT_EQ(5, ipc_recv_num(&self->ring, self->receiver.id));
@@ -1275,6 +1273,363 @@ TEST_F_TIMEOUT(info, provided_buffers_are_too_small, IPC_TIMEOUT)
 		EXPECT_EQ(IORING_CQE_F_BUFFER |
 			  waiting << IORING_CQE_BUFFER_SHIFT, cqe.flags);
 	}
+}
+
+/* Ways to use up a buffer bit by bit. */
+enum way { ONE_BY_ONE, MULTISHOT, BY_A_WORKER, BY_TURNS, WAYS };
+
+/* Queues the next receive, if there is none. */
+static void get_next(struct io_uring *ring, __u32 id, enum way way, int i,
+		     __u32 len, __u32 flags)
+{
+	struct io_uring_sqe *sqe;
+
+	if (way == MULTISHOT && i)
+		return;
+	flags |= way == MULTISHOT ? IOIPC_RECV_MULTISHOT : 0;
+	sqe = msg_get_select(ring, id, len, flags);
+	sqe->user_data = 7;
+	if (way == BY_A_WORKER || (way == BY_TURNS && i % 2))
+		sqe->flags |= IOSQE_ASYNC;
+}
+
+/*
+ * Receives messages of all lengths into incremental buffers that each of them
+ * fits into.  Whether none is cut, and each is where the header says that it is.
+ */
+static void follow_incremental(struct __test_metadata *_metadata,
+			       FIXTURE_DATA(info) *self, enum way way,
+			       __u32 flags, __u32 min_left)
+{
+	enum { MESSAGES = 80, ROOM = 600 };
+	bool info = flags & (IOIPC_RECV_INFO | IOIPC_RECV_BUNDLE);
+	struct msg_follow follow = { .id = -1 };
+	struct io_uring_cqe cqe;
+	struct msg_pool pool;
+	char buf[SIZE], *got;
+	struct io_uring ring;
+	struct ipc_sub sub;
+	int i, len;
+
+	ASSERT_EQ(0, io_uring_queue_init(8, &ring, 0));
+	ASSERT_EQ(0, ipc_attach(&ring, self->channel, IOIPC_SUB_RECV, &sub));
+	ASSERT_EQ(0, msg_pool_open_inc(&pool, &ring, 4, ROOM, min_left));
+	for (i = 0; i < MESSAGES; i++) {
+		len = i * 37 % (SIZE + 1);
+		ipc_fill(buf, len, i);
+		ASSERT_EQ(len, msg_send_to(&self->other, self->sender.id, buf,
+					   len, 0, sub.id));
+		get_next(&ring, sub.id, way, i, 0, flags);
+		ASSERT_EQ(len + (info ? MSG_INFO : 0),
+			  wait_for_cqe(&ring, 7, &cqe))
+			TH_LOG("flags %#x, way %d, message %d", flags, way, i);
+		ASSERT_EQ(way == MULTISHOT, !!(cqe.flags & IORING_CQE_F_MORE));
+		got = msg_follow(&follow, &pool, &cqe, info);
+		ASSERT_NE(NULL, got);
+		if (info) {
+			ASSERT_EQ(0, (uintptr_t)got % 8)
+				TH_LOG("flags %#x, way %d, message %d", flags,
+				       way, i);
+			EXPECT_EQ(len, ((struct got *)got)->info.len);
+			EXPECT_EQ(IOIPC_INFO_TARGETED,
+				  ((struct got *)got)->info.flags);
+			got += MSG_INFO;
+		}
+		ASSERT_TRUE(ipc_filled(got, len, i))
+			TH_LOG("flags %#x, way %d, message %d", flags, way, i);
+		/* A worker has all of it, or nothing is less than is to be left. */
+		if (follow.id >= 0)
+			EXPECT_LE(min_left ?: 1, ROOM - follow.at);
+	}
+	io_uring_queue_exit(&ring);
+	free(pool.mem);
+}
+
+TEST_F_TIMEOUT(info, nothing_is_cut_at_the_end_of_an_incremental_buffer,
+	       IPC_TIMEOUT)
+{
+	static const __u32 flags[] = {
+		0,
+		IOIPC_RECV_TRUNC,
+		IOIPC_RECV_INFO,
+		IOIPC_RECV_INFO | IOIPC_RECV_TRUNC,
+		IOIPC_RECV_BUNDLE,
+	};
+	enum way way;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(flags); i++) {
+		for (way = 0; way < WAYS; way++) {
+			follow_incremental(_metadata, self, way, flags[i], 0);
+			follow_incremental(_metadata, self, way, flags[i], 48);
+		}
+	}
+}
+
+/* A bundle in the rest of a buffer has what fits there, if that is any. */
+TEST_F_TIMEOUT(info, bundles_fill_incremental_buffers, IPC_TIMEOUT)
+{
+	/* A number takes 56 bytes of a bundle. */
+	enum { ROOM = 200 };
+	static const struct {
+		int messages, id, at;
+		bool more;
+	} steps[] = {
+		{ 2, 0, 0, true }, { 1, 0, 112, true },
+		/* 32 bytes of the first one are given up. */
+		{ 3, 1, 0, true }, { 1, 2, 0, true }, { 2, 2, 56, true },
+		{ 2, 3, 0, true },
+	};
+	struct msg_follow follow = { .id = -1 };
+	struct io_uring_sqe *sqe;
+	struct io_uring_cqe cqe;
+	struct msg_walk walk;
+	struct msg_pool pool;
+	char *got;
+	size_t i;
+	int num;
+
+	ASSERT_EQ(0, msg_pool_open_inc(&pool, &self->ring, 4, ROOM, 0));
+	for (i = 0; i < ARRAY_SIZE(steps); i++) {
+		for (num = 0; num < steps[i].messages; num++) {
+			ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other,
+							self->sender.id, num));
+		}
+		sqe = msg_get_select(&self->ring, self->receiver.id, 0,
+				     IOIPC_RECV_BUNDLE);
+		sqe->user_data = 7;
+		ASSERT_EQ(steps[i].messages * (MSG_INFO + IPC_NUM),
+			  wait_for_cqe(&self->ring, 7, &cqe))
+			TH_LOG("step %zu", i);
+		EXPECT_EQ(IORING_CQE_F_BUFFER |
+			  (steps[i].more ? IORING_CQE_F_BUF_MORE : 0) |
+			  steps[i].id << IORING_CQE_BUFFER_SHIFT, cqe.flags)
+			TH_LOG("step %zu", i);
+		got = msg_follow(&follow, &pool, &cqe, true);
+		ASSERT_EQ(msg_pool_buf(&pool, steps[i].id) + steps[i].at, got)
+			TH_LOG("step %zu", i);
+		walk = (struct msg_walk) { .buf = got, .res = cqe.res };
+		for (num = 0; num < steps[i].messages; num++) {
+			EXPECT_EQ(num, msg_next_num(&walk));
+		}
+	}
+}
+
+/* With one buffer: its rest is given up, and the message waits for another one. */
+TEST_F_TIMEOUT(info, a_rest_is_given_up_without_another_buffer, IPC_TIMEOUT)
+{
+	struct io_uring_sqe *sqe;
+	struct io_uring_cqe cqe;
+	struct msg_pool pool;
+	int round, ret, i;
+
+	ASSERT_EQ(0, msg_pool_open_inc(&pool, &self->ring, 1, 96, 0));
+	for (round = 0; round < 3; round++) {
+		sqe = msg_get_select(&self->ring, self->receiver.id, 0,
+				     IOIPC_RECV_MULTISHOT | IOIPC_RECV_INFO);
+		sqe->user_data = 7;
+		for (i = 0; i < 2; i++) {
+			ret = MSG_INFO + IPC_NUM;
+			if (i || !round) {
+				ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other,
+							self->sender.id, i));
+			}
+			if (i)
+				ret = -ENOBUFS;
+			ASSERT_EQ(ret, wait_for_cqe(&self->ring, 7, &cqe))
+				TH_LOG("round %d, message %d", round, i);
+		}
+		EXPECT_EQ(0, cqe.flags);
+		msg_pool_add(&pool, 0);
+	}
+	EXPECT_EQ(1, ipc_recv_num(&self->ring, self->receiver.id));
+}
+
+/* The limit of a request is none of the buffer. */
+TEST_F_TIMEOUT(info, limited_in_incremental_buffers, IPC_TIMEOUT)
+{
+	enum { LIMIT = 101, ROOM = 600, USED = 104 };
+	struct msg_follow follow = { .id = -1 };
+	struct io_uring_cqe cqe;
+	struct msg_pool pool;
+	char buf[SIZE], *got;
+	enum way way;
+	int i;
+
+	ASSERT_EQ(0, msg_pool_open_inc(&pool, &self->ring, 4, ROOM, 0));
+	for (way = 0; way < WAYS; way++) {
+		for (i = 0; i < 40; i++) {
+			ipc_fill(buf, SIZE, i);
+			ASSERT_EQ(SIZE, msg_send(&self->other, self->sender.id,
+						 buf, SIZE, 0));
+			get_next(&self->ring, self->receiver.id, way, i, LIMIT,
+				 IOIPC_RECV_INFO);
+			/* What is left is as much, or is given up. */
+			ASSERT_EQ(LIMIT, wait_for_cqe(&self->ring, 7, &cqe))
+				TH_LOG("way %d, message %d", way, i);
+			got = msg_follow(&follow, &pool, &cqe, true);
+			ASSERT_NE(NULL, got);
+			ASSERT_EQ(0, (uintptr_t)got % 8);
+			EXPECT_EQ(SIZE, ((struct got *)got)->info.len);
+			EXPECT_TRUE(ipc_filled(got + MSG_INFO, LIMIT - MSG_INFO,
+					       i));
+		}
+		if (way == MULTISHOT) {
+			ASSERT_EQ(0, wait_cancel(&self->ring, 7, 0));
+			ASSERT_EQ(-ECANCELED, wait_for(&self->ring, 7));
+		}
+	}
+}
+
+/* A buffer that is none. */
+TEST_F_TIMEOUT(info, no_message_is_lost_in_a_buffer_of_no_bytes, IPC_TIMEOUT)
+{
+	static const __u32 flags[] = {
+		0, IOIPC_RECV_TRUNC, IOIPC_RECV_MULTISHOT, IOIPC_RECV_INFO,
+	};
+	struct io_uring_sqe *sqe;
+	struct io_uring_cqe cqe;
+	struct msg_pool pool;
+	int ring, async;
+	size_t i;
+
+	for (ring = 0; ring < 2; ring++) {
+		ASSERT_EQ(0, msg_pool_open(&pool, &self->ring, 4, 0, ring ?
+					   IOU_PBUF_RING_INC : 0));
+		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id,
+						5));
+		for (i = 0; i < ARRAY_SIZE(flags); i++) {
+			for (async = 0; async < 2; async++) {
+				sqe = msg_get_select(&self->ring,
+						     self->receiver.id, 0,
+						     flags[i]);
+				sqe->user_data = 7;
+				sqe->flags |= async ? IOSQE_ASYNC : 0;
+				EXPECT_EQ(-ENOBUFS,
+					  wait_for_cqe(&self->ring, 7, &cqe))
+					TH_LOG("flags %#x", flags[i]);
+				EXPECT_EQ(0, cqe.flags);
+			}
+		}
+		EXPECT_EQ(5, ipc_recv_num(&self->ring, self->receiver.id));
+		ASSERT_EQ(0, io_uring_free_buf_ring(&self->ring, pool.ring, 4,
+						    MSG_GROUP));
+	}
+}
+
+/* How a send gets to be done by somebody else than the task that submits it. */
+enum later {
+	WAITS, WAITS_ATTACHED, WAITS_IN_WORKER, WAITS_DEFERRED, WAITS_IN_SQPOLL,
+	WAITS_IN_SQPOLL_OF_ROOT, IN_A_CHAIN, LAST_OF_A_CHAIN, WAITS_IN_A_CHAIN,
+	IN_A_CHAIN_OF_SQPOLL, DRAINED, LATERS
+};
+
+static bool is_in_chain(enum later later)
+{
+	return later >= IN_A_CHAIN && later <= IN_A_CHAIN_OF_SQPOLL;
+}
+
+/* A ring of the current user. */
+static int open_later(struct io_uring *ring, struct io_uring *of_root,
+		      enum later later)
+{
+	struct io_uring_params params = { .sq_thread_idle = 1 };
+
+	if (later == WAITS_DEFERRED)
+		params.flags = WAIT_DEFER;
+	if (later == WAITS_IN_SQPOLL)
+		params.flags = IORING_SETUP_SQPOLL;
+	if (later == WAITS_IN_SQPOLL_OF_ROOT || later == IN_A_CHAIN_OF_SQPOLL) {
+		params.flags = IORING_SETUP_SQPOLL | IORING_SETUP_ATTACH_WQ;
+		params.wq_fd = of_root->ring_fd;
+	}
+	return io_uring_queue_init_params(8, ring, &params);
+}
+
+/* A send is stamped with what the task was that has submitted it. */
+TEST_F_TIMEOUT(info, stamped_as_submitted, IPC_TIMEOUT)
+{
+	struct io_uring_params params = {
+		.flags = IORING_SETUP_SQPOLL,
+		.sq_thread_idle = 1,
+	};
+	struct io_uring ring, of_root;
+	struct io_uring_sqe *sqe;
+	struct msg_num got;
+	struct ipc_sub sub;
+	enum later later;
+	int ret, begin[2], i;
+	__u64 num = 99;
+	char byte;
+
+	if (geteuid())
+		SKIP(return, "needs to be root");
+	ASSERT_EQ(0, pipe(begin));
+	ASSERT_EQ(0, io_uring_queue_init_params(8, &of_root, &params));
+	for (later = 0; later < LATERS; later++) {
+		bool full = !(is_in_chain(later) || later == DRAINED) ||
+			    later == WAITS_IN_A_CHAIN;
+
+		for (i = 0; full && i < ENTRIES; i++) {
+			ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other,
+							self->sender.id, i));
+		}
+		ASSERT_EQ(0, setegid(IPC_GID));
+		ASSERT_EQ(0, seteuid(IPC_UID));
+		ret = open_later(&ring, &of_root, later);
+		if (!ret)
+			ret = ipc_attach(&ring, self->channel, IOIPC_SUB_SEND,
+					 &sub);
+		if (!full || later == WAITS_IN_A_CHAIN) {
+			sqe = wait_get_sqe(&ring);
+			io_uring_prep_read(sqe, begin[0], &byte, 1, 0);
+			sqe->flags |= later == DRAINED ? 0 : IOSQE_IO_LINK;
+			sqe->user_data = 1;
+		}
+		if (later == LAST_OF_A_CHAIN) {
+			sqe = wait_get_sqe(&ring);
+			io_uring_prep_nop(sqe);
+			sqe->flags |= IOSQE_IO_LINK | IOSQE_ASYNC;
+			sqe->user_data = 2;
+		}
+		sqe = msg_get_send(&ring, later == WAITS_ATTACHED ? sub.id :
+				   self->channel, &num, IPC_NUM, full ?
+				   IOIPC_SEND_WAIT : 0);
+		sqe->flags |= later == WAITS_IN_WORKER ? IOSQE_ASYNC : 0;
+		sqe->flags |= later == DRAINED ? IOSQE_IO_DRAIN : 0;
+		sqe->user_data = 3;
+		if (!ret)
+			ret = wait_nothing(&ring) ? 0 : IPC_NOT_RUN;
+		ASSERT_EQ(0, seteuid(0));
+		ASSERT_EQ(0, setegid(0));
+		ASSERT_EQ(0, ret)
+			TH_LOG("case %d", later);
+
+		if (!full || later == WAITS_IN_A_CHAIN) {
+			ASSERT_EQ(1, write(begin[1], "b", 1));
+			ASSERT_EQ(1, wait_for(&ring, 1));
+		}
+		if (later == LAST_OF_A_CHAIN)
+			ASSERT_EQ(0, wait_for(&ring, 2));
+		if (later == WAITS_IN_A_CHAIN)
+			ASSERT_TRUE(wait_nothing(&ring));
+		for (i = 0; full && i < ENTRIES; i++) {
+			ASSERT_EQ(i, recv_num(&self->ring, self->receiver.id,
+					      &got));
+			EXPECT_EQ(0, got.info.uid);
+		}
+		ASSERT_EQ(IPC_NUM, wait_for(&ring, 3))
+			TH_LOG("case %d", later);
+		ASSERT_EQ(99, recv_num(&self->ring, self->receiver.id, &got));
+		EXPECT_EQ(IPC_UID, got.info.uid)
+			TH_LOG("case %d", later);
+		EXPECT_EQ(IPC_GID, got.info.gid)
+			TH_LOG("case %d", later);
+		EXPECT_EQ(getpid(), got.info.pid);
+		ASSERT_EQ(0, io_uring_ipc_channel_detach(&ring, sub.id));
+		io_uring_queue_exit(&ring);
+	}
+	io_uring_queue_exit(&of_root);
 }
 
 IPC_HARNESS_MAIN

@@ -253,6 +253,88 @@ static inline int msg_pool_open(struct msg_pool *pool, struct io_uring *ring,
 	return 0;
 }
 
+/* The same with buffers that are used up bit by bit, down to so many bytes. */
+static inline int msg_pool_open_inc(struct msg_pool *pool, struct io_uring *ring,
+				    unsigned int count, __u32 size,
+				    __u32 min_left)
+{
+	size_t bytes = count * sizeof(struct io_uring_buf);
+	struct io_uring_buf_reg reg = {
+		.ring_entries = count,
+		.bgid = MSG_GROUP,
+		.flags = IOU_PBUF_RING_INC,
+		.min_left = min_left,
+	};
+	unsigned int id;
+	void *mem;
+	int ret;
+
+	mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+		   MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+	if (mem == MAP_FAILED)
+		return -ENOMEM;
+	pool->count = count;
+	pool->size = size;
+	pool->mem = malloc((size_t)count * size);
+	pool->ring = mem;
+	if (!pool->mem)
+		return -ENOMEM;
+	reg.ring_addr = (uintptr_t)mem;
+	ret = io_uring_register_buf_ring(ring, &reg, 0);
+	if (ret)
+		return ret;
+	io_uring_buf_ring_init(pool->ring);
+	for (id = 0; id < count; id++)
+		msg_pool_add(pool, id);
+	return 0;
+}
+
+/* Where the next message goes in the current one of these, -1 for a new one. */
+struct msg_follow {
+	int	id;
+	__u32	at;
+};
+
+/*
+ * Follows a completion, and gives back what is used up.  Returns where the message
+ * begins, NULL if the completion names no buffer or more than there was left.
+ */
+static inline char *msg_follow(struct msg_follow *follow, struct msg_pool *pool,
+			       const struct io_uring_cqe *cqe, bool aligned)
+{
+	int id = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
+	__u32 used = cqe->res, left;
+	static char *copy;
+	char *start;
+
+	if (!(cqe->flags & IORING_CQE_F_BUFFER) || id >= (int)pool->count)
+		return NULL;
+	if (follow->id != id) {
+		/* The rest of the former one was given up. */
+		if (follow->id >= 0)
+			msg_pool_add(pool, follow->id);
+		follow->id = id;
+		follow->at = 0;
+	}
+	left = pool->size - follow->at;
+	start = msg_pool_buf(pool, id) + follow->at;
+	if (used > left)
+		return NULL;
+	follow->at += aligned ? ipc_buf_used(used, left) : used;
+	if (cqe->flags & IORING_CQE_F_BUF_MORE)
+		return start;
+	/* It goes back with other contents. */
+	free(copy);
+	copy = aligned_alloc(16, (pool->size + 31) / 16 * 16);
+	if (!copy)
+		return NULL;
+	memcpy(copy + (uintptr_t)start % 16, start, left);
+	start = copy + (uintptr_t)start % 16;
+	msg_pool_add(pool, id);
+	follow->id = -1;
+	return start;
+}
+
 /* The buffer that a completion names, NULL if it does not. */
 static inline char *msg_pool_got(const struct msg_pool *pool,
 				 const struct io_uring_cqe *cqe)

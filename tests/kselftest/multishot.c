@@ -2,6 +2,7 @@
 /*
  * Receiving into provided buffers, one message or one after the other.
  */
+#include <sys/socket.h>
 #include "waiting.h"
 
 #define ENTRIES	128
@@ -728,6 +729,117 @@ TEST_F_TIMEOUT(multishot, min_left_of_incremental_buffers, IPC_TIMEOUT)
 	}
 	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id, i));
 	EXPECT_EQ(-ENOBUFS, wait_for_cqe(&self->ring, 7, &cqe));
+}
+
+/* The last message would have no completion. */
+TEST_F_TIMEOUT(multishot, skipped_completions_are_refused, IPC_TIMEOUT)
+{
+	struct io_uring_sqe *sqe;
+
+	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id, 5));
+	get_multishot(&self->ring, self->receiver.id, 7)->flags |=
+		IOSQE_CQE_SKIP_SUCCESS;
+	EXPECT_EQ(-EINVAL, wait_for(&self->ring, 7));
+	get_multishot(&self->ring, self->receiver.id, 8)->flags |=
+		IOSQE_CQE_SKIP_SUCCESS | IOSQE_ASYNC;
+	EXPECT_EQ(-EINVAL, wait_for(&self->ring, 8));
+	/* A single message can be received without, by who finds it otherwise. */
+	sqe = get_select(&self->ring, self->receiver.id, 0, 0, 9);
+	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS | IOSQE_IO_LINK;
+	sqe = wait_get_sqe(&self->ring);
+	io_uring_prep_nop(sqe);
+	io_uring_sqe_set_data64(sqe, 10);
+	EXPECT_EQ(0, wait_for(&self->ring, 10));
+	EXPECT_EQ(5, *(__u64 *)pool_buf(&self->pool, 0));
+	EXPECT_EQ(-EAGAIN, wait_recv(&self->ring, self->receiver.id));
+}
+
+enum { BACKLOG = 200 };
+
+/*
+ * How many completions come before that of a read, when a multishot receive has
+ * been woken first and finds many messages: of a socket if its descriptor is not
+ * negative, else of a channel.
+ */
+static int completions_before_a_read(struct __test_metadata *_metadata,
+				     FIXTURE_DATA(multishot) *self,
+				     int from, int to)
+{
+	struct io_uring_cqe *cqe;
+	struct io_uring_sqe *sqe;
+	struct ipc_sub receiver, sender;
+	unsigned int head;
+	struct io_uring ring;
+	int i, ready[2], before = 0;
+	char bytes[8] = "message";
+	__u32 channel;
+	char byte;
+
+	/* The second one submits all, so that nothing is done in between. */
+	EXPECT_EQ(0, pipe(ready));
+	EXPECT_EQ(0, io_uring_queue_init(256, &ring, 0));
+	EXPECT_EQ(0, ipc_create(&ring, 0, 256, SIZE, &channel));
+	EXPECT_EQ(0, ipc_attach(&ring, channel, IOIPC_SUB_SEND, &sender));
+	EXPECT_EQ(0, ipc_attach(&self->ring, channel, IOIPC_SUB_RECV,
+				&receiver));
+	sqe = get_multishot(&self->ring, receiver.id, 7);
+	if (from >= 0) {
+		io_uring_prep_recv_multishot(sqe, from, NULL, 0, 0);
+		sqe->flags |= IOSQE_BUFFER_SELECT;
+		sqe->buf_group = GROUP;
+	}
+	sqe = wait_get_sqe(&self->ring);
+	io_uring_prep_read(sqe, ready[0], &byte, 1, 0);
+	io_uring_sqe_set_data64(sqe, 8);
+	EXPECT_TRUE(wait_nothing(&self->ring));
+
+	for (i = 0; i < BACKLOG; i++) {
+		sqe = io_uring_get_sqe(&ring);
+		if (to >= 0)
+			io_uring_prep_send(sqe, to, bytes, sizeof(bytes), 0);
+		else
+			io_uring_prep_ipc_send(sqe, sender.id, bytes,
+					       sizeof(bytes), 0, 0);
+	}
+	sqe = io_uring_get_sqe(&ring);
+	io_uring_prep_write(sqe, ready[1], "r", 1, 0);
+	EXPECT_EQ(BACKLOG + 1, io_uring_submit(&ring));
+	EXPECT_TRUE(wait_complete(&self->ring, BACKLOG + 1));
+	io_uring_for_each_cqe(&self->ring, head, cqe) {
+		if (cqe->user_data == 8)
+			break;
+		EXPECT_EQ(sizeof(bytes), cqe->res);
+		before++;
+	}
+	wait_forget(&self->ring);
+	EXPECT_EQ(0, wait_cancel(&self->ring, 7, 0));
+	EXPECT_EQ(-ECANCELED, wait_for(&self->ring, 7));
+	for (i = 0; i < BACKLOG; i++)
+		pool_add(&self->pool, i);
+	io_uring_queue_exit(&ring);
+	close(ready[0]);
+	close(ready[1]);
+	return before;
+}
+
+/* Not more completions of one request come first than with a socket. */
+TEST_F_TIMEOUT(multishot, others_get_their_turn_as_with_a_socket, IPC_TIMEOUT)
+{
+	int socket[2], before, beside_a_socket;
+
+	/* A thread of its own would begin before the read is ready. */
+	if (variant->setup & IORING_SETUP_SQPOLL)
+		return;
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_SEQPACKET, 0, socket));
+	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, 256, 256, SIZE, 0));
+	beside_a_socket = completions_before_a_read(_metadata, self, socket[0],
+						    socket[1]);
+	before = completions_before_a_read(_metadata, self, -1, -1);
+	TH_LOG("%d completions first, %d of a socket", before, beside_a_socket);
+	EXPECT_LE(before, beside_a_socket);
+	close(socket[0]);
+	close(socket[1]);
 }
 
 /* Nobody looks at the completions for a while. */

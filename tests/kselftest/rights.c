@@ -262,7 +262,7 @@ TEST_F_TIMEOUT(rights, credentials_change_after_sqpoll, IPC_TIMEOUT)
 	EXPECT_EQ(5, ipc_recv_num(&self->ring, self->receiver.local_id_out));
 }
 
-/* A send that is not attached is checked when it happens, not before. */
+/* A send that is not attached has the rights of the task that has submitted it. */
 TEST_F_TIMEOUT(rights, credentials_change_while_waiting, IPC_TIMEOUT)
 {
 	ASSERT_EQ(8, ipc_send_nums(&self->ring, self->sender.id, 0, 8));
@@ -276,11 +276,58 @@ TEST_F_TIMEOUT(rights, credentials_change_while_waiting, IPC_TIMEOUT)
 		ipc_become(stranger);
 		EXPECT_EQ(0, ipc_recv_num(&self->ring,
 					  self->receiver.local_id_out));
-		EXPECT_EQ(-EACCES, wait_for(&ring, 1));
-		EXPECT_EQ(7, ipc_recv_nums(&self->ring,
-					   self->receiver.local_id_out, 1, 8));
+		EXPECT_EQ(IPC_NUM, wait_for(&ring, 1));
+		EXPECT_EQ(8, ipc_recv_nums(&self->ring,
+					   self->receiver.local_id_out, 1, 9));
 		EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->ring,
 						self->receiver.local_id_out));
+	});
+}
+
+/* Queues a send that is done when the pipe is written to. */
+static void get_chained_send(struct io_uring *ring, int fd, __u32 id,
+			     const __u64 *num)
+{
+	static char byte;
+	struct io_uring_sqe *sqe = wait_get_sqe(ring);
+
+	io_uring_prep_read(sqe, fd, &byte, 1, 0);
+	sqe->flags |= IOSQE_IO_LINK;
+	io_uring_sqe_set_data64(sqe, 1);
+	wait_get_send(ring, id, num, 2)->rw_flags = 0;
+}
+
+/* The same for what is submitted with others that have to end first. */
+TEST_F_TIMEOUT(rights, credentials_change_before_a_chain_goes_on, IPC_TIMEOUT)
+{
+	int begin[2];
+
+	ASSERT_EQ(0, pipe(begin));
+	IN_CHILD({
+		struct io_uring ring;
+		__u64 num = 8;
+
+		ASSERT_EQ(0, ipc_open(&ring));
+		ASSERT_EQ(0, setresuid(stranger.uid, stranger.uid, 0));
+		ipc_bind_to_parent();
+		get_chained_send(&ring, begin[0], self->channel, &num);
+		ASSERT_TRUE(wait_nothing(&ring));
+		ASSERT_EQ(0, setresuid(0, 0, 0));
+		ipc_bind_to_parent();
+		ASSERT_EQ(1, write(begin[1], "b", 1));
+		EXPECT_EQ(1, wait_for(&ring, 1));
+		EXPECT_EQ(-EACCES, wait_for(&ring, 2));
+		EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->ring,
+						self->receiver.local_id_out));
+
+		get_chained_send(&ring, begin[0], self->channel, &num);
+		ASSERT_TRUE(wait_nothing(&ring));
+		ipc_become(stranger);
+		ASSERT_EQ(1, write(begin[1], "b", 1));
+		EXPECT_EQ(1, wait_for(&ring, 1));
+		EXPECT_EQ(IPC_NUM, wait_for(&ring, 2));
+		EXPECT_EQ(8, ipc_recv_num(&self->ring,
+					  self->receiver.local_id_out));
 	});
 }
 

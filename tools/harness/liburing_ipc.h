@@ -188,6 +188,23 @@ ipc_bundle_next(const void *buf, unsigned int used, unsigned int *offset)
 	return info;
 }
 
+/**
+ * ipc_buf_used() - how much of an incremental buffer a completion has used
+ * @res: the result of a receive with IOIPC_RECV_INFO or IOIPC_RECV_BUNDLE
+ * @left: how many bytes were left of the buffer (IOU_PBUF_RING_INC)
+ *
+ * If the completion has IORING_CQE_F_BUF_MORE, the next one continues so many bytes
+ * further in the same buffer, or at the start of another one.
+ *
+ * Return: the number of bytes.
+ */
+static inline unsigned int ipc_buf_used(unsigned int res, unsigned int left)
+{
+	unsigned int used = (res + 7) & ~7U;
+
+	return used < left ? used : left;
+}
+
 /*
  * io_uring_register(2) on a ring.  Only a ring without a file descriptor, see
  * io_uring_close_ring_fd(3), has to be named by its registered index.

@@ -71,7 +71,19 @@ extern "C" {
  *	  -EPIPE	there is no message, and the channel was destroyed
  *	  -EFAULT	the buffer cannot be written; the message stays, and
  *			a part of it may have been written
- *	  -ENOBUFS	no provided buffer is left; the message stays
+ *	  -ENOBUFS	no provided buffer is left, or the next one has 0 bytes; the
+ *			message stays
+ *
+ * A group with IOU_PBUF_RING_INC has buffers that several messages share, one
+ * behind the other.  With IOIPC_RECV_INFO or IOIPC_RECV_BUNDLE each completion
+ * uses cqe->res bytes rounded up to a multiple of 8, without them cqe->res bytes,
+ * and never more than there is, also with IOIPC_RECV_TRUNC.  So what is received
+ * stays aligned, if the buffers are.  The next completion continues there if this
+ * one has IORING_CQE_F_BUF_MORE, unless it names another buffer: the next message
+ * did not fit into the rest of the former one, and that rest was given up.  So a
+ * message is cut only if it does not fit into a whole buffer.  After -ENOBUFS the
+ * rests of all buffers have been given up as well.  A buffer is also used up when
+ * less than min_left is left of it, see struct io_uring_buf_reg.
  *
  * A request that waits can also be ended with the usual -ECANCELED or -EINTR,
  * and with -ENOENT by DETACH of its subscriber.  No message is lost by that.
@@ -80,8 +92,12 @@ extern "C" {
  *
  * All other fields of the SQE must be zero, buf_index too unless there is
  * IOIPC_FIXED_BUF or IOSQE_BUFFER_SELECT.  All flags of the SQE work except
- * IOSQE_FIXED_FILE (-EINVAL), and IOSQE_BUFFER_SELECT for SEND (-EOPNOTSUPP),
- * and so do personalities.
+ * IOSQE_FIXED_FILE (-EINVAL), IOSQE_BUFFER_SELECT for SEND (-EOPNOTSUPP), and
+ * IOSQE_CQE_SKIP_SUCCESS with IOIPC_RECV_MULTISHOT (-EINVAL).
+ *
+ * A request has the credentials of the task that submits it, or those of its
+ * personality, for as long as it takes: what the task becomes while the request
+ * waits, or waits for the rest of its chain, does not count.
  */
 #define IOIPC_OP_SEND			65
 #define IOIPC_OP_RECV			66
@@ -116,7 +132,8 @@ extern "C" {
  * Receive until it fails or the CQ is full: a CQE for each message, or with
  * IOIPC_RECV_BUNDLE for each bundle, and a buffer for each.  The last CQE is the
  * one without IORING_CQE_F_MORE, also if its res is no error.  Waits, and needs
- * IOSQE_BUFFER_SELECT.
+ * IOSQE_BUFFER_SELECT.  Not with IOSQE_CQE_SKIP_SUCCESS: when the CQ is full, the
+ * last message would be lost.
  */
 #define IOIPC_RECV_MULTISHOT		(1U << 1)
 /*
@@ -318,7 +335,7 @@ struct io_uring_ipc_channel_attach {
  * @sender: id of the subscriber that sent it, 0 if it was not attached
  * @pid: process that sent it, in the pid namespace of the receiver; 0 if it is
  *	not visible there
- * @uid: effective user of the request that sent it, in the user namespace of
+ * @uid: effective user that the request was submitted by, in the user namespace of
  *	the receiver; the overflow uid if it has no number there
  * @gid: effective group, likewise
  * @flags: IOIPC_INFO_*
