@@ -117,10 +117,10 @@ pub(crate) struct Instance {
     count: Atomic<u32>,
 }
 
-// SAFETY: Nothing here uses `hook`, and the rest is `Send`.
+// SAFETY: Nothing here writes to `hook`, and the rest is `Send`.
 unsafe impl Send for Instance {}
 
-// SAFETY: Nothing here uses `hook`, and the rest is `Sync`.
+// SAFETY: Nothing here writes to `hook`, and the rest is `Sync`.
 unsafe impl Sync for Instance {}
 
 impl Instance {
@@ -146,6 +146,12 @@ impl Instance {
             }),
             GFP_MAYFAIL,
         )
+    }
+
+    /// Whether a 32-bit process has made it.
+    pub(crate) fn is_compat(&self) -> bool {
+        // SAFETY: io_uring has filled it in before the first request, and does not change it.
+        unsafe { (*self.hook.get()).compat }
     }
 
     /// Identifies the instance among those that exist.

@@ -81,16 +81,18 @@ fn read_and_send(
     vector: Buffer<'_>,
     first: u32,
 ) -> Result<u32> {
-    const ENTRY: usize = size_of::<uapi::IoVec>();
+    const LARGEST: usize = size_of::<uapi::IoVec>();
+    let compat = instance.is_compat();
+    let size = uapi::iovec_size(compat);
     // `prepare` has excluded the other kind.
     let Buffer::User(vector) = vector else {
         return Err(EINVAL);
     };
     let count = ((vector.len() - first) as usize).min(BATCH);
-    let mut bytes = [0; BATCH * ENTRY];
-    let bytes = &mut bytes[..count * ENTRY];
+    let mut bytes = [0; BATCH * LARGEST];
+    let bytes = &mut bytes[..count * size];
     // CAST: They are few: `prepare` has limited how many messages there are.
-    let array = vector.beyond(first * ENTRY as u32, bytes.len() as u32);
+    let array = vector.beyond(first * size as u32, bytes.len() as u32);
     // SAFETY: `bytes` is as long as that.
     if unsafe { array.copy_to(bytes.as_mut_ptr()) }.is_err() {
         pass_on(request, instance);
@@ -100,8 +102,8 @@ fn read_and_send(
     }
 
     let mut payloads = [Payload::Copy(&[]); BATCH];
-    for (payload, entry) in payloads.iter_mut().zip(bytes.chunks_exact(ENTRY)) {
-        let (base, len) = uapi::parse_iovec(entry);
+    for (payload, entry) in payloads.iter_mut().zip(bytes.chunks_exact(size)) {
+        let (base, len) = uapi::parse_iovec(entry, compat);
         // CAST: It was clamped, and no message is that long.
         let len = len.min(u64::from(u32::MAX)) as u32;
         *payload = Payload::Buffer(Buffer::User(UserBuffer::new(base, len)));

@@ -128,16 +128,44 @@ impl UserArgument {
     }
 }
 
-/// Address and length of a `struct iovec`, whose bytes these are.
-pub(crate) fn parse_iovec(bytes: &[u8]) -> (u64, u64) {
-    let word = |offset| {
+/// A `struct iovec` of a 32-bit process.
+#[repr(C)]
+struct CompatIoVec {
+    iov_base: u32,
+    iov_len: u32,
+}
+
+assert_layout!(IoVec, 16, iov_base @ 0, iov_len @ 8);
+assert_layout!(CompatIoVec, 8, iov_base @ 0, iov_len @ 4);
+
+/// Size of a `struct iovec`, of a 32-bit process if `compat`.
+pub(crate) fn iovec_size(compat: bool) -> usize {
+    if compat {
+        size_of::<CompatIoVec>()
+    } else {
+        size_of::<IoVec>()
+    }
+}
+
+/// Address and length of such a `struct iovec`, whose bytes these are.
+pub(crate) fn parse_iovec(bytes: &[u8], compat: bool) -> (u64, u64) {
+    fn at<const SIZE: usize>(bytes: &[u8], offset: usize) -> [u8; SIZE] {
         let word = bytes.get(offset..).and_then(<[u8]>::first_chunk);
-        u64::from_ne_bytes(*word.unwrap_or(&[0; 8]))
-    };
-    (
-        word(offset_of!(IoVec, iov_base)),
-        word(offset_of!(IoVec, iov_len)),
-    )
+        *word.unwrap_or(&[0; SIZE])
+    }
+    let long = |offset| u64::from_ne_bytes(at(bytes, offset));
+    let short = |offset| u64::from(u32::from_ne_bytes(at(bytes, offset)));
+    if compat {
+        (
+            short(offset_of!(CompatIoVec, iov_base)),
+            short(offset_of!(CompatIoVec, iov_len)),
+        )
+    } else {
+        (
+            long(offset_of!(IoVec, iov_base)),
+            long(offset_of!(IoVec, iov_len)),
+        )
+    }
 }
 
 /// An SQE as IPC_SEND and IPC_RECV see it. Same layout as the kernel's union of all uses.

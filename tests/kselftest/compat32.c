@@ -110,6 +110,69 @@ TEST_F_TIMEOUT(compat32, bundles, IPC_TIMEOUT)
 	EXPECT_EQ(SIZE, len);
 }
 
+/* Sends a vector of the numbers from 0 on, and returns the result. */
+static int send_nums(struct io_uring *ring, __u32 id, struct iovec *vec,
+		     __u64 *nums, int count)
+{
+	int i;
+
+	for (i = 0; i < count; i++) {
+		nums[i] = i;
+		vec[i].iov_base = &nums[i];
+		vec[i].iov_len = sizeof(nums[i]);
+	}
+	io_uring_prep_ipc_send_vec(io_uring_get_sqe(ring), id, vec, count, 0, 0);
+	return ipc_run(ring);
+}
+
+/* Entries have half the size that they have in a 64-bit program. */
+TEST_F_TIMEOUT(compat32, vectors, IPC_TIMEOUT)
+{
+	char *end = ipc_pages(1) + sysconf(_SC_PAGESIZE);
+	__u64 nums[ENTRIES];
+	int count;
+
+	/* Nothing behind the array is read. */
+	for (count = 1; count <= ENTRIES; count++) {
+		ASSERT_EQ(count, send_nums(&self->ring, self->id,
+					   (struct iovec *)end - count, nums,
+					   count));
+		ASSERT_EQ(count, ipc_recv_nums(&self->ring, self->id, 0, count));
+		ASSERT_EQ(-EAGAIN, ipc_recv_num(&self->ring, self->id));
+	}
+	/* All of the array has to be there. */
+	io_uring_prep_ipc_send_vec(io_uring_get_sqe(&self->ring), self->id,
+				   (struct iovec *)end - 1, 2, 0, 0);
+	EXPECT_EQ(-EFAULT, ipc_run(&self->ring));
+	EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->ring, self->id));
+}
+
+/* Each word is taken for what it is. */
+TEST_F_TIMEOUT(compat32, entries_of_vectors, IPC_TIMEOUT)
+{
+	struct iovec vec[4] = {
+		{ "first", 0 }, { (void *)5, SIZE + 1 }, { "x", 1 }, { NULL, 1 },
+	};
+	char buf[SIZE];
+
+	io_uring_prep_ipc_send_vec(io_uring_get_sqe(&self->ring), self->id,
+				   vec, 1, 0, 0);
+	EXPECT_EQ(1, ipc_run(&self->ring));
+	EXPECT_EQ(0, ipc_recv(&self->ring, self->id, buf, sizeof(buf)));
+	io_uring_prep_ipc_send_vec(io_uring_get_sqe(&self->ring), self->id,
+				   vec + 1, 1, 0, 0);
+	EXPECT_EQ(-EMSGSIZE, ipc_run(&self->ring));
+	io_uring_prep_ipc_send_vec(io_uring_get_sqe(&self->ring), self->id,
+				   vec + 2, 2, 0, 0);
+	EXPECT_EQ(1, ipc_run(&self->ring));
+	EXPECT_EQ(1, ipc_recv(&self->ring, self->id, buf, sizeof(buf)));
+	EXPECT_EQ('x', buf[0]);
+	io_uring_prep_ipc_send_vec(io_uring_get_sqe(&self->ring), self->id,
+				   vec + 3, 1, 0, 0);
+	EXPECT_EQ(-EFAULT, ipc_run(&self->ring));
+	EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->ring, self->id));
+}
+
 TEST_F_TIMEOUT(compat32, reads_in_place, IPC_TIMEOUT)
 {
 	struct ipc_message message;

@@ -107,7 +107,8 @@ extern "C" {
 #define IOIPC_SEND_WAIT			(1U << 0)
 /*
  * addr is an array of len struct iovec, each of them a message, sent in this
- * order and with the same target and user_data.  cqe->res is how many of them
+ * order and with the same target and user_data.  The entries are those of a 32-bit
+ * process if one has made the ring.  cqe->res is how many of them
  * were sent, at least one: with IOIPC_SEND_WAIT the request waits until one can
  * be.  What kept the next one from being sent is told by sending it again.
  *
