@@ -111,7 +111,7 @@ TEST_F_TIMEOUT(memory, limit_of_all_processes, IPC_TIMEOUT)
 	EXPECT_EQ(-ENOMEM, create(&ring, 3 * MIB / 2, &channel));
 	ASSERT_EQ(1, write(quit[1], "q", 1));
 	EXPECT_EQ(0, ipc_wait(pid));
-	EXPECT_TRUE(ipc_poll(!create(&ring, 3 * MIB / 2, &channel)));
+	EXPECT_EQ(0, create(&ring, 3 * MIB / 2, &channel));
 }
 
 /* Who has the memory in use still pays for it. */
@@ -206,14 +206,14 @@ TEST_F_TIMEOUT(memory, end_of_a_ring_gives_back, IPC_TIMEOUT)
 	open_limited(_metadata, 5, 2 * MIB, &ring);
 	for (i = 0; i < 5; i++) {
 		ASSERT_EQ(0, ipc_open(&victim));
-		EXPECT_TRUE(ipc_poll(!create(&victim, 3 * MIB / 2, &channel)));
+		EXPECT_EQ(0, create(&victim, 3 * MIB / 2, &channel));
 		ASSERT_EQ(0, ipc_attach(&victim, channel, IOIPC_SUB_BOTH,
 					&sub));
 		EXPECT_EQ(-ENOMEM, create(&ring, MIB, &channel));
 		io_uring_queue_exit(&victim);
 		ASSERT_EQ(0, close(sub.fd));
 	}
-	EXPECT_TRUE(ipc_poll(!create(&ring, 3 * MIB / 2, &channel)));
+	EXPECT_EQ(0, create(&ring, 3 * MIB / 2, &channel));
 }
 
 /* A CREATE that fails has not taken anything. */
@@ -432,6 +432,47 @@ TEST_F_TIMEOUT(memory, given_back_to_the_next_channel, IPC_TIMEOUT)
 		ASSERT_NE(NULL, map);
 		ASSERT_EQ(0, munmap((void *)map, sub.region_size));
 		give_up(_metadata, &ring, channel, &sub, i);
+	}
+}
+
+/* The same for what a ring had that was closed, or a process that was killed. */
+TEST_F_TIMEOUT(memory, given_back_by_what_has_ended, IPC_TIMEOUT)
+{
+	enum { ROUNDS = 20 };
+	struct io_uring ring, victim;
+	struct ipc_sub sub;
+	__u32 channel;
+	int said[2], i;
+	char byte = 0;
+	pid_t pid;
+
+	SKIP_UNLESS_ROOT();
+	ASSERT_EQ(0, pipe(said));
+	open_limited(_metadata, 10, 2 * MIB, &ring);
+	for (i = 0; i < ROUNDS; i++) {
+		ASSERT_EQ(0, ipc_open(&victim));
+		ASSERT_EQ(0, create(&victim, 3 * MIB / 2, &channel));
+		ASSERT_EQ(0, ipc_attach(&victim, channel, IOIPC_SUB_BOTH, &sub));
+		io_uring_queue_exit(&victim);
+		ASSERT_EQ(0, close(sub.fd));
+	}
+	for (i = 0; i < ROUNDS; i++) {
+		pid = ipc_fork();
+		ASSERT_LE(0, pid);
+		if (!pid) {
+			ASSERT_EQ(0, ipc_open(&victim));
+			ASSERT_EQ(0, create(&victim, 3 * MIB / 2, &channel));
+			ASSERT_EQ(0, ipc_attach(&victim, channel,
+						IOIPC_SUB_BOTH, &sub));
+			ASSERT_NE(NULL, ipc_region(&sub));
+			ASSERT_EQ(1, write(said[1], &byte, 1));
+			pause();
+		}
+		ASSERT_EQ(1, read(said[0], &byte, 1));
+		ASSERT_EQ(0, kill(pid, SIGKILL));
+		ASSERT_EQ(128 + SIGKILL, ipc_wait(pid));
+		ASSERT_EQ(0, create(&ring, 3 * MIB / 2, &channel));
+		ASSERT_EQ(0, io_uring_ipc_channel_destroy(&ring, channel));
 	}
 }
 
