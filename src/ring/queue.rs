@@ -89,16 +89,24 @@ impl<M: Memory> Ring<M> {
     pub fn queue_next(&self, place: &M::U64, receiver: u32) -> Result<u32, NoMessage> {
         // Mostly it is the oldest one.
         let head = self.head_position();
-        // Pairs with `Reservation::store` and `queue_put_back` (A).
-        if self.slot(head).load_acquire() == slot_word(head, State::Ready) {
-            let target = self.target(head);
-            if target == 0 || target == receiver {
-                return Ok(head);
-            }
+        if self.queue_is_ready(head, receiver) {
+            return Ok(head);
         }
         self.queue_search(place, receiver)
     }
 
+    /// Whether `receiver` may claim the message at a position.
+    #[inline]
+    fn queue_is_ready(&self, position: u32, receiver: u32) -> bool {
+        // Pairs with `Reservation::store` and `queue_put_back` (A).
+        if self.slot(position).load_acquire() != slot_word(position, State::Ready) {
+            return false;
+        }
+        let target = self.target(position);
+        target == 0 || target == receiver
+    }
+
+    #[inline(never)]
     fn queue_search(&self, place: &M::U64, receiver: u32) -> Result<u32, NoMessage> {
         let start = self.queue_start(place);
         let search = self.queue_find(start, u32::MAX, |target| target == 0 || target == receiver);
@@ -108,8 +116,17 @@ impl<M: Memory> Ring<M> {
 
     /// Finds the first message after a position that `receiver` had claimed. As
     /// [`Self::queue_next`], but does not look again at what comes before.
+    #[inline]
     pub fn queue_following(&self, position: u32, receiver: u32) -> Result<u32, NoMessage> {
         let start = position.wrapping_add(1);
+        if self.queue_is_ready(start, receiver) {
+            return Ok(start);
+        }
+        self.queue_search_from(start, receiver)
+    }
+
+    #[inline(never)]
+    fn queue_search_from(&self, start: u32, receiver: u32) -> Result<u32, NoMessage> {
         let search = self.queue_find(start, u32::MAX, |target| target == 0 || target == receiver);
         search.message.unwrap_or(Err(NoMessage::Empty))
     }

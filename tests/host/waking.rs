@@ -500,3 +500,32 @@ fn marks_are_taken_back() {
     assert_eq!(world.receivers_wait.load(Ordering::Relaxed), 0);
     assert!(matches!(world.channel.send(0), Err(NoRoom::Full)));
 }
+
+/// What a receive looks at to hand a wake-up on does not grow with what is in the ring: messages for
+/// anybody, or for this receiver alone.
+#[test]
+fn work_of_handing_on() {
+    let entries = 1024;
+    for target in [0, 1] {
+        let mut world = World::new(Mode::Multicast, entries);
+        world.step(&Step::Submit(Kind::Receive { id: 2 }));
+        for _ in 0..entries {
+            match target {
+                0 => world.channel.send(0).unwrap(),
+                id => world.channel.send_to(id, 0).unwrap(),
+            };
+        }
+        for _ in 0..entries {
+            // Somebody always waits.
+            world.step(&Step::Submit(Kind::Receive { id: 1 }));
+            world.step(&Step::Submit(Kind::Receive { id: 2 }));
+            world.receivers_wait.store(1, Ordering::Relaxed);
+            let before = world.channel.ring.memory().slot_looks();
+            if !world.receive(1) {
+                break;
+            }
+            let looks = world.channel.ring.memory().slot_looks() - before;
+            assert!(looks < 150, "{looks} looks");
+        }
+    }
+}
