@@ -49,6 +49,11 @@ struct channel {
 	struct message messages[MAX_MESSAGES];
 	/* The subscriber that was woken last, for multicast. */
 	uint32_t turn;
+	/*
+	 * A request has handed its wake-up on, to more than one: for that message and the
+	 * next one, nobody knows whose turn it is.
+	 */
+	unsigned int open_turns;
 	uint64_t dropped;
 	/* The oldest message that was seen to be there. */
 	uint32_t oldest;

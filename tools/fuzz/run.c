@@ -152,6 +152,19 @@ void reap(struct place place, unsigned int count)
 	}
 }
 
+bool has_completed(struct place place, uint64_t user_data, int *res)
+{
+	const struct ring_state *state = state_of(place);
+
+	for (unsigned int i = 0; i < state->stashed; i++) {
+		if (state->stash[i].user_data != user_data)
+			continue;
+		*res = state->stash[i].res;
+		return true;
+	}
+	return false;
+}
+
 double now(void)
 {
 	struct timespec time;

@@ -85,6 +85,8 @@ int64_t register_command(struct place place, unsigned int opcode, const void *ar
 void submit(struct place place, unsigned int count);
 /* Takes completions from a ring, after it has waited a while for so many. */
 void reap(struct place place, unsigned int count);
+/* Whether the completion of a request is among those that were taken, and its result. */
+bool has_completed(struct place place, uint64_t user_data, int *res);
 /* The completion of a request, which has to come. */
 struct actor_cqe completion(struct place place, uint64_t user_data);
 /* Submits one request that completes at once, and compares the result. */

@@ -112,9 +112,12 @@ static void receive_completion(struct request *request, bool waited)
 	if (cqe.res >= 0 && request->multishot)
 		flags |= IORING_CQE_F_MORE;
 	expect("flags of the completion", flags, cqe.flags);
-	if (cqe.res == -EFAULT)
+	if (cqe.res == -EFAULT) {
 		/* A part of it may have been written. */
+		if (waited && request->channel->flags & IOIPC_F_MULTICAST)
+			request->channel->open_turns = 2;
 		return;
+	}
 	if (request->buffer && !has(buffer, size, &delivery)) {
 		size_t at = 0;
 
@@ -198,6 +201,29 @@ static bool is_ready(struct request *request)
 	return !subscriber || model_next(&model, subscriber, &position) != -EAGAIN;
 }
 
+/* Of the receivers of a queue that wait for its next message, the one that has got it. */
+static struct subscriber *who_has_it(const struct channel *channel)
+{
+	double end = now() + DEADLINE;
+
+	while (!failed && now() < end) {
+		for (unsigned int i = 0; i < model.subscriber_count; i++) {
+			struct subscriber *subscriber = &model.subscribers[i];
+			struct request *request;
+			int res;
+
+			request = subscriber->channel == channel ?
+				  first_waiting(channel, subscriber->id) : NULL;
+			if (!request || !is_ready(request))
+				continue;
+			reap(request->place, 0);
+			if (has_completed(request->place, request->user_data, &res))
+				return subscriber;
+		}
+	}
+	return NULL;
+}
+
 /* Who is woken: of those for whom there is a message, the one whose turn it is. */
 static struct request *next_receiver(struct channel *channel)
 {
@@ -229,6 +255,13 @@ static struct request *next_receiver(struct channel *channel)
 		return NULL;
 	if (!next || !(channel->flags & IOIPC_F_MULTICAST))
 		next = first;
+	if (channel->open_turns) {
+		struct subscriber *found = who_has_it(channel);
+
+		if (found)
+			next = found;
+		channel->open_turns--;
+	}
 	channel->turn = next->id;
 	return first_waiting(channel, next->id);
 }
@@ -239,6 +272,26 @@ static struct request *waiting_sender(const struct channel *channel)
 		if (requests[i].waits && !requests[i].receives && requests[i].channel == channel)
 			return &requests[i];
 	return NULL;
+}
+
+/*
+ * A receive that is woken takes a provided buffer before it looks for its message,
+ * as that of a socket does.  So it may end without one, although the message that
+ * it was woken for has been consumed in place.
+ */
+static void end_without_buffer(struct request *request)
+{
+	struct actor_cqe cqe;
+	int res;
+
+	if (!request->selects || state_of(request->place)->provided_count ||
+	    !has_completed(request->place, request->user_data, &res) || res != -ENOBUFS)
+		return;
+	cqe = completion(request->place, request->user_data);
+	trace("#   request %#llx: %d, woken in vain\n",
+	      (unsigned long long)request->user_data, cqe.res);
+	expect("flags of the completion", 0, cqe.flags);
+	request->waits = false;
 }
 
 /* Lets all complete that can. */
@@ -277,6 +330,9 @@ void settle(void)
 	for (unsigned int i = 0; i < MAX_REQUESTS && !failed; i++)
 		if (requests[i].waits)
 			reap(requests[i].place, 0);
+	for (unsigned int i = 0; i < MAX_REQUESTS && !failed; i++)
+		if (requests[i].waits)
+			end_without_buffer(&requests[i]);
 	for (unsigned int i = 0; i < ACTORS * RINGS && !failed; i++) {
 		const struct ring_state *state = &rings[i / RINGS][i % RINGS];
 
