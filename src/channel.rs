@@ -734,6 +734,13 @@ impl Channel {
         self.overwrite || receiver.is_lossy()
     }
 
+    /// What a receiver of a broadcast does with the slots from `head` on.
+    fn hold(&self, receiver: &Subscriber, head: u32) -> Option<Hold> {
+        self.accept_position(receiver);
+        self.ring
+            .broadcast_hold(&receiver.cursor, receiver.id(), head)
+    }
+
     /// How many of the `count` oldest slots of a full ring senders can take from the receivers now:
     /// none, or one at least.
     ///
@@ -747,7 +754,7 @@ impl Channel {
         }
         let (mut takeable, mut holder) = (count, None);
         self.subscribers.find_marked(0, guard, |receiver| {
-            match self.ring.broadcast_hold(&receiver.cursor, head) {
+            match self.hold(receiver, head) {
                 Some(Hold::Idle { ahead }) if !self.may_take_from(receiver) => {
                     takeable = takeable.min(ahead);
                     holder = (ahead == 0).then_some(Holder::Receiver);
@@ -805,10 +812,9 @@ impl Channel {
         let head = self.ring.head_position();
         let is_held = |holder: &Holder<'_>| match holder {
             Holder::Receiver => true,
-            Holder::Reader(receiver) => self
-                .ring
-                .broadcast_hold(&receiver.cursor, head)
-                .is_some_and(|hold| matches!(hold, Hold::Reading { ahead: 0 })),
+            Holder::Reader(receiver) => {
+                matches!(self.hold(receiver, head), Some(Hold::Reading { ahead: 0 }))
+            }
             Holder::Sender => self.ring.published(head).is_none(),
         };
         match self.find_takeable(count.min(self.ring.reclaim_step()), guard) {

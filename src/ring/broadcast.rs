@@ -121,12 +121,15 @@ impl<M: Memory> Ring<M> {
         count
     }
 
-    /// Whether a receiver holds slots from `head` on, and which.
-    pub fn broadcast_hold(&self, cursor: &M::U64, head: u32) -> Option<Hold> {
+    /// Whether `receiver` holds slots from `head` on, and which. Moves its cursor over what it has no
+    /// use for, as [`Self::reclaim_broadcast`] does.
+    pub fn broadcast_hold(&self, cursor: &M::U64, receiver: u32, head: u32) -> Option<Hold> {
+        let end = head.wrapping_add(self.reclaim_step());
+        let (word, _) = self.skip(cursor, receiver, Some(end));
         let Pair {
             first: position,
             second: flags,
-        } = Pair::unpack(cursor.load_relaxed());
+        } = Pair::unpack(word);
         // The cursor of a receiver that is just joining can be behind `head`.
         let ahead = distance(head, position).max(0) as u32;
         match flags {

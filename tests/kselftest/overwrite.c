@@ -745,10 +745,10 @@ FIXTURE_SETUP(lossy)
 				SIZE, &self->channel));
 	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_SEND,
 				&self->sender));
-	ASSERT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_RECV,
-				&self->strict));
 	ASSERT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_RECV |
 				IOIPC_SUB_LOSSY, &self->lossy));
+	ASSERT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_RECV,
+				&self->strict));
 }
 
 FIXTURE_TEARDOWN(lossy)
@@ -830,6 +830,27 @@ TEST_F_TIMEOUT(lossy, vec, IPC_TIMEOUT)
 					 0));
 	ASSERT_EQ(3, msg_recv_num(&self->other, self->lossy.id, &got));
 	EXPECT_EQ(3, got.info.lost);
+}
+
+/* What the strict one cannot receive does not make senders wait for it. */
+TEST_F_TIMEOUT(lossy, targeted, IPC_TIMEOUT)
+{
+	int n = LOSSY_ENTRIES, i;
+	struct msg_num got;
+
+	for (i = 0; i < n - 1; i++) {
+		ASSERT_EQ(IPC_NUM, ipc_send_num_to(&self->ring, self->sender.id,
+						   i, self->lossy.id));
+	}
+	SEND(n - 1, 2 * n - 2);
+	EXPECT_EQ(n - 2, total_lost(&self->lossy));
+	/* Now the oldest one is for both. */
+	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->sender.id,
+					2 * n - 2));
+	EXPECT_EQ(-ENOBUFS, ipc_send_num(&self->ring, self->sender.id, 0));
+	ASSERT_EQ(n - 1, msg_recv_num(&self->other, self->strict.id, &got));
+	ASSERT_EQ(n - 1, msg_recv_num(&self->other, self->lossy.id, &got));
+	EXPECT_EQ(n - 1, got.info.lost);
 }
 
 /* A sender that waits is woken by the strict one alone. */
