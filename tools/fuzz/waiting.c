@@ -114,7 +114,7 @@ static void receive_completion(struct request *request, bool waited)
 	expect("flags of the completion", flags, cqe.flags);
 	if (cqe.res == -EFAULT) {
 		/* A part of it may have been written. */
-		if (waited && request->channel->flags & IOIPC_F_MULTICAST)
+		if (waited)
 			request->channel->open_turns = 2;
 		return;
 	}
@@ -275,17 +275,25 @@ static struct request *waiting_sender(const struct channel *channel)
 }
 
 /*
- * A receive that is woken takes a provided buffer before it looks for its message,
- * as that of a socket does.  So it may end without one, although the message that
- * it was woken for has been consumed in place.
+ * Whether a receive may end because it was woken in vain.  It takes a provided buffer
+ * before it looks, as that of a socket does, and finds none.  Or it was woken for a
+ * message beside another one, and finds that its own buffer cannot be written.
  */
-static void end_without_buffer(struct request *request)
+static bool may_end_in_vain(const struct request *request, int res)
+{
+	if (request->selects)
+		return res == -ENOBUFS && !state_of(request->place)->provided_count;
+	return res == -EFAULT && request->receives && request->channel->open_turns &&
+	       request->incoming.writable < request->incoming.len;
+}
+
+static void end_in_vain(struct request *request)
 {
 	struct actor_cqe cqe;
 	int res;
 
-	if (!request->selects || state_of(request->place)->provided_count ||
-	    !has_completed(request->place, request->user_data, &res) || res != -ENOBUFS)
+	if (!has_completed(request->place, request->user_data, &res) ||
+	    !may_end_in_vain(request, res))
 		return;
 	cqe = completion(request->place, request->user_data);
 	trace("#   request %#llx: %d, woken in vain\n",
@@ -332,7 +340,7 @@ void settle(void)
 			reap(requests[i].place, 0);
 	for (unsigned int i = 0; i < MAX_REQUESTS && !failed; i++)
 		if (requests[i].waits)
-			end_without_buffer(&requests[i]);
+			end_in_vain(&requests[i]);
 	for (unsigned int i = 0; i < ACTORS * RINGS && !failed; i++) {
 		const struct ring_state *state = &rings[i / RINGS][i % RINGS];
 
