@@ -396,7 +396,8 @@ static inline void __ipc_read_barrier(void)
  * @message: from ipc_peek()
  *
  * Only in a channel with IOIPC_F_OVERWRITE, or for a receiver with IOIPC_SUB_LOSSY,
- * a message can go away before it is consumed.  There, what was read of it counts only if this is true afterwards.
+ * a message can go away before it is consumed.  There, what was read of it counts
+ * only if this is true afterwards.
  */
 static inline bool ipc_intact(const struct ipc_map *map, const struct ipc_message *message)
 {
