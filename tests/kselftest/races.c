@@ -3,6 +3,7 @@
  * Defects that only show when two requests meet: threads of different priority
  * on one processor make them meet.  RACE_SECONDS=N is how long each test tries.
  */
+#include <dirent.h>
 #include <poll.h>
 #include <sys/epoll.h>
 
@@ -563,6 +564,104 @@ TEST_F_TIMEOUT(races, epoll_beside_a_broadcast, IPC_TIMEOUT)
 TEST_F_TIMEOUT(races, watcher_beside_a_queue, IPC_TIMEOUT)
 {
 	run_watched(_metadata, self, 0, false);
+}
+
+/* Receives one large message after the other, from a ring with one slot. */
+struct reader {
+	__u32		channel;
+	_Atomic bool	ready;
+	_Atomic bool	stop;
+};
+
+static void *read_slowly(void *arg)
+{
+	enum { LARGE = 1 << 20 };
+	struct reader *reader = arg;
+	struct io_uring ring;
+	struct ipc_sub sub;
+	char *buf = calloc(1, LARGE);
+
+	if (!buf || ipc_open(&ring) ||
+	    ipc_attach(&ring, reader->channel, IOIPC_SUB_RECV, &sub))
+		return "no ring";
+	memset(buf, 1, LARGE);
+	stay_on(0);
+	reader->ready = true;
+	while (!reader->stop)
+		ipc_recv(&ring, sub.id, buf, LARGE);
+	io_uring_queue_exit(&ring);
+	return NULL;
+}
+
+/* How many threads this process has that io_uring has made. */
+static int workers(void)
+{
+	DIR *tasks = opendir("/proc/self/task");
+	struct dirent *entry;
+	int count = 0;
+
+	while (tasks && (entry = readdir(tasks))) {
+		char path[300], name[32] = "";
+		FILE *file;
+
+		snprintf(path, sizeof(path), "/proc/self/task/%s/comm",
+			 entry->d_name);
+		file = fopen(path, "r");
+		if (!file)
+			continue;
+		if (fgets(name, sizeof(name), file))
+			count += !strncmp(name, "iou-wrk", 7);
+		fclose(file);
+	}
+	if (tasks)
+		closedir(tasks);
+	return count;
+}
+
+/*
+ * A sender interrupts the receiver that is just copying the only message, which so
+ * cannot be overwritten.  The sender waits for that receiver, and does not try
+ * again and again until io_uring makes a thread of its request.
+ */
+TEST_F_TIMEOUT(races, overwriting_waits_for_the_reader, IPC_TIMEOUT)
+{
+	enum { LARGE = 1 << 20 };
+	struct reader reader = {};
+	struct io_uring ring;
+	pthread_t thread;
+	long waited = 0, i;
+	void *error;
+	char *buf;
+
+	buf = calloc(1, LARGE);
+	ASSERT_NE(NULL, buf);
+	memset(buf, 1, LARGE);
+	ASSERT_EQ(0, io_uring_queue_init(8, &ring, WAIT_DEFER));
+	ASSERT_EQ(0, ipc_create(&ring, IOIPC_F_BROADCAST | IOIPC_F_OVERWRITE, 1,
+				LARGE, &reader.channel));
+	ASSERT_EQ(0, pthread_create(&thread, NULL, read_slowly, &reader));
+	ASSERT_TRUE(ipc_poll(reader.ready));
+	ASSERT_EQ(0, go_first());
+	for (i = 0; i < 100000 && waited < 50; i++) {
+		__u64 data = wait_new_data();
+		struct io_uring_sqe *sqe = wait_get_sqe(&ring);
+
+		io_uring_prep_ipc_send(sqe, reader.channel, buf, LARGE, 0,
+				       IOIPC_SEND_WAIT);
+		io_uring_sqe_set_data64(sqe, data);
+		ASSERT_EQ(1, io_uring_submit(&ring));
+		waited += !io_uring_cq_ready(&ring);
+		ASSERT_EQ(LARGE, wait_for(&ring, data));
+		/* Until the receiver is somewhere in its copy. */
+		ipc_nap(100 + i % 400);
+	}
+	TH_LOG("%ld of %ld sends have waited", waited, i);
+	EXPECT_LT(0, waited);
+	EXPECT_EQ(0, workers());
+	reader.stop = true;
+	ASSERT_EQ(0, pthread_join(thread, &error));
+	EXPECT_EQ(NULL, error);
+	io_uring_queue_exit(&ring);
 }
 
 /* A sender that takes long from its slot to its message. */

@@ -15,6 +15,9 @@
  * room is made, while some give up.  Nobody tries again, so who is patient has to
  * get what it waits for unless another one has it.
  *
+ * A watcher polls for room all the time, by poll(), epoll and POLL_ADD.  It takes
+ * nothing, and nobody may wait longer because of it.
+ *
  * What a receiver has in hand when it is killed or closes its ring is looked up
  * in the memory that it leaves.
  *
@@ -23,6 +26,9 @@
  * numbers begin.  STALL=N is after how many seconds, as the guest sees them, it
  * is a failure that nothing happens: more than a loaded host holds a processor up.
  */
+#include <poll.h>
+#include <sys/epoll.h>
+
 #include "wait_stress_receive.h"
 #include "wait_stress_send.h"
 
@@ -45,6 +51,7 @@ FIXTURE(wait_stress) {
 	__u32 random;
 	/* The last round. */
 	__u32 round;
+	pid_t watcher;
 	long kills;
 	long balanced;
 	double stall;
@@ -110,6 +117,39 @@ static void start(struct __test_metadata *_metadata,
 			receiver(&worker);
 	}
 	process->pid = pid;
+}
+
+/* Looks whether there is room, in all ways that there are, until the end. */
+static void watch_room(const struct worker *tester)
+{
+	struct epoll_event event = { .events = EPOLLOUT };
+	struct pollfd polled = { .events = POLLOUT };
+	int epoll = epoll_create1(0);
+	struct io_uring_cqe *cqe;
+	struct io_uring ring;
+	struct ipc_sub sub;
+	bool armed = false;
+
+	if (epoll < 0 || ipc_open(&ring) ||
+	    ipc_attach(&ring, tester->channel, IOIPC_SUB_SEND, &sub) ||
+	    epoll_ctl(epoll, EPOLL_CTL_ADD, sub.fd, &event))
+		_exit(1);
+	polled.fd = sub.fd;
+	while (!tester->oracle->stop) {
+		poll(&polled, 1, 0);
+		epoll_wait(epoll, &event, 1, 0);
+		if (!armed) {
+			io_uring_prep_poll_add(io_uring_get_sqe(&ring), sub.fd,
+					       POLLOUT);
+			armed = io_uring_submit(&ring) == 1;
+		}
+		if (!io_uring_peek_cqe(&ring, &cqe)) {
+			io_uring_cqe_seen(&ring, cqe);
+			armed = false;
+		}
+		ipc_nap(50);
+	}
+	_exit(0);
 }
 
 /* Kills a process and begins it again. */
@@ -676,6 +716,10 @@ FIXTURE_SETUP(wait_stress)
 		if (i == ROCK)
 			ASSERT_TRUE(ipc_poll(oracle->target || oracle->failed));
 	}
+	self->watcher = ipc_fork();
+	ASSERT_LE(0, self->watcher);
+	if (!self->watcher)
+		watch_room(tester);
 }
 
 FIXTURE_TEARDOWN(wait_stress)
@@ -685,6 +729,8 @@ FIXTURE_TEARDOWN(wait_stress)
 	for (i = 0; i < PROCESSES; i++)
 		if (self->oracle->process[i].pid > 0)
 			kill(self->oracle->process[i].pid, SIGKILL);
+	if (self->watcher > 0)
+		kill(self->watcher, SIGKILL);
 	io_uring_queue_exit(&self->tester.ring);
 }
 
@@ -778,6 +824,8 @@ TEST_F_TIMEOUT(wait_stress, nothing_is_lost, 3 * IPC_TIMEOUT)
 			       doing_names[oracle->process[me].doing]);
 		oracle->process[me].pid = 0;
 	}
+	EXPECT_EQ(0, wait_child(self->watcher));
+	self->watcher = 0;
 	ASSERT_FALSE(oracle->failed);
 
 	for (me = 0; me < SOURCES; me++) {
