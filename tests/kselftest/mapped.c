@@ -243,7 +243,6 @@ TEST_F_TIMEOUT(mapped, garbage_while_sending, IPC_TIMEOUT)
 	struct ipc_sub receiver;
 	__u32 seed = 1;
 	int i, num, sent = 0, received = 0;
-	double end;
 
 	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_RECV,
 				&receiver));
@@ -254,8 +253,8 @@ TEST_F_TIMEOUT(mapped, garbage_while_sending, IPC_TIMEOUT)
 		ASSERT_EQ(0, pthread_create(&threads[i], NULL, scribble,
 					    &scribblers[i]));
 	}
-	end = ipc_now() + IPC_DEADLINE;
-	while (sent < 1000 && ipc_now() < end) {
+	/* However long it takes: a sender that is stuck ends by the timeout. */
+	while (sent < 1000) {
 		if (ipc_random(&seed) % 2) {
 			num = ipc_send_num(&self->ring, self->sender.id, sent);
 			if (num == -ENOBUFS)
@@ -278,7 +277,6 @@ TEST_F_TIMEOUT(mapped, garbage_while_sending, IPC_TIMEOUT)
 		__atomic_store_n(&scribblers[i].stop, true, __ATOMIC_RELAXED);
 		pthread_join(threads[i], NULL);
 	}
-	EXPECT_EQ(1000, sent);
 }
 
 TEST_F_TIMEOUT(mapped, waits_for_a_message, IPC_TIMEOUT)
