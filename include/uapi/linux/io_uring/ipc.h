@@ -40,9 +40,11 @@ extern "C" {
  *			is private
  *	  -EMSGSIZE	len is greater than max_msg_size of the channel
  *	  -ENOBUFS	the ring is full; in a channel with IOIPC_F_OVERWRITE, or
- *			whose receivers are all IOIPC_SUB_LOSSY, only while a
- *			receiver is just copying the oldest message, or a sender
- *			its own
+ *			whose receivers are all IOIPC_SUB_LOSSY, only while
+ *			something holds the oldest message: a receiver that copies
+ *			it or a bundle that begins with it, a receiver that just
+ *			attaches or detaches, or its own sender; or while others
+ *			take all room that this sender makes
  *	  -EPIPE	the channel was destroyed; who is not attached gets -ENOENT,
  *			unless the request was waiting then
  *	  -EFAULT	the message cannot be read; the registered buffer does not
@@ -83,7 +85,8 @@ extern "C" {
  * did not fit into the rest of the former one, and that rest was given up.  So a
  * message is cut only if it does not fit into a whole buffer.  After -ENOBUFS the
  * rests of all buffers have been given up as well.  A buffer is also used up when
- * less than min_left is left of it, see struct io_uring_buf_reg.
+ * less than min_left is left of it, see struct io_uring_buf_reg; and a receive that
+ * runs in a worker, such as with IOSQE_ASYNC, uses up all that is left.
  *
  * A request that waits can also be ended with the usual -ECANCELED or -EINTR,
  * and with -ENOENT by DETACH of its subscriber.  No message is lost by that.
@@ -253,12 +256,13 @@ extern "C" {
 /*
  * With IOIPC_SUB_RECV in a broadcast channel (otherwise EINVAL): begin with the
  * oldest message that is still in the ring, not with the next one that is sent; but
- * without IOIPC_F_OVERWRITE leave a quarter of the ring to the senders.
+ * without IOIPC_F_OVERWRITE or IOIPC_SUB_LOSSY leave a quarter of the ring to the
+ * senders.
  */
 #define IOIPC_SUB_HISTORY		(1U << 2)
 /*
- * With IOIPC_SUB_RECV in a broadcast channel: senders never wait for this
- * receiver.  When the ring is full, a message that is sent takes the place of the
+ * With IOIPC_SUB_RECV in a broadcast channel (elsewhere EINVAL): senders never wait
+ * for this receiver.  When the ring is full, a message that is sent takes the place of the
  * oldest one that only such receivers have not received, and for each of them that
  * one counts as lost.  As with IOIPC_F_OVERWRITE, a receiver that reads in place
  * has to look after reading whether the message was still there.
