@@ -18,13 +18,12 @@ use kernel::{
 };
 
 use crate::{
-    bindings,
     buffer::Buffer,
     counters::{Counts, PerCpuCounter, SharedCounts},
     cred::{IpcNamespace, Permissions},
     cursor_page::CursorPage,
     places::Places,
-    rcu::RcuObject,
+    rcu::{let_others_run, RcuObject},
     rcu_xarray::RcuXArray,
     refusal::{refuse, Asked},
     region::{Account, Description, Region},
@@ -457,8 +456,7 @@ impl Channel {
                 each(subscriber);
                 id = subscriber.id() + 1;
             }
-            // SAFETY: This may sleep.
-            unsafe { bindings::ioipc_cond_resched() };
+            let_others_run();
         }
     }
 
@@ -809,24 +807,26 @@ impl Channel {
         if !self.takes_from_any() {
             return false;
         }
-        let head = self.ring.head_position();
-        let is_held = |holder: &Holder<'_>| match holder {
-            Holder::Receiver => true,
-            Holder::Reader(receiver) => {
-                matches!(self.hold(receiver, head), Some(Hold::Reading { ahead: 0 }))
-            }
-            Holder::Sender => self.ring.published(head).is_none(),
+        // A request holds the slot for the time of a copy, unless it does not run.
+        let wait_until = |is_done: &dyn Fn() -> bool| {
+            (0..MAX_LOOKS).any(|_| {
+                cpu_relax();
+                is_done()
+            })
         };
+        let head = self.ring.head_position();
         match self.find_takeable(count.min(self.ring.reclaim_step()), guard) {
             Ok(takeable) => {
                 self.overwrite_oldest(takeable, guard);
                 true
             }
             Err(Holder::Receiver) => false,
-            // It holds that for the time of a copy, unless it does not run.
-            Err(holder) => (0..MAX_LOOKS).any(|_| {
-                cpu_relax();
-                !is_held(&holder)
+            Err(Holder::Reader(receiver)) => wait_until(&|| {
+                !matches!(self.hold(receiver, head), Some(Hold::Reading { ahead: 0 }))
+            }),
+            // If others have moved `head` on, the slot may be that of a later message.
+            Err(Holder::Sender) => wait_until(&|| {
+                self.ring.published(head).is_some() || self.ring.head_position() != head
             }),
         }
     }

@@ -103,7 +103,7 @@ impl FileCell {
     /// Takes it away. If it is the last reference, the file is released when the caller returns to
     /// user space.
     pub(crate) fn take(&self) -> Option<ARef<File>> {
-        // Full: whoever reuses the memory of the file comes after this, as `get_file_rcu()` needs.
+        // Full: the memory of the file is used again only after this, as `get_file_rcu()` needs.
         // INVARIANT: The reference passes to the caller.
         let file = self.0.xchg(ptr::null_mut(), Full);
         let file = NonNull::new(file.cast::<File>())?;

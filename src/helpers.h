@@ -100,8 +100,8 @@ struct dentry *ioipc_debugfs_create(const char *directory, const char *file,
 void ioipc_debugfs_remove(struct dentry *directory);
 
 /*
- * Tells who is refused what, in the log if dynamic debug is on: the first 50 in
- * five seconds, and how many were left out.
+ * Logs what the current task is refused, if dynamic debug is on: the first 50
+ * refusals in five seconds, and how many were left out.
  */
 void ioipc_debug_refusal(const char *what, u64 number, const char *rule,
 			 int error);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The places for subscribers of a channel, and who has how many of them.
+//! The places for subscribers of a channel, and how many of them each uid has.
 //!
 //! Locking: [`Places::taken`], inside the `uring_lock` of the subscriber's io_uring instance. Nodes
 //! are allocated before it is taken.

@@ -37,6 +37,15 @@ static DYING: Atomic<usize> = Atomic::new(0);
 /// reference to a subscriber, and that one to a channel.
 const GENERATIONS: usize = 3;
 
+/// Gives the processor up if others want it, between two read-side critical sections. Returns false
+/// if the task is killed. May sleep.
+pub(crate) fn let_others_run() -> bool {
+    // SAFETY: By the requirements of this function it may sleep.
+    unsafe { bindings::ioipc_cond_resched() };
+    // SAFETY: There are no requirements.
+    !unsafe { bindings::ioipc_fatal_signal_pending() }
+}
+
 /// Whether there are objects that nobody has a reference to and that are not dropped yet.
 pub(crate) fn is_any_dying() -> bool {
     // Pairs with `RcuObject::free`: who does not see an object here sees what it has given back.

@@ -5,10 +5,10 @@
 use kernel::{prelude::*, processor::cpu_relax, sync::rcu};
 
 use crate::{
-    bindings,
     buffer::Buffer,
     channel::{Channel, Failure, InPlace, Received, Wanted},
     instance::{no_subscriber, Instance},
+    rcu::let_others_run,
     refusal::{refuse, Asked},
     request::{Request, Wait},
     subscriber::Subscriber,
@@ -147,14 +147,6 @@ fn count_in_place(request: &Request, instance: &Instance) -> Result<u32> {
             Err(_) => return Err(ended(EAGAIN, request, instance)),
         }
     }
-}
-
-/// Gives the processor up if others want it. Returns false if the task is killed.
-fn let_others_run() -> bool {
-    // SAFETY: No lock is held, and nothing that forbids to sleep.
-    unsafe { bindings::ioipc_cond_resched() };
-    // SAFETY: There are no requirements.
-    !unsafe { bindings::ioipc_fatal_signal_pending() }
 }
 
 /// There may be a message that this request cannot take, or not yet: somebody else may be waiting

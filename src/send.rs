@@ -8,6 +8,7 @@ use crate::{
     buffer::Buffer,
     channel::{Channel, Outgoing, Payload, SendFailure},
     instance::Instance,
+    rcu::let_others_run,
     refusal::{refuse, Asked},
     request::{Request, Wait},
     ring::Waiting,
@@ -64,7 +65,8 @@ pub(crate) fn issue(request: &Request, instance: &Instance, buffer: Buffer<'_>) 
 
 fn issue_vec(request: &Request, instance: &Instance, buffer: Buffer<'_>) -> Result<u32> {
     let mut sent = 0;
-    while sent < buffer.len() {
+    // A task that is killed leaves the rest.
+    while sent < buffer.len() && (sent == 0 || let_others_run()) {
         match read_and_send(request, instance, buffer, sent) {
             Ok(count) => sent += count,
             Err(error) if sent == 0 => return Err(error),

@@ -114,7 +114,7 @@ static void receive_completion(struct request *request, bool waited)
 	expect("flags of the completion", flags, cqe.flags);
 	if (cqe.res == -EFAULT) {
 		/* A part of it may have been written. */
-		if (waited)
+		if (waited && !(request->channel->flags & IOIPC_F_BROADCAST))
 			request->channel->open_turns = 2;
 		return;
 	}
