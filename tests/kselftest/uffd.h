@@ -28,7 +28,8 @@ static inline int uffd_open(struct uffd *uffd, int flags)
 	struct uffdio_api api = { .api = UFFD_API };
 
 	uffd->page = sysconf(_SC_PAGESIZE);
-	uffd->fd = syscall(__NR_userfaultfd, O_CLOEXEC | flags);
+	/* poll(2) does not wait for one that blocks, see uffd_wait() */
+	uffd->fd = syscall(__NR_userfaultfd, O_CLOEXEC | O_NONBLOCK | flags);
 	if (uffd->fd < 0)
 		return -errno;
 	if (ioctl(uffd->fd, UFFDIO_API, &api))
