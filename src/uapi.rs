@@ -11,9 +11,9 @@ use kernel::{
     uaccess::{UserPtr, UserSlice},
 };
 
-use crate::bindings;
+use crate::kernel::bindings;
 
-pub(crate) use crate::bindings::{
+pub(crate) use crate::kernel::bindings::{
     io_uring_ipc_cursor as CursorPage, io_uring_ipc_msg_desc as MessageDescriptor,
     io_uring_ipc_msg_info as MessageInfo, io_uring_ipc_ring as RingHeader, iovec as IoVec,
     IOIPC_FIXED_BUF, IOIPC_F_BROADCAST, IOIPC_F_MULTICAST, IOIPC_F_OVERWRITE, IOIPC_F_PRIVATE,

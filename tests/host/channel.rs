@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `src/channel.rs` does with a ring, without all the rest.
+//! What `src/channel` does with a ring, without all the rest.
 
 #[cfg(loom)]
 use loom::{

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `src/channel.rs` and io_uring do so that requests wait, on top of [`Channel`], for loom.
+//! What `src/channel` and io_uring do so that requests wait, on top of [`Channel`], for loom.
 //! Who is woken when is decided by the very source that the kernel runs, [`Waiting`].
 //!
 //! A thread that has nothing to do but wait blocks. So a wake-up that is lost ends in a model in
@@ -456,7 +456,7 @@ impl WaitingChannel {
         self.channel.store_position(id, position.wrapping_add(1));
         TestMemory::full_barrier();
         if self.senders_wait.load(Ordering::Relaxed) != 0 {
-            // Calls the kernel, see `count_mapped` in `src/channel.rs`.
+            // Calls the kernel, see `count_mapped` in `src/channel`.
             self.channel.accept_position(id);
             TestMemory::full_barrier();
             self.wake_sender(&());

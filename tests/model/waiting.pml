@@ -16,7 +16,7 @@
  * place, and receivers with so many requests that one takes what another one was
  * woken for: see tests/host/waking.rs. A watcher polls, once in a while or until it
  * is woken, and takes nothing. Names are those of the source: inlines are
- * functions of src/ring and src/channel.rs, processes are requests as io_uring
+ * functions of src/ring and src/channel, processes are requests as io_uring
  * runs them, and commands.
  *
  * Checked at each step: a slot is reserved only when all who should have its last

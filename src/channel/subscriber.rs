@@ -15,14 +15,17 @@ use kernel::{
 };
 
 use crate::{
-    channel::{Channel, Mode},
-    counters::{Counts, SharedCounts},
-    cred,
-    cursor_page::CursorPage,
-    rcu::RcuObject,
+    channel::{
+        cred, {Channel, Mode},
+    },
+    kernel::{
+        rcu::RcuObject,
+        wait::{WaitQueue, READABLE},
+    },
+    memory::cursor_page::CursorPage,
+    observe::counters::{Counts, SharedCounts},
     ring::{Receiver, Waiting},
     uapi,
-    wait::{WaitQueue, READABLE},
 };
 
 /// Has a cache line of its own.

@@ -13,7 +13,10 @@ use kernel::{
     uaccess::{UserPtr, UserSlice},
 };
 
-use crate::{alloc::GFP_MAYFAIL, bindings, uapi::MessageInfo};
+use crate::{
+    kernel::{alloc::GFP_MAYFAIL, bindings},
+    uapi::MessageInfo,
+};
 
 /// A page of the buffer is not present, or not valid at all.
 pub(crate) struct NotPresent;

@@ -20,16 +20,14 @@ use kernel::{
 };
 
 use crate::{
-    alloc::GFP_MAYFAIL,
-    bindings, cred,
-    file::{self, FileCell},
-    rcu::RcuObject,
-    rcu_xarray::RcuXArray,
-    refusal::{refuse, Asked},
-    region::Account,
-    registry::Registry,
-    request::Request,
-    subscriber::Subscriber,
+    channel::{cred, registry::Registry, subscriber::Subscriber},
+    io_uring::{
+        file::{self, FileCell},
+        request::Request,
+    },
+    kernel::{alloc::GFP_MAYFAIL, bindings, rcu::RcuObject, rcu_xarray::RcuXArray},
+    memory::region::Account,
+    observe::refusal::{refuse, Asked},
     uapi,
 };
 

@@ -7,7 +7,7 @@
 
 use kernel::prelude::*;
 
-use crate::{bindings, uapi};
+use crate::{kernel::bindings, uapi};
 
 /// The IPC namespace of a task, by the number that the kernel gave it and never gives again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -16,7 +16,7 @@ use kernel::{
     types::Opaque,
 };
 
-use crate::{bindings, rcu::RcuObject};
+use crate::kernel::{bindings, rcu::RcuObject};
 
 /// An array from `u32` to [`RcuObject`]s.
 ///

@@ -7,9 +7,11 @@ use core::ptr;
 use kernel::prelude::*;
 
 use crate::{
-    fixed_buffer::FixedBuffer,
+    memory::{
+        fixed_buffer::FixedBuffer,
+        user_buffer::{NotPresent, UserBuffer},
+    },
     uapi::MessageInfo,
-    user_buffer::{NotPresent, UserBuffer},
 };
 
 /// The buffer of a request.

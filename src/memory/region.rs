@@ -22,12 +22,10 @@ use kernel::{
 };
 
 use crate::{
-    alloc::GFP_MAYFAIL,
-    bindings,
-    buffer::Buffer,
+    kernel::{alloc::GFP_MAYFAIL, bindings},
+    memory::{buffer::Buffer, user_buffer::NotPresent},
     ring::{self, Claim, Reservation},
     uapi::{self, MessageDescriptor, MessageInfo, RingHeader},
-    user_buffer::NotPresent,
 };
 
 /// Where receivers of a broadcast map their own page: behind any region.

@@ -11,15 +11,20 @@ use kernel::{
 };
 
 use crate::{
-    bindings::io_uring_ipc_channel_create,
-    channel::{Channel, Mode, Parameters},
-    cred::IpcNamespace,
-    file,
-    instance::Instance,
-    rcu::{self, RcuObject},
-    refusal::{refuse, Asked},
-    subscriber::Subscriber,
-    trace,
+    channel::{
+        cred::IpcNamespace,
+        subscriber::Subscriber,
+        {Channel, Mode, Parameters},
+    },
+    io_uring::{file, instance::Instance},
+    kernel::{
+        bindings::io_uring_ipc_channel_create,
+        rcu::{self, RcuObject},
+    },
+    observe::{
+        refusal::{refuse, Asked},
+        trace,
+    },
     uapi::{self, UserArgument},
 };
 

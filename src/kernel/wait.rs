@@ -4,14 +4,14 @@
 //! waits, poll(2) and epoll.
 //!
 //! The kernel crate's `PollCondVar` waits for a grace period whenever one is dropped, and cannot
-//! tell whether anybody waits. Here a queue lives in an [`RcuObject`](crate::rcu::RcuObject) that
+//! tell whether anybody waits. Here a queue lives in an [`RcuObject`](crate::kernel::rcu::RcuObject) that
 //! the polled file has a reference to, so that it outlives all who wait.
 //!
 //! Locking: the lock of the queue, inside; what is woken takes its own locks inside that.
 
 use kernel::{fs::File, prelude::*, types::Opaque};
 
-use crate::{bindings, trace};
+use crate::{kernel::bindings, observe::trace};
 
 /// There is something to receive.
 pub(crate) const READABLE: u32 = bindings::IOIPC_EPOLLIN;

@@ -18,25 +18,39 @@ use kernel::{
 };
 
 use crate::{
-    buffer::Buffer,
-    counters::{Counts, PerCpuCounter, SharedCounts},
-    cred::{IpcNamespace, Permissions},
-    cursor_page::CursorPage,
-    places::Places,
-    rcu::{let_others_run, RcuObject},
-    rcu_xarray::RcuXArray,
-    refusal::{refuse, Asked},
-    region::{Account, Description, Region},
+    channel::{
+        cred::{IpcNamespace, Permissions},
+        places::Places,
+        senders::{CurrentSender, Senders, Translation},
+        subscriber::Subscriber,
+    },
+    kernel::{
+        rcu::{let_others_run, RcuObject},
+        rcu_xarray::RcuXArray,
+        wait::{WaitQueue, HANGUP, READABLE, WRITABLE},
+    },
+    memory::{
+        buffer::Buffer,
+        cursor_page::CursorPage,
+        region::{Account, Description, Region},
+        user_buffer::NotPresent,
+    },
+    observe::{
+        counters::{Counts, PerCpuCounter, SharedCounts},
+        refusal::{refuse, Asked},
+        trace,
+    },
     ring::{Claim, Hold, Memory, NoMessage, NoRoom, Reservation, Reservations, Ring, Waiting},
-    senders::{CurrentSender, Senders, Translation},
-    subscriber::Subscriber,
-    trace,
     uapi::{self, MessageInfo},
-    user_buffer::NotPresent,
-    wait::{WaitQueue, HANGUP, READABLE, WRITABLE},
 };
 
 pub(crate) use crate::ring::Mode;
+
+pub(crate) mod cred;
+pub(crate) mod places;
+pub(crate) mod registry;
+pub(crate) mod senders;
+pub(crate) mod subscriber;
 
 /// How often a sender takes the oldest messages away, and others are faster to use the room.
 const MAX_OVERWRITES: u32 = 1000;
@@ -68,7 +82,9 @@ impl Parameters {
     /// # Errors
     ///
     /// `EINVAL`.
-    pub(crate) fn new(create: &crate::bindings::io_uring_ipc_channel_create) -> Result<Self> {
+    pub(crate) fn new(
+        create: &crate::kernel::bindings::io_uring_ipc_channel_create,
+    ) -> Result<Self> {
         let known = uapi::IOIPC_F_BROADCAST
             | uapi::IOIPC_F_MULTICAST
             | uapi::IOIPC_F_PRIVATE

@@ -24,12 +24,13 @@ use kernel::{
 };
 
 use crate::{
-    bindings::{self, Operations},
-    channel::Mode,
-    rcu::RcuObject,
-    refusal::{refuse, Asked},
-    region::CURSOR_OFFSET,
-    subscriber::Subscriber,
+    channel::{subscriber::Subscriber, Mode},
+    kernel::{
+        bindings::{self, Operations},
+        rcu::RcuObject,
+    },
+    memory::region::CURSOR_OFFSET,
+    observe::refusal::{refuse, Asked},
     LocalModule,
 };
 

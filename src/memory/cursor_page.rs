@@ -13,7 +13,10 @@ use kernel::{
     sync::atomic::{Acquire, Atomic, Relaxed},
 };
 
-use crate::{alloc::GFP_MAYFAIL, bindings, uapi::CursorPage as Layout};
+use crate::{
+    kernel::{alloc::GFP_MAYFAIL, bindings},
+    uapi::CursorPage as Layout,
+};
 
 /// The page.
 ///

@@ -17,9 +17,8 @@ use kernel::{
 };
 
 use crate::{
-    alloc::GFP_MAYFAIL,
-    bindings,
-    region::Region,
+    kernel::{alloc::GFP_MAYFAIL, bindings},
+    memory::region::Region,
     ring::{Claim, Reservation},
     uapi::MessageInfo,
 };

@@ -12,7 +12,7 @@ use kernel::{
     sync::atomic::{Atomic, Relaxed},
 };
 
-use crate::bindings;
+use crate::kernel::bindings;
 
 /// How often something has happened.
 #[derive(Clone, Copy, Default)]

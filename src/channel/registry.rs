@@ -17,8 +17,9 @@ use kernel::{
 };
 
 use crate::{
-    alloc::GFP_MAYFAIL, channel::Channel, cred::IpcNamespace, rcu::RcuObject,
-    rcu_xarray::RcuXArray, subscriber::Subscriber, trace,
+    channel::{cred::IpcNamespace, subscriber::Subscriber, Channel},
+    kernel::{alloc::GFP_MAYFAIL, rcu::RcuObject, rcu_xarray::RcuXArray},
+    observe::trace,
 };
 
 type ChannelRef = ARef<RcuObject<Channel>>;

@@ -5,13 +5,17 @@
 use kernel::{prelude::*, processor::cpu_relax, sync::rcu};
 
 use crate::{
-    buffer::Buffer,
-    channel::{Channel, Failure, InPlace, Received, Wanted},
-    instance::{no_subscriber, Instance},
-    rcu::let_others_run,
-    refusal::{refuse, Asked},
-    request::{Request, Wait},
-    subscriber::Subscriber,
+    channel::{
+        subscriber::Subscriber,
+        {Channel, Failure, InPlace, Received, Wanted},
+    },
+    io_uring::{
+        instance::{no_subscriber, Instance},
+        request::{Request, Wait},
+    },
+    kernel::rcu::let_others_run,
+    memory::buffer::Buffer,
+    observe::refusal::{refuse, Asked},
     uapi::{self, Sqe},
 };
 

@@ -6,7 +6,7 @@
 
 use kernel::{prelude::*, str::CStr};
 
-use crate::bindings;
+use crate::kernel::bindings;
 
 /// What somebody has asked for.
 #[derive(Clone, Copy)]

@@ -4,7 +4,7 @@
 
 use kernel::{error::to_result, prelude::*, types::Opaque};
 
-use crate::{bindings, user_buffer::NotPresent};
+use crate::{kernel::bindings, memory::user_buffer::NotPresent};
 
 /// A part of a registered buffer.
 ///

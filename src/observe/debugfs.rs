@@ -24,10 +24,12 @@ use kernel::{
 };
 
 use crate::{
-    bindings::{self, Operations},
-    channel::{Channel, Mode},
-    registry::Registry,
-    subscriber::Subscriber,
+    channel::{
+        registry::Registry,
+        subscriber::Subscriber,
+        {Channel, Mode},
+    },
+    kernel::bindings::{self, Operations},
     LocalModule,
 };
 

@@ -12,7 +12,7 @@ use kernel::{
     sync::Mutex,
 };
 
-use crate::{alloc::GFP_MAYFAIL, uapi};
+use crate::{kernel::alloc::GFP_MAYFAIL, uapi};
 
 struct Taken {
     all: u32,

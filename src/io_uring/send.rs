@@ -5,17 +5,22 @@
 use kernel::{prelude::*, sync::rcu, uaccess::UserSlice};
 
 use crate::{
-    buffer::Buffer,
-    channel::{Channel, Outgoing, Payload, SendFailure},
-    instance::Instance,
-    rcu::let_others_run,
-    refusal::{refuse, Asked},
-    request::{Request, Wait},
+    channel::{
+        subscriber::Subscriber,
+        {Channel, Outgoing, Payload, SendFailure},
+    },
+    io_uring::{
+        instance::Instance,
+        request::{Request, Wait},
+    },
+    kernel::rcu::let_others_run,
+    memory::{buffer::Buffer, user_buffer::UserBuffer},
+    observe::{
+        refusal::{refuse, Asked},
+        trace,
+    },
     ring::Waiting,
-    subscriber::Subscriber,
-    trace,
     uapi::{self, Sqe},
-    user_buffer::UserBuffer,
 };
 
 /// How often pages that keep going away are faulted in before the message is copied aside.

@@ -6,7 +6,7 @@ use core::mem::transmute;
 
 use kernel::alloc::Flags;
 
-use crate::bindings;
+use crate::kernel::bindings;
 
 /// For all that is allocated because user space wants it: charged to the caller's memory cgroup, and
 /// an error where there is none left. Nobody is killed to make room, and nothing is logged.

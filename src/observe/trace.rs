@@ -7,7 +7,7 @@
 //! Nothing here sleeps or locks. As long as nobody traces, each call is a static branch that is not
 //! taken, and does not even find out what there is to tell.
 
-use crate::bindings;
+use crate::kernel::bindings;
 
 macro_rules! tracepoints {
     ($($(#[$doc:meta])* fn $name:ident($($argument:ident: $type:ty),*);)*) => {$(

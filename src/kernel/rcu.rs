@@ -4,7 +4,7 @@
 //!
 //! A reader inside an RCU read-side critical section can use such an object without a reference of
 //! its own, if it found it where a reference was held when the section began. That is what makes
-//! [`RcuXArray`](crate::rcu_xarray::RcuXArray) lookups free of shared writes.
+//! [`RcuXArray`](crate::kernel::rcu_xarray::RcuXArray) lookups free of shared writes.
 //!
 //! The kernel crate has no wrapper for `call_rcu()`. This uses `queue_rcu_work()`, so that objects
 //! are dropped in process context, where they may sleep: they own memory that is freed with
@@ -22,7 +22,7 @@ use kernel::{
     types::Opaque,
 };
 
-use crate::{alloc::GFP_MAYFAIL, bindings};
+use crate::kernel::{alloc::GFP_MAYFAIL, bindings};
 
 /// The workqueue on which objects are dropped, as long as there is a [`Reclaimer`].
 static QUEUE: Atomic<*mut bindings::workqueue_struct> = Atomic::new(core::ptr::null_mut());

@@ -25,17 +25,21 @@ use kernel::{
 };
 
 use crate::{
-    bindings::{self, Operations},
-    buffer::Buffer,
-    command, file,
-    fixed_buffer::{Direction, FixedBuffer},
-    instance::Instance,
-    recv,
-    registry::Registry,
-    request::{Request, Wait},
-    send,
+    channel::registry::Registry,
+    io_uring::{
+        command, file,
+        instance::Instance,
+        recv,
+        request::{Request, Wait},
+        send,
+    },
+    kernel::bindings::{self, Operations},
+    memory::{
+        buffer::Buffer,
+        fixed_buffer::{Direction, FixedBuffer},
+        user_buffer::UserBuffer,
+    },
     uapi::{self, Sqe},
-    user_buffer::UserBuffer,
     LocalModule,
 };
 

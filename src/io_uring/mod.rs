@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What io_uring and VFS call.
+
+pub(crate) mod command;
+pub(crate) mod file;
+pub(crate) mod hook;
+pub(crate) mod instance;
+pub(crate) mod recv;
+pub(crate) mod request;
+pub(crate) mod send;

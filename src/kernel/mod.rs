@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What the kernel crate lacks.
+
+pub(crate) mod alloc;
+pub(crate) mod bindings;
+pub(crate) mod rcu;
+pub(crate) mod rcu_xarray;
+pub(crate) mod wait;
