@@ -141,8 +141,7 @@ fn attach(instance: &Instance, argument: &UserArgument) -> Result {
 
     let fd = FileDescriptorReservation::get_unused_fd_flags(O_CLOEXEC)?;
     let id = instance.registry().reserve_id()?;
-    let subscriber = Subscriber::new(id.get(), attach.flags, channel);
-    let subscriber = RcuObject::new(subscriber)?;
+    let subscriber = Subscriber::new(id.get(), attach.flags, channel)?;
     let file = file::open(subscriber.clone())?;
 
     // CAST: File descriptors are not negative.

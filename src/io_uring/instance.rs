@@ -44,7 +44,7 @@ struct Attachment {
 impl Drop for Attachment {
     fn drop(&mut self) {
         // A grace period after it has detached, no request counts anything any more.
-        self.subscriber.channel().take_late_counts(&self.subscriber);
+        self.subscriber.take_late_counts();
     }
 }
 
@@ -209,8 +209,7 @@ impl Instance {
         }
         let channel = self.registry.find(request.id).ok_or(ENOENT)?;
         channel.check_unattached(self.identity())?;
-        let sender = Subscriber::new(0, uapi::IOIPC_SUB_SEND, channel);
-        let file = file::open(RcuObject::new(sender)?)?;
+        let file = file::open(Subscriber::new(0, uapi::IOIPC_SUB_SEND, channel)?)?;
         request.has_waited_unattached = true;
         Ok(file)
     }
@@ -235,8 +234,7 @@ impl Instance {
             file: FileCell::new(file),
         }))?;
         subscriber
-            .channel()
-            .attach(subscriber)
+            .attach()
             .and_then(|()| {
                 // From here on others can find and detach it.
                 self.registry
@@ -246,7 +244,7 @@ impl Instance {
                             .insert(subscriber.id(), attachment.clone(), false)
                     })
                     .inspect_err(|_| {
-                        subscriber.channel().detach(subscriber);
+                        subscriber.detach();
                     })
             })
             .inspect_err(|_| drop(attachment.file.take()))?;
@@ -264,8 +262,7 @@ impl Instance {
         };
         self.count.fetch_sub(1, Relaxed);
         drop(attachment.file.take());
-        let subscriber = &attachment.subscriber;
-        subscriber.channel().detach(subscriber);
+        attachment.subscriber.detach();
         self.registry.release_id(id);
         true
     }
@@ -282,7 +279,7 @@ impl Instance {
             .ok_or_else(|| no_subscriber(id))?;
         let rule = c"only its creator and its owner may detach subscribers of others";
         subscriber.channel().check_control(self.identity(), rule)?;
-        if subscriber.channel().detach(&subscriber) {
+        if subscriber.detach() {
             Ok(())
         } else {
             Err(no_subscriber(id))

@@ -218,7 +218,7 @@ fn failed(
         None => channel.count_full_unattached(waits),
     }
     trace::full(|| {
-        let sender = subscriber.map_or(0, Subscriber::id);
+        let sender = subscriber.map_or(0, |subscriber| subscriber.id());
         (channel.id(), sender, waits, channel.holder(guard))
     });
     if waits {

@@ -11,7 +11,7 @@
 
 use kernel::{fs::File, prelude::*, types::Opaque};
 
-use crate::{kernel::bindings, observe::trace};
+use crate::kernel::bindings;
 
 /// There is something to receive.
 pub(crate) const READABLE: u32 = bindings::IOIPC_EPOLLIN;
@@ -29,9 +29,6 @@ pub(crate) const HANGUP: u32 = bindings::IOIPC_EPOLLHUP;
 pub(crate) struct WaitQueue {
     #[pin]
     head: Opaque<bindings::wait_queue_head>,
-    /// Whose queue it is, for tracing.
-    channel: u32,
-    subscriber: u32,
 }
 
 // SAFETY: A wait queue can be used by any thread.
@@ -41,16 +38,14 @@ unsafe impl Send for WaitQueue {}
 unsafe impl Sync for WaitQueue {}
 
 impl WaitQueue {
-    /// A queue without anybody, for a subscriber of a channel or for 0, those who want room.
-    pub(crate) fn new(channel: u32, subscriber: u32) -> impl PinInit<Self> {
+    /// An empty queue.
+    pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             // INVARIANT: It is initialized here.
             head <- Opaque::ffi_init(|head| {
                 // SAFETY: `head` is valid for writing, and pinned.
                 unsafe { bindings::ioipc_init_waitqueue(head) }
             }),
-            channel,
-            subscriber,
         })
     }
 
@@ -70,21 +65,19 @@ impl WaitQueue {
         unsafe { bindings::ioipc_waitqueue_active(self.head.get()) }
     }
 
-    /// Wakes all who only watch, and one request that waits. Returns whether there was one.
-    pub(crate) fn wake_one(&self, events: u32) -> bool {
-        self.wake(1, events) > 0
+    /// Wakes all watchers, and one request that waits. Returns how many requests that were: 0 or 1.
+    pub(crate) fn wake_one(&self, events: u32) -> u32 {
+        self.wake(1, events)
     }
 
-    /// Wakes everybody.
-    pub(crate) fn wake_all(&self, events: u32) {
-        self.wake(0, events);
+    /// Wakes all watchers and all requests. Returns how many requests that were.
+    pub(crate) fn wake_all(&self, events: u32) -> u32 {
+        self.wake(0, events)
     }
 
-    fn wake(&self, requests: i32, events: u32) -> i32 {
-        // SAFETY: It is initialized by the type invariants.
-        let woken = unsafe { bindings::ioipc_wake(self.head.get(), requests, events) };
+    fn wake(&self, requests: i32, events: u32) -> u32 {
         // CAST: It is a number of requests.
-        trace::wake(|| (self.channel, self.subscriber, woken as u32));
-        woken
+        // SAFETY: It is initialized by the type invariants.
+        unsafe { bindings::ioipc_wake(self.head.get(), requests, events) as u32 }
     }
 }

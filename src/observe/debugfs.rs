@@ -25,8 +25,8 @@ use kernel::{
 
 use crate::{
     channel::{
+        member::Member,
         registry::Registry,
-        subscriber::Subscriber,
         {Channel, Mode},
     },
     kernel::bindings::{self, Operations},
@@ -151,7 +151,7 @@ impl Row {
                     subscriber: 0,
                 });
             }
-            if let Some(subscriber) = channel.subscriber_from(from.subscriber, &rcu::read_lock()) {
+            if let Some(subscriber) = channel.member_from(from.subscriber, &rcu::read_lock()) {
                 return Some(Self {
                     channel: id,
                     subscriber: subscriber.id(),
@@ -255,7 +255,7 @@ unsafe extern "C" fn show(out: *mut bindings::seq_file, current: *mut c_void) ->
         return 0;
     }
     let guard = rcu::read_lock();
-    if let Some(subscriber) = channel.subscriber_from(row.subscriber, &guard) {
+    if let Some(subscriber) = channel.member_from(row.subscriber, &guard) {
         if subscriber.id() == row.subscriber {
             show_subscriber(out, &channel, subscriber);
         }
@@ -322,7 +322,7 @@ fn show_channel(out: &SeqFile, channel: &Channel) {
     );
 }
 
-fn show_subscriber(out: &SeqFile, channel: &Channel, subscriber: &Subscriber) {
+fn show_subscriber(out: &SeqFile, channel: &Channel, subscriber: &Member) {
     let counts = subscriber.counts();
     seq_print!(
         out,

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! CREATE: what a channel is made of.
+
+use kernel::{
+    prelude::*,
+    sync::{aref::ARef, atomic::Atomic},
+};
+
+use super::{cred::Permissions, places::Places, senders::Senders, Channel};
+use crate::{
+    kernel::{
+        bindings::io_uring_ipc_channel_create, rcu::RcuObject, rcu_xarray::RcuXArray,
+        wait::WaitQueue,
+    },
+    memory::region::{Account, Region},
+    observe::counters::{PerCpuCounter, SharedCounts},
+    ring::{Mode, Ring},
+    uapi,
+};
+
+/// The argument of CREATE, checked as far as it is not about memory.
+#[derive(Clone, Copy)]
+pub(crate) struct Parameters {
+    mode: Mode,
+    private: bool,
+    overwrite: bool,
+    entries: u32,
+    max_msg_size: u32,
+    permissions: Permissions,
+    /// 0 for none.
+    key: u64,
+}
+
+impl Parameters {
+    /// # Errors
+    ///
+    /// `EINVAL`.
+    pub(crate) fn new(create: &io_uring_ipc_channel_create) -> Result<Self> {
+        let known = uapi::IOIPC_F_BROADCAST
+            | uapi::IOIPC_F_MULTICAST
+            | uapi::IOIPC_F_PRIVATE
+            | uapi::IOIPC_F_OVERWRITE;
+        if create.reserved != [0; 3] || create.flags & !known != 0 {
+            return Err(EINVAL);
+        }
+        let mode = match (
+            create.flags & uapi::IOIPC_F_BROADCAST != 0,
+            create.flags & uapi::IOIPC_F_MULTICAST != 0,
+        ) {
+            (false, false) => Mode::Unicast,
+            (false, true) => Mode::Multicast,
+            (true, false) => Mode::Broadcast,
+            (true, true) => return Err(EINVAL),
+        };
+        let overwrite = create.flags & uapi::IOIPC_F_OVERWRITE != 0;
+        if overwrite && mode != Mode::Broadcast {
+            return Err(EINVAL);
+        }
+        Ok(Self {
+            mode,
+            overwrite,
+            private: create.flags & uapi::IOIPC_F_PRIVATE != 0,
+            entries: create.ring_entries,
+            max_msg_size: create.max_msg_size,
+            permissions: Permissions::of_caller(create.mode),
+            key: create.key,
+        })
+    }
+}
+
+impl Channel {
+    /// Makes a channel that nobody can find yet. May sleep.
+    ///
+    /// `creator` identifies the io_uring instance that creates it.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL`, `ENOMEM`.
+    pub(crate) fn new(
+        id: u32,
+        creator: usize,
+        parameters: Parameters,
+        account: &Account,
+    ) -> Result<ARef<RcuObject<Self>>> {
+        let region = Region::new(
+            parameters.entries,
+            parameters.max_msg_size,
+            parameters.mode == Mode::Broadcast,
+            account,
+        )?;
+        let senders = Senders::new(parameters.entries)?;
+        RcuObject::new(try_pin_init!(Self {
+            id,
+            key: parameters.key,
+            creator,
+            permissions: parameters.permissions,
+            mode: parameters.mode,
+            private: parameters.private,
+            overwrite: parameters.overwrite,
+            ring: Ring::new(region, 0),
+            senders,
+            places <- Places::new(),
+            dropped: Atomic::new(0),
+            sent_unattached: PerCpuCounter::new()?,
+            counts: SharedCounts::new(),
+            lossy: Atomic::new(0),
+            receivers_wait: Atomic::new(0),
+            last_woken: Atomic::new(0),
+            room <- WaitQueue::new(),
+            members <- RcuXArray::new(),
+        }? Error))
+    }
+}

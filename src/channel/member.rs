@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A member: what a channel knows of a subscriber. It does not know its channel, see
+//! [`Subscriber`](super::subscriber::Subscriber).
+//!
+//! Locking: [`Member::membership`], inside the `uring_lock` of the instance that attaches or
+//! detaches the subscriber.
+
+use kernel::{
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{Atomic, Relaxed},
+        Mutex, SetOnce,
+    },
+};
+
+use super::cred;
+use crate::{
+    kernel::wait::{WaitQueue, HANGUP, READABLE},
+    memory::cursor_page::CursorPage,
+    observe::{
+        counters::{Counts, SharedCounts},
+        trace,
+    },
+    ring::Receiver,
+    uapi,
+};
+
+/// Has a cache line of its own.
+#[repr(align(64))]
+pub(crate) struct CacheAligned<T>(T);
+
+impl<T> core::ops::Deref for CacheAligned<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// What a channel needs of a subscriber: its cursor, its counters and its queue.
+#[pin_data]
+pub(crate) struct Member {
+    id: u32,
+    flags: u32,
+    /// File system uid and process of the caller that has attached it, in the initial namespaces.
+    uid: u32,
+    pid: i32,
+    /// Id of the channel, for tracing.
+    channel: u32,
+    /// A caller holds it that attaches or detaches the subscriber, or takes over its counts.
+    #[pin]
+    pub(super) membership: Mutex<()>,
+    /// In a broadcast, the position that it reads next. In a queue, a position before which it has
+    /// nothing to look for. And whether it is detached.
+    pub(super) cursor: CacheAligned<Atomic<u64>>,
+    /// How many messages a queue has for this subscriber alone, or will have in a moment.
+    pending: Atomic<u32>,
+    /// The page in which user space says how far it has read, once it has mapped that.
+    cursor_page: SetOnce<CursorPage>,
+    /// Messages that it has received.
+    received: CacheAligned<Atomic<u64>>,
+    /// Messages that senders have overwritten before it received them. Only a sender that has
+    /// claimed the message in its name changes this.
+    lost: Atomic<u64>,
+    /// How many of these it lost before the last message that it received. A receive changes this
+    /// while it has a claim.
+    reported_lost: Atomic<u64>,
+    /// Messages that it has sent.
+    sent: CacheAligned<Atomic<u64>>,
+    /// How often it has found no room.
+    full: Atomic<u64>,
+    /// How often a request of it had to wait.
+    waits: Atomic<u64>,
+    /// How much of these counts its channel has taken over.
+    taken_over: SharedCounts,
+    /// Its requests that wait for a message, and its watchers.
+    #[pin]
+    pub(super) readable: WaitQueue,
+}
+
+impl Member {
+    /// A member that the caller has not attached yet. `flags` are `IOIPC_SUB_*`, `channel` is the id
+    /// of its channel.
+    pub(crate) fn new(id: u32, flags: u32, channel: u32) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            id,
+            flags,
+            uid: cred::caller_uid(),
+            pid: kernel::current!().tgid(),
+            channel,
+            membership <- new_mutex!(()),
+            cursor: CacheAligned(Atomic::new(0)),
+            pending: Atomic::new(0),
+            cursor_page: SetOnce::new(),
+            received: CacheAligned(Atomic::new(0)),
+            lost: Atomic::new(0),
+            reported_lost: Atomic::new(0),
+            sent: CacheAligned(Atomic::new(0)),
+            full: Atomic::new(0),
+            waits: Atomic::new(0),
+            taken_over: SharedCounts::new(),
+            readable <- WaitQueue::new(),
+        }? Error)
+    }
+
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// File system uid of the caller that has attached it, as the initial user namespace has it.
+    pub(crate) fn uid(&self) -> u32 {
+        self.uid
+    }
+
+    /// The process that has attached it, as the initial pid namespace has it.
+    pub(crate) fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// `IOIPC_SUB_*`.
+    pub(crate) fn flags(&self) -> u32 {
+        self.flags
+    }
+
+    /// Whether it may send.
+    pub(crate) fn can_send(&self) -> bool {
+        self.flags & uapi::IOIPC_SUB_SEND != 0
+    }
+
+    /// Whether it may receive.
+    pub(crate) fn can_receive(&self) -> bool {
+        self.flags & uapi::IOIPC_SUB_RECV != 0
+    }
+
+    /// Whether it begins with the oldest message that is still there.
+    pub(crate) fn wants_history(&self) -> bool {
+        self.flags & uapi::IOIPC_SUB_HISTORY != 0
+    }
+
+    /// Whether senders never wait for it, and take its oldest messages away.
+    pub(crate) fn is_lossy(&self) -> bool {
+        self.flags & uapi::IOIPC_SUB_LOSSY != 0
+    }
+
+    /// How many messages a queue has for this subscriber alone, or will have in a moment.
+    pub(crate) fn pending(&self) -> u32 {
+        self.pending.load(Relaxed)
+    }
+
+    /// A sender is about to publish a message for this subscriber alone, in a queue.
+    pub(crate) fn count_pending(&self) {
+        self.pending.add(1, Relaxed);
+    }
+
+    /// The subscriber has taken such messages, or they were dropped.
+    pub(crate) fn uncount_pending(&self, count: u32) {
+        self.pending.fetch_sub(count, Relaxed);
+    }
+
+    /// Counts messages that it has sent.
+    pub(crate) fn count_sent(&self, count: u32) {
+        self.sent.add(u64::from(count), Relaxed);
+    }
+
+    /// Counts messages that it has received.
+    pub(crate) fn count_received(&self, count: u32) {
+        self.received.add(u64::from(count), Relaxed);
+    }
+
+    /// Counts a message that it has lost. The caller has a claim on that message.
+    pub(crate) fn count_lost(&self) {
+        // No more than a load and a store: claims exclude and order each other.
+        self.lost.store(self.lost.load(Relaxed) + 1, Relaxed);
+    }
+
+    /// How many messages it has lost that it was not told of. The caller has a claim.
+    #[inline]
+    pub(crate) fn unreported_lost(&self) -> u64 {
+        self.lost.load(Relaxed) - self.reported_lost.load(Relaxed)
+    }
+
+    /// It has received a message since it lost these. The caller has a claim.
+    #[inline]
+    pub(crate) fn report_lost(&self, count: u64) {
+        if count != 0 {
+            self.reported_lost
+                .store(self.reported_lost.load(Relaxed) + count, Relaxed);
+        }
+    }
+
+    /// Counts a send of it that has found no room, and whether it waits.
+    pub(crate) fn count_full(&self, waits: bool) {
+        self.full.add(1, Relaxed);
+        if waits {
+            self.count_wait();
+        }
+    }
+
+    /// Counts a request of it that has to wait.
+    pub(crate) fn count_wait(&self) {
+        self.waits.add(1, Relaxed);
+    }
+
+    /// What was counted of it.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            sent: self.sent.load(Relaxed),
+            received: self.received.load(Relaxed),
+            lost: self.lost.load(Relaxed),
+            full: self.full.load(Relaxed),
+            waits: self.waits.load(Relaxed),
+        }
+    }
+
+    /// What was counted of it since [`Self::take_counts`] was last called.
+    pub(crate) fn new_counts(&self) -> Counts {
+        self.counts() - self.taken_over.get()
+    }
+
+    /// The same, for who goes on counting from there and holds [`Self::membership`].
+    pub(crate) fn take_counts(&self) -> Counts {
+        let counts = self.new_counts();
+        self.taken_over.add(counts);
+        counts
+    }
+
+    /// Where it says itself how far it has read, if it has mapped that.
+    #[inline]
+    pub(crate) fn cursor_page(&self) -> Option<&CursorPage> {
+        self.cursor_page.as_ref()
+    }
+
+    /// The same page. Makes one that says `position` if there is none. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, `EAGAIN` if another caller is just making it.
+    pub(crate) fn make_cursor_page(&self, position: u32) -> Result<&CursorPage> {
+        if self.cursor_page.as_ref().is_none() {
+            // If another caller was faster, its page stays.
+            self.cursor_page.populate(CursorPage::new(position)?);
+        }
+        self.cursor_page.as_ref().ok_or(EAGAIN)
+    }
+
+    /// Wakes all that wait or watch: the channel or the membership has ended.
+    pub(super) fn wake_all_for_the_end(&self) {
+        self.trace_wake(self.readable.wake_all(READABLE | HANGUP));
+    }
+
+    /// Tells tracers that a waker has woken so many requests. Returns whether there were any.
+    fn trace_wake(&self, requests: u32) -> bool {
+        trace::wake(|| (self.channel, self.id, requests));
+        requests > 0
+    }
+}
+
+impl Receiver for Member {
+    fn id(&self) -> u32 {
+        self.id
+    }
+
+    #[inline]
+    fn is_active(&self) -> bool {
+        self.readable.is_active()
+    }
+
+    #[inline]
+    fn has_targeted(&self) -> bool {
+        self.pending() != 0
+    }
+
+    #[inline]
+    fn wake_one(&self) -> bool {
+        self.trace_wake(self.readable.wake_one(READABLE))
+    }
+
+    #[inline]
+    fn wake_all(&self) {
+        self.trace_wake(self.readable.wake_all(READABLE));
+    }
+}

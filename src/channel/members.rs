@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The members of a channel: which callers may attach, detach, evict and destroy, and how a member
+//! comes and goes.
+
+use kernel::{
+    prelude::*,
+    sync::{aref::ARef, atomic::Relaxed, rcu},
+};
+
+use super::{member::Member, Channel};
+use crate::{
+    kernel::{
+        rcu::{let_others_run, RcuObject},
+        wait::{HANGUP, WRITABLE},
+    },
+    memory::{cursor_page::CursorPage, region::Region},
+    observe::{
+        refusal::{refuse, Asked},
+        trace,
+    },
+    ring::{Memory, Mode, Waiting},
+    uapi,
+};
+
+impl Channel {
+    /// Checks that the caller, from the io_uring instance `instance`, finds it by its id.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT`.
+    #[inline]
+    pub(crate) fn check_visible(&self, instance: usize) -> Result {
+        let refused = |rule| Err(refuse(Asked::Channel(self.id), rule, ENOENT));
+        if !self.permissions.caller_is_inside() {
+            return refused(c"it is in another IPC namespace");
+        }
+        if self.private && self.creator != instance && !self.permissions.caller_is_owner() {
+            return refused(c"it is private, and the caller is not its owner");
+        }
+        Ok(())
+    }
+
+    /// Checks that the caller, from the io_uring instance `instance`, may send without being
+    /// attached.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT`, `EACCES`.
+    pub(crate) fn check_unattached(&self, instance: usize) -> Result {
+        self.check_visible(instance)?;
+        if self.private {
+            let rule = c"it is private, and the sender has not attached";
+            return Err(refuse(Asked::Channel(self.id), rule, EACCES));
+        }
+        self.check_mode(uapi::IOIPC_SUB_SEND)
+    }
+
+    /// Checks that the caller may send and receive as `flags`, of `IOIPC_SUB_*`, asks for.
+    ///
+    /// # Errors
+    ///
+    /// `EACCES`.
+    #[inline]
+    pub(crate) fn check_mode(&self, flags: u32) -> Result {
+        self.permissions.check(flags).map_err(|error| {
+            let rule = if flags & uapi::IOIPC_SUB_SEND == 0 {
+                c"its mode does not let the caller receive"
+            } else if flags & uapi::IOIPC_SUB_RECV == 0 {
+                c"its mode does not let the caller send"
+            } else {
+                c"its mode does not let the caller send and receive"
+            };
+            refuse(Asked::Channel(self.id), rule, error)
+        })
+    }
+
+    /// Checks that the caller, from the io_uring instance `instance`, may destroy it and detach its
+    /// subscribers. Says otherwise that this is by `rule`.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` if the caller must not know of it, `EPERM`.
+    pub(crate) fn check_control(&self, instance: usize, rule: &CStr) -> Result {
+        if self.ring.is_closed() {
+            // Its creator may be gone, and another instance be at the same address.
+            return Err(ENOENT);
+        }
+        if self.creator == instance {
+            return Ok(());
+        }
+        self.check_visible(instance)?;
+        if self.permissions.caller_is_owner() {
+            return Ok(());
+        }
+        Err(refuse(Asked::Channel(self.id), rule, EPERM))
+    }
+
+    /// Takes a place for a subscriber of the caller. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// As [`Places::take`].
+    fn take_place(&self, uid: u32) -> Result {
+        self.places
+            .take(uid, || self.permissions.caller_is_owner())
+            .inspect_err(|&error| {
+                if error == EUSERS {
+                    let rule = c"no place is left, or the caller's uid has its share of them";
+                    refuse(Asked::Channel(self.id), rule, error);
+                }
+            })
+    }
+
+    /// Lets a subscriber of the caller take part. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EUSERS` if there are too many, or too many of the caller's uid; `ENOMEM`.
+    pub(crate) fn attach(&self, member: &ARef<RcuObject<Member>>) -> Result {
+        self.take_place(member.uid())?;
+        // As recent as can be: until it has joined, it holds the slots from there on.
+        member.cursor.store(self.ring.new_cursor(), Relaxed);
+        self.members
+            .insert(member.id(), member.clone(), member.can_receive())
+            .inspect_err(|_| self.places.give_back(member.uid()))?;
+        if member.is_lossy() {
+            self.lossy.fetch_add(1, Relaxed);
+        }
+        if self.mode != Mode::Broadcast {
+            self.ring.queue_join(&member.cursor);
+        } else if member.wants_history() {
+            // Senders that overwrite this receiver's messages need no room.
+            let room = if self.may_take_from(member) {
+                0
+            } else {
+                (self.entries() / 4).max(1)
+            };
+            self.ring.broadcast_join_at_oldest(&member.cursor, room);
+        } else {
+            self.ring.broadcast_join(&member.cursor);
+        }
+        // It may have held more until now than it does from now on. Pairs with `poll` (D).
+        Region::full_barrier();
+        self.wake_sender(&rcu::read_lock());
+        Ok(())
+    }
+
+    /// Ends what [`Self::attach`] began. Returns whether the subscriber was attached until now: if
+    /// not, somebody else has done all of this. Requests of it that have started go on, those that
+    /// start later find that it is detached. May sleep.
+    pub(crate) fn detach(&self, member: &Member) -> bool {
+        let _membership = member.membership.lock();
+        if self.is_detached(member) {
+            return false;
+        }
+        if self.ring.broadcast_leave(&member.cursor) {
+            // A request is reading the message at the cursor. It does not sleep there.
+            rcu::synchronize_rcu();
+        }
+        self.drop_targeted_if_detached(member);
+        self.ring.broadcast_let_go(&member.cursor);
+        self.counts.add(member.take_counts());
+        self.members.remove(member.id());
+        if member.is_lossy() {
+            self.lossy.fetch_sub(1, Relaxed);
+        }
+        self.places.give_back(member.uid());
+        trace::detach(|| (self.id, member.id()));
+
+        // Its own requests end. Those for room are among those of others.
+        member.wake_all_for_the_end();
+        self.wake_all_senders(WRITABLE);
+        self.pass_on(member.can_receive().then_some(member), &rcu::read_lock());
+        true
+    }
+
+    /// Whether a subscriber of this channel is detached.
+    #[inline]
+    pub(crate) fn is_detached(&self, member: &Member) -> bool {
+        self.ring.is_detached(&member.cursor)
+    }
+
+    /// Drops the messages that only `subscriber` could receive, if it has detached. Returns whether
+    /// it has.
+    ///
+    /// Called by [`Self::detach`] after it has marked the subscriber, and by whoever may have put a
+    /// message for it into the ring meanwhile: the barriers pair with each other, so one of them
+    /// sees both. But in a broadcast, where nothing holds the message then, a sender that is
+    /// preempted before this for as long as others need to go once round the ring does not find it:
+    /// it is not counted. To wait for such senders would take a grace period for each receiver that
+    /// detaches.
+    pub(super) fn drop_targeted_if_detached(&self, member: &Member) -> bool {
+        Region::full_barrier();
+        if !member.can_receive() || !self.is_detached(member) {
+            return false;
+        }
+        let id = member.id();
+        let count = if self.mode == Mode::Broadcast {
+            self.ring.broadcast_drop_targeted(&member.cursor, id)
+        } else {
+            let pending = member.pending();
+            let dropped = self.ring.queue_drop_targeted(&member.cursor, id, pending);
+            member.uncount_pending(dropped);
+            dropped
+        };
+        self.dropped.add(u64::from(count), Relaxed);
+        true
+    }
+
+    /// Takes over what was counted of a subscriber since it has detached. May sleep.
+    pub(crate) fn take_late_counts(&self, member: &Member) {
+        let _membership = member.membership.lock();
+        self.counts.add(member.take_counts());
+    }
+
+    /// Ends sending, and wakes all who wait. What is queued can still be received.
+    pub(crate) fn close(&self) {
+        self.ring.close();
+        // Pairs with `poll`: who enters a queue after this sees that the ring is closed.
+        Region::full_barrier();
+        self.wake_all_senders(WRITABLE | HANGUP);
+        self.members.for_each(&rcu::read_lock(), |member| {
+            member.wake_all_for_the_end();
+        });
+    }
+
+    /// The page in which a receiver of a broadcast says how far it has read. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// As [`Subscriber::make_cursor_page`].
+    pub(crate) fn cursor_page<'a>(&self, member: &'a Member) -> Result<&'a CursorPage> {
+        let position = self.ring.cursor_position(&member.cursor);
+        let page = member.make_cursor_page(position)?;
+        // It may be there for long, and messages may have been received without it since.
+        page.catch_up(position);
+        Ok(page)
+    }
+
+    /// Finds the subscriber with the lowest id that is not less. It stays valid as long as the
+    /// read-side critical section.
+    pub(crate) fn member_from<'a>(&self, id: u32, guard: &'a rcu::Guard) -> Option<&'a Member> {
+        Some(self.members.get_from(id, guard)?)
+    }
+
+    /// Calls `each` for all subscribers, each in a read-side critical section of its own: there may
+    /// be many. May sleep.
+    pub(super) fn for_each_member(&self, mut each: impl FnMut(&Member)) {
+        let mut id = 0;
+        loop {
+            {
+                let guard = rcu::read_lock();
+                let Some(member) = self.member_from(id, &guard) else {
+                    return;
+                };
+                each(member);
+                id = member.id() + 1;
+            }
+            let_others_run();
+        }
+    }
+}

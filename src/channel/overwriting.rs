@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Overwriting: a sender that finds a broadcast full takes the oldest messages away from receivers
+//! that have not received them, if it need not wait for these receivers.
+
+use kernel::{
+    processor::cpu_relax,
+    sync::{atomic::Relaxed, rcu},
+};
+
+use super::{member::Member, Channel};
+use crate::{
+    memory::region::Region,
+    observe::trace,
+    ring::{Hold, Memory, Waiting},
+};
+
+/// How often a sender looks again at the one request that holds the oldest message.
+const MAX_LOOKS: u32 = 1000;
+
+/// What keeps senders from the oldest slot of a full broadcast.
+enum Holder<'a> {
+    /// A receiver that has not received the message yet, and that senders have to wait for.
+    Receiver,
+    /// A request of this receiver, which reads the message.
+    Reader(&'a Member),
+    /// The sender, which has not published the message yet.
+    Sender,
+}
+
+impl Channel {
+    /// Whether senders take messages away from a receiver that has not received them in time.
+    pub(super) fn may_take_from(&self, receiver: &Member) -> bool {
+        self.overwrite || receiver.is_lossy()
+    }
+
+    /// Whether there is a receiver that senders take messages away from, if there is any receiver.
+    pub(super) fn takes_from_any(&self) -> bool {
+        self.overwrite || self.lossy.load(Relaxed) != 0
+    }
+
+    /// What a receiver of a broadcast does with the slots from `head` on.
+    fn hold(&self, receiver: &Member, head: u32) -> Option<Hold> {
+        self.accept_position(receiver);
+        self.ring
+            .broadcast_hold(&receiver.cursor, receiver.id(), head)
+    }
+
+    /// How many of the `count` oldest slots of a full ring senders can take from the receivers now:
+    /// none, or one at least.
+    ///
+    /// # Errors
+    ///
+    /// What holds the oldest one.
+    fn find_takeable<'a>(&self, count: u32, guard: &'a rcu::Guard) -> Result<u32, Holder<'a>> {
+        let head = self.ring.head_position();
+        if self.ring.published(head).is_none() {
+            return Err(Holder::Sender);
+        }
+        let (mut takeable, mut holder) = (count, None);
+        self.members.find_marked(0, guard, |receiver| {
+            match self.hold(receiver, head) {
+                Some(Hold::Idle { ahead }) if !self.may_take_from(receiver) => {
+                    takeable = takeable.min(ahead);
+                    holder = (ahead == 0).then_some(Holder::Receiver);
+                }
+                Some(Hold::Reading { ahead: 0 }) => holder = Some(Holder::Reader(receiver)),
+                _ => (),
+            }
+            holder.is_some()
+        });
+        holder.map_or(Ok(takeable), Err)
+    }
+
+    /// Takes the `count` oldest messages away from the receivers that have not received them.
+    fn overwrite_oldest(&self, count: u32, guard: &rcu::Guard) {
+        let head = self.ring.head_position();
+        let is_old = |position: u32| position.wrapping_sub(head) < count;
+        self.members.for_each_marked(guard, |receiver| {
+            if !self.may_take_from(receiver) {
+                return;
+            }
+            let claim = match self.next(receiver) {
+                Ok(position) if is_old(position) => self.claim(receiver, position),
+                _ => None,
+            };
+            let Some(mut claim) = claim else {
+                return;
+            };
+            loop {
+                receiver.count_lost();
+                let position = claim.position();
+                trace::lost(|| (self.id, receiver.id(), Region::message_id(position)));
+                if !claim.step(receiver.id()) {
+                    claim.consume();
+                    break;
+                }
+                if !is_old(claim.position()) {
+                    // This one stays.
+                    drop(claim);
+                    break;
+                }
+            }
+            // One of its requests may have found the claim, and waits.
+            Region::full_barrier();
+            self.pass_on_message(receiver, guard);
+        });
+    }
+
+    /// Makes room in a full ring for up to `count` messages, if senders need not wait for the
+    /// receivers. Returns whether there may be room now.
+    #[cold]
+    pub(super) fn make_room(&self, count: u32, guard: &rcu::Guard) -> bool {
+        if !self.takes_from_any() {
+            return false;
+        }
+        // A request holds the slot for the time of a copy, unless it does not run.
+        let wait_until = |is_done: &dyn Fn() -> bool| {
+            (0..MAX_LOOKS).any(|_| {
+                cpu_relax();
+                is_done()
+            })
+        };
+        let head = self.ring.head_position();
+        match self.find_takeable(count.min(self.ring.reclaim_step()), guard) {
+            Ok(takeable) => {
+                self.overwrite_oldest(takeable, guard);
+                true
+            }
+            Err(Holder::Receiver) => false,
+            Err(Holder::Reader(receiver)) => wait_until(&|| {
+                !matches!(self.hold(receiver, head), Some(Hold::Reading { ahead: 0 }))
+            }),
+            // If others have moved `head` on, the slot may be that of a later message.
+            Err(Holder::Sender) => wait_until(&|| {
+                self.ring.published(head).is_some() || self.ring.head_position() != head
+            }),
+        }
+    }
+
+    /// Whether a sender can take the oldest slot of a full broadcast now.
+    pub(super) fn can_overwrite(&self, guard: &rcu::Guard) -> bool {
+        self.takes_from_any() && self.find_takeable(1, guard).is_ok()
+    }
+}

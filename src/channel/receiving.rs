@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Receiving: a receiver finds the next message, claims it, copies it out and wakes others.
+
+use kernel::{prelude::*, sync::rcu};
+
+use super::{member::Member, senders::Translation, Channel, BATCH_BYTES, BATCH_MESSAGES};
+use crate::{
+    memory::{buffer::Buffer, region::Region, user_buffer::NotPresent},
+    observe::trace,
+    ring::{Claim, Memory, Mode, NoMessage, Waiting},
+    uapi::{self, MessageInfo},
+};
+
+/// Where a message begins in the buffer of a receive that takes several: at multiples of this.
+const BUNDLE_ALIGN: u32 = 8;
+
+/// How messages are to be received.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// With a [`MessageInfo`] before each.
+    pub(crate) info: bool,
+    /// As many as fit.
+    pub(crate) bundle: bool,
+    /// The whole length is to be told, also of what did not fit.
+    pub(crate) whole_len: bool,
+    /// None at all if the first one does not fit.
+    pub(crate) uncut: bool,
+}
+
+impl Wanted {
+    /// Just the next message.
+    pub(crate) const MESSAGE: Self = Self {
+        info: false,
+        bundle: false,
+        whole_len: false,
+        uncut: false,
+    };
+
+    /// What comes before each message, in bytes.
+    #[inline]
+    pub(crate) fn prefix(&self) -> u32 {
+        if self.info {
+            size_of::<MessageInfo>() as u32
+        } else {
+            0
+        }
+    }
+}
+
+/// What was received.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Received {
+    /// How many messages.
+    pub(crate) count: u32,
+    /// The result of the request: how many bytes of the buffer are used, or would have been.
+    pub(crate) len: u32,
+    /// There may be more that fits. It was just time to let others run.
+    pub(crate) is_unfinished: bool,
+}
+
+/// What a receiver of a broadcast can read in place, as far as it was counted.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct InPlace {
+    /// How many messages.
+    pub(crate) count: u32,
+    /// The position of the last one.
+    last: u32,
+}
+
+/// Why nothing was received.
+pub(crate) enum Failure {
+    /// The result of the request.
+    Error(Error),
+    /// The buffer has to be faulted in first: these bytes of it.
+    NotPresent { from: u32, to: u32 },
+    /// Another request of the subscriber is just receiving.
+    Busy,
+}
+
+impl From<NoMessage> for Failure {
+    fn from(reason: NoMessage) -> Self {
+        match reason {
+            NoMessage::Empty => EAGAIN.into(),
+            NoMessage::Closed => EPIPE.into(),
+            NoMessage::Busy => Self::Busy,
+            NoMessage::Detached => ENOENT.into(),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl Channel {
+    /// Takes over how far a receiver of a broadcast says that it has read.
+    #[inline]
+    pub(super) fn accept_position(&self, member: &Member) {
+        if let Some(page) = member.cursor_page() {
+            self.ring.broadcast_accept(&member.cursor, page.position());
+        }
+    }
+
+    pub(super) fn next(&self, member: &Member) -> Result<u32, NoMessage> {
+        if self.mode == Mode::Broadcast {
+            self.accept_position(member);
+            self.ring.broadcast_next(&member.cursor, member.id())
+        } else {
+            self.ring.queue_next(&member.cursor, member.id())
+        }
+    }
+
+    pub(super) fn claim<'a>(
+        &'a self,
+        member: &'a Member,
+        position: u32,
+    ) -> Option<Claim<'a, Region>> {
+        if self.mode == Mode::Broadcast {
+            self.ring.broadcast_claim(&member.cursor, position)
+        } else {
+            self.ring.queue_claim(position)
+        }
+    }
+
+    /// Is done with a message that `subscriber` has claimed.
+    #[inline]
+    fn consume(&self, claim: Claim<'_, Region>, member: &Member) {
+        if self.mode != Mode::Broadcast && self.ring.target(claim.position()) != 0 {
+            member.uncount_pending(1);
+        }
+        claim.consume();
+    }
+
+    /// Is done with a message that `subscriber` has claimed, and claims the next one if it is there
+    /// and not longer than `max_len`. In a queue, not if `is_writable` fails for its length.
+    fn following<'a>(
+        &'a self,
+        mut claim: Claim<'a, Region>,
+        member: &'a Member,
+        max_len: u32,
+        is_writable: impl FnOnce(u32) -> Result<(), Failure>,
+    ) -> Result<Option<Claim<'a, Region>>, Failure> {
+        if self.mode == Mode::Broadcast {
+            if !claim.step(member.id()) {
+                self.consume(claim, member);
+                return Ok(None);
+            }
+            return Ok((self.region().message_len(claim.index()) <= max_len).then_some(claim));
+        }
+        let position = claim.position();
+        self.consume(claim, member);
+        let Ok(position) = self.ring.queue_following(position, member.id()) else {
+            return Ok(None);
+        };
+        // Not to put it back for nothing, see `receive`.
+        let len = self.region().message_len(position);
+        if len > max_len {
+            return Ok(None);
+        }
+        is_writable(len)?;
+        Ok(self.ring.queue_claim(position))
+    }
+
+    /// Copies a message, and what is told about it, to the end of what was received.
+    #[inline(always)]
+    fn copy_out(
+        &self,
+        member: &Member,
+        claim: &Claim<'_, Region>,
+        buffer: Buffer<'_>,
+        received: &mut Received,
+        sender: &mut Translation,
+        wanted: Wanted,
+    ) -> Result<(), NotPresent> {
+        let region = self.region();
+        let start = received.len.next_multiple_of(BUNDLE_ALIGN);
+        let payload_start = start + wanted.prefix();
+        let len = region.message_len(claim.index());
+        let stored = len.min(buffer.len().saturating_sub(payload_start));
+        let lost = member.unreported_lost();
+        let info = wanted.info.then(|| {
+            let mut info = MessageInfo {
+                len,
+                lost,
+                ..MessageInfo::default()
+            };
+            region.read_description(claim, &mut info);
+            self.senders.describe(claim, sender, &mut info);
+            if self.ring.target(claim.position()) != 0 {
+                info.flags |= uapi::IOIPC_INFO_TARGETED;
+            }
+            if stored < len {
+                info.flags |= uapi::IOIPC_INFO_TRUNCATED;
+            }
+            info
+        });
+        region.copy_out(claim, buffer, start, info.as_ref(), stored)?;
+        member.report_lost(lost);
+        trace::receive(|| {
+            let msg_id = Region::message_id(claim.position());
+            (self.id, member.id(), msg_id, len)
+        });
+        received.count += 1;
+        received.len = payload_start + if wanted.whole_len { len } else { stored };
+        Ok(())
+    }
+
+    /// Receives messages into `buffer`, which has room for [`Wanted::prefix`] or is for
+    /// [`Wanted::uncut`], after those that are there already if it is a bundle. Does not sleep.
+    ///
+    /// The subscriber must be protected by an RCU read-side critical section that began before it
+    /// was looked up.
+    ///
+    /// # Errors
+    ///
+    /// `EAGAIN`, `EPIPE`, `EMSGSIZE`; or [`Failure::NotPresent`], [`Failure::Busy`]. The message stays
+    /// then.
+    #[inline(always)]
+    pub(crate) fn receive(
+        &self,
+        member: &Member,
+        buffer: Buffer<'_>,
+        wanted: Wanted,
+        received: &mut Received,
+        guard: &rcu::Guard,
+    ) -> Result<(), Failure> {
+        let region = self.region();
+        // How much of the buffer it takes to receive a message that is so long.
+        let needed = |received: &Received, len| {
+            received.len.next_multiple_of(BUNDLE_ALIGN) + wanted.prefix() + len
+        };
+        let is_writable = |from, to| {
+            buffer
+                .is_writable(from, to)
+                .map_err(|NotPresent| Failure::NotPresent { from, to })
+        };
+        let (position, mut claim) = loop {
+            let position = self.next(member)?;
+            let len = needed(received, region.message_len(position));
+            if received.count > 0 && len > buffer.len() {
+                return Ok(());
+            }
+            if wanted.uncut && len > buffer.len() {
+                return Err(EMSGSIZE.into());
+            }
+            if self.mode != Mode::Broadcast {
+                // So that a claim is not undone for nothing: meanwhile others may claim later
+                // messages, and get this one after them.
+                is_writable(received.len, len)?;
+            }
+            if let Some(claim) = self.claim(member, position) {
+                break (position, claim);
+            }
+        };
+
+        let (before, start, mut failure) = (received.count, received.len, None);
+        let mut sender = Translation::default();
+        loop {
+            if self
+                .copy_out(member, &claim, buffer, received, &mut sender, wanted)
+                .is_err()
+            {
+                let len = needed(received, region.message_len(claim.index()));
+                failure = Some(Failure::NotPresent {
+                    from: received.len,
+                    to: len,
+                });
+                // It is back in the ring, possibly after `detach` has looked. Then this request
+                // is not done again, and does not find the channel to pass it on either.
+                drop(claim);
+                if self.drop_targeted_if_detached(member) {
+                    self.pass_on(Some(member), guard);
+                }
+                break;
+            }
+            if !wanted.bundle {
+                self.consume(claim, member);
+                break;
+            }
+            let (end, used) = (received.len, needed(received, 0));
+            let Some(room) = buffer.len().checked_sub(used) else {
+                self.consume(claim, member);
+                break;
+            };
+            if received.count - before == BATCH_MESSAGES || end - start >= BATCH_BYTES {
+                self.consume(claim, member);
+                received.is_unfinished = true;
+                break;
+            }
+            let is_writable = |len| is_writable(end, used + len);
+            match self.following(claim, member, room, is_writable) {
+                Ok(Some(next)) => claim = next,
+                Ok(None) => break,
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
+            }
+        }
+        if received.count == before {
+            return failure.map_or(Ok(()), Err);
+        }
+        if self.mode != Mode::Broadcast {
+            self.ring.queue_reclaim();
+        }
+
+        self.has_received(member, position, guard);
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Counts the messages that `subscriber` can read in place, in a broadcast: on from what
+    /// `counted` says. Returns whether there may be more, and it was just time to let others run.
+    /// Does not sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if this is no broadcast; otherwise as [`Self::receive`].
+    pub(crate) fn count_mapped(
+        &self,
+        member: &Member,
+        counted: &mut InPlace,
+        guard: &rcu::Guard,
+    ) -> Result<bool, Failure> {
+        if self.mode != Mode::Broadcast {
+            return Err(EINVAL.into());
+        }
+        let mut most = BATCH_MESSAGES;
+        if counted.count == 0 {
+            self.accept_position(member);
+            // It may have made room. Pairs with `poll` (D).
+            Region::full_barrier();
+            self.wake_sender(guard);
+            counted.last = self.next(member)?;
+            counted.count = 1;
+            // The messages are still there for another request.
+            self.pass_on_message(member, guard);
+            most -= 1;
+        }
+        // Senders that overwrite may publish as fast as this counts.
+        most = most.min(self.entries().saturating_sub(counted.count));
+        let count = self
+            .ring
+            .broadcast_count(&mut counted.last, member.id(), most);
+        counted.count += count;
+        Ok(count == most && counted.count < self.entries())
+    }
+}

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Sending: a sender reserves slots, fills and publishes them, and wakes receivers.
+
+use kernel::{prelude::*, sync::rcu};
+
+use super::{member::Member, senders::CurrentSender, Channel, BATCH_BYTES};
+use crate::{
+    memory::{
+        buffer::Buffer,
+        region::{Description, Region},
+        user_buffer::NotPresent,
+    },
+    observe::{
+        refusal::{refuse, Asked},
+        trace,
+    },
+    ring::{Memory, Mode, NoRoom, Reservation, Reservations, Waiting},
+};
+
+/// How often a sender takes the oldest messages away, and others are faster to use the room.
+const MAX_OVERWRITES: u32 = 1000;
+
+/// The bytes of a message that is to be sent.
+#[derive(Clone, Copy)]
+pub(crate) enum Payload<'a> {
+    /// In the buffer of the request.
+    Buffer(Buffer<'a>),
+    /// A copy that was made because the buffer would not hold still.
+    Copy(&'a [u8]),
+}
+
+impl Payload<'_> {
+    #[inline]
+    fn len(&self) -> u32 {
+        match self {
+            Self::Buffer(buffer) => buffer.len(),
+            // CAST: It was copied from such a buffer.
+            Self::Copy(bytes) => bytes.len() as u32,
+        }
+    }
+
+    #[inline]
+    fn is_readable(&self) -> Result<(), NotPresent> {
+        match self {
+            Self::Buffer(buffer) => buffer.is_readable(),
+            Self::Copy(_) => Ok(()),
+        }
+    }
+}
+
+/// Messages that are to be sent.
+pub(crate) struct Outgoing<'a> {
+    /// One for each message, at least one.
+    pub(crate) payloads: &'a [Payload<'a>],
+    pub(crate) sender_data: u64,
+    /// Id of the sending subscriber, or 0.
+    pub(crate) sender: u32,
+    /// Id of the only receiver, or 0.
+    pub(crate) target: u32,
+}
+
+/// Why nothing was sent.
+pub(crate) enum SendFailure {
+    /// The result of the request.
+    Error(Error),
+    /// The first message has to be faulted in first.
+    NotPresent,
+}
+
+impl From<Error> for SendFailure {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl Channel {
+    /// Moves the head of the ring if possible.
+    pub(super) fn reclaim(&self, guard: &rcu::Guard) {
+        if self.mode == Mode::Broadcast {
+            self.ring.reclaim_broadcast(|each| {
+                self.members.find_marked(0, guard, |receiver| {
+                    self.accept_position(receiver);
+                    each(&receiver.cursor, receiver.id())
+                });
+            });
+        } else {
+            self.ring.queue_reclaim();
+        }
+    }
+
+    /// Reserves slots for senders: `count` if there is room for as many, at least one.
+    #[inline(always)]
+    fn reserve(&self, count: u32, guard: &rcu::Guard) -> Result<Reservations<'_, Region>> {
+        let mut attempts = 0;
+        loop {
+            match self.ring.reserve_up_to(count, |_| self.reclaim(guard)) {
+                Ok(slots) => return Ok(slots),
+                Err(NoRoom::Closed) => return Err(EPIPE),
+                Err(NoRoom::Full) => {
+                    if attempts == MAX_OVERWRITES || !self.make_room(count, guard) {
+                        return Err(ENOBUFS);
+                    }
+                    attempts += 1;
+                }
+            }
+        }
+    }
+
+    /// Puts one message into its slot.
+    #[inline(always)]
+    fn fill(
+        &self,
+        slot: Reservation<'_, Region>,
+        payload: &Payload<'_>,
+        outgoing: &Outgoing<'_>,
+        target: Option<&Member>,
+        current: &CurrentSender,
+    ) -> Result<(), NotPresent> {
+        let region = self.region();
+        match payload {
+            Payload::Buffer(buffer) => region.copy_in(&slot, *buffer)?,
+            Payload::Copy(bytes) => region.copy_in_kernel(&slot, bytes),
+        }
+        region.describe(
+            &slot,
+            &Description {
+                len: payload.len(),
+                sender_data: outgoing.sender_data,
+                sender: outgoing.sender,
+            },
+        );
+        self.senders.stamp(&slot, current);
+        slot.set_target(outgoing.target);
+        if let Some(target) = target {
+            // Before the message is there, see `Receiver::has_targeted`.
+            target.count_pending();
+        }
+        let position = slot.position();
+        slot.publish();
+        trace::send(|| {
+            let msg_id = Region::message_id(position);
+            let Outgoing { sender, target, .. } = *outgoing;
+            (self.id, sender, target, msg_id, payload.len())
+        });
+        Ok(())
+    }
+
+    fn find_target<'a>(&self, id: u32, guard: &'a rcu::Guard) -> Result<&'a Member> {
+        match self.members.get(id, guard) {
+            Some(target) if target.can_receive() && !self.is_detached(target) => Ok(target),
+            _ => {
+                let rule = c"as a target: it is no receiver of the sender's channel";
+                Err(refuse(Asked::Subscriber(id), rule, ENOENT))
+            }
+        }
+    }
+
+    /// Sends messages, and returns how many: at least one, fewer than there are if there is no more
+    /// room, if the next one cannot be sent, or if it is time to let others run. Does not sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EMSGSIZE`, `ENOENT` for a bad target, `ENOBUFS`, `EPIPE`; or [`SendFailure::NotPresent`].
+    /// Nothing is published then. They are about the first message.
+    #[inline(always)]
+    pub(crate) fn send(
+        &self,
+        outgoing: &Outgoing<'_>,
+        guard: &rcu::Guard,
+    ) -> Result<u32, SendFailure> {
+        let max_len = self.region().max_msg_size();
+        let target = match outgoing.target {
+            0 => None,
+            id => Some(self.find_target(id, guard)?),
+        };
+        // So that no slot is given up for nothing.
+        let (mut ready, mut bytes) = (0, 0);
+        for payload in outgoing.payloads {
+            if bytes >= BATCH_BYTES {
+                break;
+            }
+            let failure = if payload.len() > max_len {
+                EMSGSIZE.into()
+            } else if payload.is_readable().is_err() {
+                SendFailure::NotPresent
+            } else {
+                ready += 1;
+                bytes += payload.len();
+                continue;
+            };
+            if ready == 0 {
+                return Err(failure);
+            }
+            break;
+        }
+
+        let mut sent = 0;
+        let current = CurrentSender::new();
+        let slots = self.reserve(ready, guard)?;
+        let end = slots.end();
+        // In a broadcast nobody needs to know how many messages are for one receiver.
+        let counted = target.filter(|_| self.mode != Mode::Broadcast);
+        for (slot, payload) in slots.zip(outgoing.payloads) {
+            if self
+                .fill(slot, payload, outgoing, counted, &current)
+                .is_err()
+            {
+                // This slot and those after it are given up.
+                break;
+            }
+            sent += 1;
+        }
+
+        // Pairs with `poll` (D).
+        Region::full_barrier();
+        if let Some(target) = target {
+            self.drop_targeted_if_detached(target);
+        }
+        if sent > 0 {
+            self.wake_receivers(target, guard);
+        }
+        self.wake_receivers_after(end, guard);
+        // One receive can make room for many, and wakes one sender.
+        self.wake_sender(guard);
+        if sent == 0 {
+            return Err(SendFailure::NotPresent);
+        }
+        Ok(sent)
+    }
+}
