@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! CREATE: what a channel is made of.
+//! CREATE: the parameters of a channel, and how it is made.
 
 use kernel::{
     prelude::*,
@@ -19,7 +19,7 @@ use crate::{
     uapi,
 };
 
-/// The argument of CREATE, checked as far as it is not about memory.
+/// The argument of CREATE. All of it is checked, except the sizes, which `Region::new` checks.
 #[derive(Clone, Copy)]
 pub(crate) struct Parameters {
     mode: Mode,
@@ -33,6 +33,8 @@ pub(crate) struct Parameters {
 }
 
 impl Parameters {
+    /// Checks the argument of CREATE. The caller becomes the owner.
+    ///
     /// # Errors
     ///
     /// `EINVAL`.
@@ -70,7 +72,7 @@ impl Parameters {
 }
 
 impl Channel {
-    /// Makes a channel that nobody can find yet. May sleep.
+    /// Makes a channel that is in no registry yet. May sleep.
     ///
     /// `creator` identifies the io_uring instance that creates it.
     ///

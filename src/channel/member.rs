@@ -55,7 +55,8 @@ pub(crate) struct Member {
     /// In a broadcast, the position that it reads next. In a queue, a position before which it has
     /// nothing to look for. And whether it is detached.
     pub(super) cursor: CacheAligned<Atomic<u64>>,
-    /// How many messages a queue has for this subscriber alone, or will have in a moment.
+    /// How many messages of a queue are for this member alone. A sender counts a message before it
+    /// publishes it.
     pending: Atomic<u32>,
     /// The page in which user space says how far it has read, once it has mapped that.
     cursor_page: SetOnce<CursorPage>,
@@ -135,27 +136,27 @@ impl Member {
         self.flags & uapi::IOIPC_SUB_RECV != 0
     }
 
-    /// Whether it begins with the oldest message that is still there.
+    /// Whether it starts with the oldest message in the ring.
     pub(crate) fn wants_history(&self) -> bool {
         self.flags & uapi::IOIPC_SUB_HISTORY != 0
     }
 
-    /// Whether senders never wait for it, and take its oldest messages away.
+    /// Whether senders never wait for it, but take its oldest messages away.
     pub(crate) fn is_lossy(&self) -> bool {
         self.flags & uapi::IOIPC_SUB_LOSSY != 0
     }
 
-    /// How many messages a queue has for this subscriber alone, or will have in a moment.
+    /// How many messages of a queue are for this member alone, or will be in a moment.
     pub(crate) fn pending(&self) -> u32 {
         self.pending.load(Relaxed)
     }
 
-    /// A sender is about to publish a message for this subscriber alone, in a queue.
+    /// Counts a message for this member alone, which a sender is about to publish in a queue.
     pub(crate) fn count_pending(&self) {
         self.pending.add(1, Relaxed);
     }
 
-    /// The subscriber has taken such messages, or they were dropped.
+    /// The member has received such messages, or they were dropped.
     pub(crate) fn uncount_pending(&self, count: u32) {
         self.pending.fetch_sub(count, Relaxed);
     }
@@ -170,19 +171,19 @@ impl Member {
         self.received.add(u64::from(count), Relaxed);
     }
 
-    /// Counts a message that it has lost. The caller has a claim on that message.
+    /// Counts a message that it has lost. The caller has a claim on this message.
     pub(crate) fn count_lost(&self) {
-        // No more than a load and a store: claims exclude and order each other.
+        // A load and a store are enough: claims exclude and order each other.
         self.lost.store(self.lost.load(Relaxed) + 1, Relaxed);
     }
 
-    /// How many messages it has lost that it was not told of. The caller has a claim.
+    /// How many messages it has lost that no receive has reported yet. The caller has a claim.
     #[inline]
     pub(crate) fn unreported_lost(&self) -> u64 {
         self.lost.load(Relaxed) - self.reported_lost.load(Relaxed)
     }
 
-    /// It has received a message since it lost these. The caller has a claim.
+    /// A receive has reported so many lost messages. The caller has a claim.
     #[inline]
     pub(crate) fn report_lost(&self, count: u64) {
         if count != 0 {
@@ -191,7 +192,7 @@ impl Member {
         }
     }
 
-    /// Counts a send of it that has found no room, and whether it waits.
+    /// Counts a send of it that found no room, and whether the send waits.
     pub(crate) fn count_full(&self, waits: bool) {
         self.full.add(1, Relaxed);
         if waits {
@@ -204,7 +205,7 @@ impl Member {
         self.waits.add(1, Relaxed);
     }
 
-    /// What was counted of it.
+    /// Its counts.
     pub(crate) fn counts(&self) -> Counts {
         Counts {
             sent: self.sent.load(Relaxed),
@@ -215,19 +216,19 @@ impl Member {
         }
     }
 
-    /// What was counted of it since [`Self::take_counts`] was last called.
+    /// What requests have counted of it since the last [`Self::take_counts`].
     pub(crate) fn new_counts(&self) -> Counts {
         self.counts() - self.taken_over.get()
     }
 
-    /// The same, for who goes on counting from there and holds [`Self::membership`].
+    /// The same. The next call starts from there. The caller holds [`Self::membership`].
     pub(crate) fn take_counts(&self) -> Counts {
         let counts = self.new_counts();
         self.taken_over.add(counts);
         counts
     }
 
-    /// Where it says itself how far it has read, if it has mapped that.
+    /// The page in which user space says how far it has read, if it has mapped that.
     #[inline]
     pub(crate) fn cursor_page(&self) -> Option<&CursorPage> {
         self.cursor_page.as_ref()

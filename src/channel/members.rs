@@ -24,7 +24,8 @@ use crate::{
 };
 
 impl Channel {
-    /// Checks that the caller, from the io_uring instance `instance`, finds it by its id.
+    /// Checks that the caller, from the io_uring instance `instance`, may find the channel by its
+    /// id.
     ///
     /// # Errors
     ///
@@ -75,15 +76,15 @@ impl Channel {
         })
     }
 
-    /// Checks that the caller, from the io_uring instance `instance`, may destroy it and detach its
-    /// subscribers. Says otherwise that this is by `rule`.
+    /// Checks that the caller, from the io_uring instance `instance`, may destroy the channel and
+    /// detach its subscribers. `rule` is for the log if the caller may not.
     ///
     /// # Errors
     ///
     /// `ENOENT` if the caller must not know of it, `EPERM`.
     pub(crate) fn check_control(&self, instance: usize, rule: &CStr) -> Result {
         if self.ring.is_closed() {
-            // Its creator may be gone, and another instance be at the same address.
+            // The creator may be gone, and another instance may be at the same address.
             return Err(ENOENT);
         }
         if self.creator == instance {
@@ -112,14 +113,15 @@ impl Channel {
             })
     }
 
-    /// Lets a subscriber of the caller take part. May sleep.
+    /// Makes a subscriber of the caller a member. May sleep.
     ///
     /// # Errors
     ///
-    /// `EUSERS` if there are too many, or too many of the caller's uid; `ENOMEM`.
+    /// `EUSERS` if the channel has too many members, or too many of the caller's uid; `ENOMEM`.
     pub(crate) fn attach(&self, member: &ARef<RcuObject<Member>>) -> Result {
         self.take_place(member.uid())?;
-        // As recent as can be: until it has joined, it holds the slots from there on.
+        // Until the member has joined, it holds the slots from its cursor on. So the cursor starts
+        // at the latest slot.
         member.cursor.store(self.ring.new_cursor(), Relaxed);
         self.members
             .insert(member.id(), member.clone(), member.can_receive())
@@ -130,7 +132,7 @@ impl Channel {
         if self.mode != Mode::Broadcast {
             self.ring.queue_join(&member.cursor);
         } else if member.wants_history() {
-            // Senders that overwrite this receiver's messages need no room.
+            // A sender that may overwrite this receiver's messages needs no room left for it.
             let room = if self.may_take_from(member) {
                 0
             } else {
@@ -140,22 +142,23 @@ impl Channel {
         } else {
             self.ring.broadcast_join(&member.cursor);
         }
-        // It may have held more until now than it does from now on. Pairs with `poll` (D).
+        // Until now the member may have held more slots than from now on. Pairs with `poll` (D).
         Region::full_barrier();
         self.wake_sender(&rcu::read_lock());
         Ok(())
     }
 
-    /// Ends what [`Self::attach`] began. Returns whether the subscriber was attached until now: if
-    /// not, somebody else has done all of this. Requests of it that have started go on, those that
-    /// start later find that it is detached. May sleep.
+    /// Ends a membership. Returns whether `member` was a member until now; otherwise another caller
+    /// has ended the membership. Requests of the member that have started go on. Requests that start
+    /// later find that it is detached. May sleep.
     pub(crate) fn detach(&self, member: &Member) -> bool {
         let _membership = member.membership.lock();
         if self.is_detached(member) {
             return false;
         }
         if self.ring.broadcast_leave(&member.cursor) {
-            // A request is reading the message at the cursor. It does not sleep there.
+            // A request is reading the message at the cursor. It does so in one read-side critical
+            // section.
             rcu::synchronize_rcu();
         }
         self.drop_targeted_if_detached(member);
@@ -168,7 +171,8 @@ impl Channel {
         self.places.give_back(member.uid());
         trace::detach(|| (self.id, member.id()));
 
-        // Its own requests end. Those for room are among those of others.
+        // All requests of the member end. Its requests for room wait in one queue with those of
+        // other senders.
         member.wake_all_for_the_end();
         self.wake_all_senders(WRITABLE);
         self.pass_on(member.can_receive().then_some(member), &rcu::read_lock());
@@ -181,15 +185,17 @@ impl Channel {
         self.ring.is_detached(&member.cursor)
     }
 
-    /// Drops the messages that only `subscriber` could receive, if it has detached. Returns whether
-    /// it has.
+    /// Drops the messages that only `member` could receive, if it has detached. Returns whether it
+    /// has.
     ///
-    /// Called by [`Self::detach`] after it has marked the subscriber, and by whoever may have put a
-    /// message for it into the ring meanwhile: the barriers pair with each other, so one of them
-    /// sees both. But in a broadcast, where nothing holds the message then, a sender that is
-    /// preempted before this for as long as others need to go once round the ring does not find it:
-    /// it is not counted. To wait for such senders would take a grace period for each receiver that
-    /// detaches.
+    /// [`Self::detach`] calls this after it has marked the member. A request calls it after it may
+    /// have put a message for the member into the ring. Their barriers pair with each other, so one
+    /// of them sees the mark and the message.
+    ///
+    /// One message can stay uncounted. In a broadcast nothing holds a message for a member that has
+    /// detached. If the sender is preempted before this call, and others go once round the ring
+    /// meanwhile, the sender does not find its message. To wait for such senders would take a grace
+    /// period for each receiver that detaches.
     pub(super) fn drop_targeted_if_detached(&self, member: &Member) -> bool {
         Region::full_barrier();
         if !member.can_receive() || !self.is_detached(member) {
@@ -208,16 +214,16 @@ impl Channel {
         true
     }
 
-    /// Takes over what was counted of a subscriber since it has detached. May sleep.
+    /// Takes over what requests have counted of a member since it has detached. May sleep.
     pub(crate) fn take_late_counts(&self, member: &Member) {
         let _membership = member.membership.lock();
         self.counts.add(member.take_counts());
     }
 
-    /// Ends sending, and wakes all who wait. What is queued can still be received.
+    /// Ends sending, and wakes all that wait or watch. Receivers still get what is queued.
     pub(crate) fn close(&self) {
         self.ring.close();
-        // Pairs with `poll`: who enters a queue after this sees that the ring is closed.
+        // Pairs with `poll`: a request that enters a queue after this sees that the ring is closed.
         Region::full_barrier();
         self.wake_all_senders(WRITABLE | HANGUP);
         self.members.for_each(&rcu::read_lock(), |member| {
@@ -225,27 +231,28 @@ impl Channel {
         });
     }
 
-    /// The page in which a receiver of a broadcast says how far it has read. May sleep.
+    /// The page in which a receiver of a broadcast says how far it has read. Makes one if there is
+    /// none. May sleep.
     ///
     /// # Errors
     ///
-    /// As [`Subscriber::make_cursor_page`].
+    /// As [`Member::make_cursor_page`].
     pub(crate) fn cursor_page<'a>(&self, member: &'a Member) -> Result<&'a CursorPage> {
         let position = self.ring.cursor_position(&member.cursor);
         let page = member.make_cursor_page(position)?;
-        // It may be there for long, and messages may have been received without it since.
+        // The page may be old, and requests may have received messages since.
         page.catch_up(position);
         Ok(page)
     }
 
-    /// Finds the subscriber with the lowest id that is not less. It stays valid as long as the
-    /// read-side critical section.
+    /// Finds the member with the lowest id from `id` on. It stays valid as long as the read-side
+    /// critical section.
     pub(crate) fn member_from<'a>(&self, id: u32, guard: &'a rcu::Guard) -> Option<&'a Member> {
         Some(self.members.get_from(id, guard)?)
     }
 
-    /// Calls `each` for all subscribers, each in a read-side critical section of its own: there may
-    /// be many. May sleep.
+    /// Calls `each` for all members. There may be many, so each call has a read-side critical section
+    /// of its own. May sleep.
     pub(super) fn for_each_member(&self, mut each: impl FnMut(&Member)) {
         let mut id = 0;
         loop {

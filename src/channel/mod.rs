@@ -3,8 +3,8 @@
 //! A channel: a ring with its memory, the callers that may use it and the members that do.
 //!
 //! This file has the state and what can be read of it. `create` makes a channel, `members` lets
-//! subscribers come and go, `sending` and `receiving` move messages, `waiting` is about requests
-//! that wait.
+//! subscribers come and go, `sending` and `receiving` move messages, `overwriting` makes room in a
+//! full broadcast, and `waiting` is about requests that wait.
 //!
 //! Locking: sending and receiving run inside RCU read-side critical sections and use only the
 //! atomics of the ring. Attaching and detaching are called with the `uring_lock` of an io_uring
@@ -52,7 +52,7 @@ pub(crate) use self::{
 };
 pub(crate) use crate::ring::Mode;
 
-/// After as many messages, or as many bytes, a request leaves its RCU read-side critical section.
+/// A request leaves its RCU read-side critical section after so many messages or bytes.
 const BATCH_MESSAGES: u32 = 64;
 const BATCH_BYTES: u32 = 64 << 10;
 
@@ -68,22 +68,22 @@ pub(crate) struct Channel {
     overwrite: bool,
     ring: Ring<Region>,
     senders: Senders,
-    /// Each subscriber has one.
+    /// The places of members, and which uid has how many.
     #[pin]
     places: Places,
-    /// Messages that were sent to a target that detached before it received them.
+    /// How many messages had a target that detached before it received them.
     dropped: Atomic<u64>,
-    /// Messages that were sent by who is not attached.
+    /// How many messages senders have sent that are not attached.
     sent_unattached: PerCpuCounter,
-    /// What else was counted of those, and of subscribers that have detached.
+    /// The other counts of those senders, and the counts of members that have detached.
     counts: SharedCounts,
-    /// How many of them are receivers that senders do not wait for.
+    /// How many members are lossy receivers, which senders do not wait for.
     lossy: Atomic<u32>,
     /// Not 0 if receivers may be waiting.
     receivers_wait: Atomic<u32>,
-    /// Id of the receiver that was woken last.
+    /// Id of the receiver that a sender has woken last.
     last_woken: Atomic<u32>,
-    /// Requests that wait for room, and who else wants to know.
+    /// Requests that wait for room, and watchers.
     #[pin]
     room: WaitQueue,
     /// Receivers are marked.
@@ -97,7 +97,7 @@ impl Channel {
         self.id
     }
 
-    /// Its key, if it has one, with the namespace that this is looked up in.
+    /// Its key, if it has one, and the namespace of that key.
     pub(crate) fn key(&self) -> Option<(IpcNamespace, u64)> {
         (self.key != 0).then_some((self.permissions.namespace(), self.key))
     }
@@ -112,7 +112,7 @@ impl Channel {
         &self.permissions
     }
 
-    /// Who gets a message.
+    /// Which receivers get a message.
     pub(crate) fn mode(&self) -> Mode {
         self.mode
     }
@@ -132,13 +132,13 @@ impl Channel {
         self.region().entries()
     }
 
-    /// Whether senders overwrite what is not received in time.
+    /// Whether senders overwrite messages that receivers have not received.
     pub(crate) fn overwrites(&self) -> bool {
         self.overwrite
     }
 
-    /// How many slots hold what has still to be received: in a broadcast by the receiver that is
-    /// farthest behind. May sleep.
+    /// How many slots hold messages that are still to be received. In a broadcast that is the lag of
+    /// the slowest receiver. May sleep.
     pub(crate) fn used(&self) -> u32 {
         if self.mode == Mode::Broadcast {
             let mut used = 0;
@@ -153,22 +153,22 @@ impl Channel {
         }
     }
 
-    /// How many slots a receiver of a broadcast is behind, up to the latest message: 0 if it has
-    /// received all that it can.
+    /// How many slots a receiver of a broadcast is behind the latest message. It is 0 if the receiver
+    /// has received all that it can.
     pub(crate) fn lag(&self, receiver: &Member) -> u32 {
-        // This moves the cursor to a message that it can receive.
+        // This moves the cursor over messages for others.
         let _ = self.next(receiver);
         self.slots_from(self.ring.cursor_position(&receiver.cursor))
     }
 
-    /// How many slots are in use from a position on. There may be more by now than there were then.
+    /// How many slots are in use from a position on.
     fn slots_from(&self, position: u32) -> u32 {
         let count = self.ring.tail_position().wrapping_sub(position);
         count.min(self.entries())
     }
 
-    /// How many slots a receiver holds: in a broadcast those from its cursor on, in a queue those
-    /// with messages for this receiver alone.
+    /// How many slots a receiver holds. In a broadcast these are the slots from its cursor on, in a
+    /// queue the slots with messages for this receiver alone.
     fn held_by(&self, receiver: &Member) -> u32 {
         if self.mode == Mode::Broadcast {
             self.slots_from(self.ring.cursor_position(&receiver.cursor))
@@ -179,8 +179,8 @@ impl Channel {
 
     /// The receiver that holds most slots, 0 if none holds any.
     ///
-    /// It may look at all receivers, of which there are at most `IOIPC_MAX_SUBSCRIBERS`, and takes a
-    /// few instructions for each. That is only for tracing.
+    /// Only for tracing: it looks at all receivers, at most `IOIPC_MAX_SUBSCRIBERS`, and takes a few
+    /// instructions for each.
     #[cold]
     pub(crate) fn holder(&self, guard: &rcu::Guard) -> u32 {
         let (mut most, mut holder) = (0, 0);
@@ -194,12 +194,12 @@ impl Channel {
         holder
     }
 
-    /// How many messages were dropped because their target detached.
+    /// How many messages were dropped because their target has detached.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Relaxed)
     }
 
-    /// What was counted of all who use it or have used it. May sleep.
+    /// The sum of all counts of members and other senders, present and past. May sleep.
     pub(crate) fn counts(&self) -> Counts {
         let mut counts = self.counts.get();
         counts.sent += self.sent_unattached.sum();
@@ -209,13 +209,13 @@ impl Channel {
         counts
     }
 
-    /// Counts messages that were sent by who is not attached.
+    /// Counts messages of a sender that is not attached.
     #[inline]
     pub(crate) fn count_sent_unattached(&self, count: u32) {
         self.sent_unattached.add(count);
     }
 
-    /// Counts a send of who is not attached that has found no room, and whether it waits.
+    /// Counts a send without an attachment that found no room, and whether it waits.
     pub(crate) fn count_full_unattached(&self, waits: bool) {
         self.counts.add(Counts {
             full: 1,

@@ -15,26 +15,26 @@ use crate::{
     ring::{Hold, Memory, Waiting},
 };
 
-/// How often a sender looks again at the one request that holds the oldest message.
+/// How often a sender looks again at the request that holds the oldest slot.
 const MAX_LOOKS: u32 = 1000;
 
 /// What keeps senders from the oldest slot of a full broadcast.
 enum Holder<'a> {
-    /// A receiver that has not received the message yet, and that senders have to wait for.
+    /// A receiver has not received the message yet, and senders have to wait for this receiver.
     Receiver,
-    /// A request of this receiver, which reads the message.
+    /// A request of this receiver is reading the message.
     Reader(&'a Member),
-    /// The sender, which has not published the message yet.
+    /// A sender has not published the message yet.
     Sender,
 }
 
 impl Channel {
-    /// Whether senders take messages away from a receiver that has not received them in time.
+    /// Whether senders take messages away from a receiver that is too slow.
     pub(super) fn may_take_from(&self, receiver: &Member) -> bool {
         self.overwrite || receiver.is_lossy()
     }
 
-    /// Whether there is a receiver that senders take messages away from, if there is any receiver.
+    /// Whether senders take messages away from any receiver.
     pub(super) fn takes_from_any(&self) -> bool {
         self.overwrite || self.lossy.load(Relaxed) != 0
     }
@@ -96,12 +96,12 @@ impl Channel {
                     break;
                 }
                 if !is_old(claim.position()) {
-                    // This one stays.
+                    // The receiver keeps this message.
                     drop(claim);
                     break;
                 }
             }
-            // One of its requests may have found the claim, and waits.
+            // A request of the receiver may have found the slot claimed, and waits.
             Region::full_barrier();
             self.pass_on_message(receiver, guard);
         });
@@ -114,7 +114,7 @@ impl Channel {
         if !self.takes_from_any() {
             return false;
         }
-        // A request holds the slot for the time of a copy, unless it does not run.
+        // A request holds the slot for the time of a copy, or longer if it is preempted.
         let wait_until = |is_done: &dyn Fn() -> bool| {
             (0..MAX_LOOKS).any(|_| {
                 cpu_relax();
@@ -131,7 +131,7 @@ impl Channel {
             Err(Holder::Reader(receiver)) => wait_until(&|| {
                 !matches!(self.hold(receiver, head), Some(Hold::Reading { ahead: 0 }))
             }),
-            // If others have moved `head` on, the slot may be that of a later message.
+            // If another sender has moved `head`, the slot may be that of a later message.
             Err(Holder::Sender) => wait_until(&|| {
                 self.ring.published(head).is_some() || self.ring.head_position() != head
             }),

@@ -40,12 +40,12 @@ impl Places {
 
     /// Takes a place for `uid`. May sleep.
     ///
-    /// A uid gets no more places than it leaves free for others: the first one half of them, the
-    /// next one half of the rest, and so on. `has_no_limit` says whether the caller may take all.
+    /// A uid gets no more places than it leaves free for others. So the first uid gets half of them,
+    /// the next one half of the rest, and so on. `has_no_limit` says whether the caller may take all.
     ///
     /// # Errors
     ///
-    /// `EUSERS` if there is none, or none for this uid; `ENOMEM`.
+    /// `EUSERS` if no place is left, or none for this uid; `ENOMEM`.
     pub(crate) fn take(&self, uid: u32, has_no_limit: impl FnOnce() -> bool) -> Result {
         let node = RBTreeNodeReservation::new(GFP_MAYFAIL)?;
         let mut taken = self.taken.lock();

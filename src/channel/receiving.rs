@@ -12,19 +12,19 @@ use crate::{
     uapi::{self, MessageInfo},
 };
 
-/// Where a message begins in the buffer of a receive that takes several: at multiples of this.
+/// A message in a bundle begins at a multiple of this in the buffer.
 const BUNDLE_ALIGN: u32 = 8;
 
-/// How messages are to be received.
+/// How a request wants to receive messages.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Wanted {
     /// With a [`MessageInfo`] before each.
     pub(crate) info: bool,
     /// As many as fit.
     pub(crate) bundle: bool,
-    /// The whole length is to be told, also of what did not fit.
+    /// The result is the whole length of the message, also if it did not fit.
     pub(crate) whole_len: bool,
-    /// None at all if the first one does not fit.
+    /// No message at all if the first one does not fit.
     pub(crate) uncut: bool,
 }
 
@@ -48,18 +48,18 @@ impl Wanted {
     }
 }
 
-/// What was received.
+/// What a request has received.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Received {
     /// How many messages.
     pub(crate) count: u32,
     /// The result of the request: how many bytes of the buffer are used, or would have been.
     pub(crate) len: u32,
-    /// There may be more that fits. It was just time to let others run.
+    /// There may be more messages that fit. The request stopped to let others run.
     pub(crate) is_unfinished: bool,
 }
 
-/// What a receiver of a broadcast can read in place, as far as it was counted.
+/// The messages that a receiver of a broadcast can read in place, as far as they are counted.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct InPlace {
     /// How many messages.
@@ -72,9 +72,9 @@ pub(crate) struct InPlace {
 pub(crate) enum Failure {
     /// The result of the request.
     Error(Error),
-    /// The buffer has to be faulted in first: these bytes of it.
+    /// The caller has to fault in these bytes of the buffer.
     NotPresent { from: u32, to: u32 },
-    /// Another request of the subscriber is just receiving.
+    /// Another request of the subscriber is receiving.
     Busy,
 }
 
@@ -96,7 +96,8 @@ impl From<Error> for Failure {
 }
 
 impl Channel {
-    /// Takes over how far a receiver of a broadcast says that it has read.
+    /// Moves the cursor of a receiver of a broadcast to the position in its cursor page, if it has
+    /// one.
     #[inline]
     pub(super) fn accept_position(&self, member: &Member) {
         if let Some(page) = member.cursor_page() {
@@ -104,6 +105,7 @@ impl Channel {
         }
     }
 
+    /// Finds the next message for a receiver.
     pub(super) fn next(&self, member: &Member) -> Result<u32, NoMessage> {
         if self.mode == Mode::Broadcast {
             self.accept_position(member);
@@ -113,6 +115,8 @@ impl Channel {
         }
     }
 
+    /// Claims the message at a position that [`Self::next`] returned, unless another request was
+    /// faster.
     pub(super) fn claim<'a>(
         &'a self,
         member: &'a Member,
@@ -125,7 +129,7 @@ impl Channel {
         }
     }
 
-    /// Is done with a message that `subscriber` has claimed.
+    /// Ends a claim of `member`: the message is received.
     #[inline]
     fn consume(&self, claim: Claim<'_, Region>, member: &Member) {
         if self.mode != Mode::Broadcast && self.ring.target(claim.position()) != 0 {
@@ -134,8 +138,8 @@ impl Channel {
         claim.consume();
     }
 
-    /// Is done with a message that `subscriber` has claimed, and claims the next one if it is there
-    /// and not longer than `max_len`. In a queue, not if `is_writable` fails for its length.
+    /// Ends a claim of `member`, and claims the next message if there is one and it is not longer
+    /// than `max_len`. In a queue, `is_writable` must allow its length as well.
     fn following<'a>(
         &'a self,
         mut claim: Claim<'a, Region>,
@@ -155,7 +159,7 @@ impl Channel {
         let Ok(position) = self.ring.queue_following(position, member.id()) else {
             return Ok(None);
         };
-        // Not to put it back for nothing, see `receive`.
+        // A claim that is put back lets others overtake, see `receive`.
         let len = self.region().message_len(position);
         if len > max_len {
             return Ok(None);
@@ -164,7 +168,8 @@ impl Channel {
         Ok(self.ring.queue_claim(position))
     }
 
-    /// Copies a message, and what is told about it, to the end of what was received.
+    /// Copies a claimed message to `buffer`, after the messages that are there already. Puts its
+    /// [`MessageInfo`] before it if wanted.
     #[inline(always)]
     fn copy_out(
         &self,
@@ -208,16 +213,16 @@ impl Channel {
         Ok(())
     }
 
-    /// Receives messages into `buffer`, which has room for [`Wanted::prefix`] or is for
-    /// [`Wanted::uncut`], after those that are there already if it is a bundle. Does not sleep.
+    /// Receives messages into `buffer`. A bundle goes on after the messages that `received` counts.
+    /// Does not sleep.
     ///
-    /// The subscriber must be protected by an RCU read-side critical section that began before it
-    /// was looked up.
+    /// The buffer has room for [`Wanted::prefix`], or the request wants [`Wanted::uncut`]. The caller
+    /// has looked `member` up in the read-side critical section of `guard`.
     ///
     /// # Errors
     ///
-    /// `EAGAIN`, `EPIPE`, `EMSGSIZE`; or [`Failure::NotPresent`], [`Failure::Busy`]. The message stays
-    /// then.
+    /// `EAGAIN`, `EPIPE`, `EMSGSIZE`; or [`Failure::NotPresent`], [`Failure::Busy`]. The message
+    /// stays in the ring then.
     #[inline(always)]
     pub(crate) fn receive(
         &self,
@@ -228,7 +233,7 @@ impl Channel {
         guard: &rcu::Guard,
     ) -> Result<(), Failure> {
         let region = self.region();
-        // How much of the buffer it takes to receive a message that is so long.
+        // How much of the buffer is used after a message of this length.
         let needed = |received: &Received, len| {
             received.len.next_multiple_of(BUNDLE_ALIGN) + wanted.prefix() + len
         };
@@ -247,8 +252,8 @@ impl Channel {
                 return Err(EMSGSIZE.into());
             }
             if self.mode != Mode::Broadcast {
-                // So that a claim is not undone for nothing: meanwhile others may claim later
-                // messages, and get this one after them.
+                // While a claim lasts, others may claim later messages. If this request then puts
+                // its message back, they receive it too late. So look before the claim.
                 is_writable(received.len, len)?;
             }
             if let Some(claim) = self.claim(member, position) {
@@ -268,8 +273,8 @@ impl Channel {
                     from: received.len,
                     to: len,
                 });
-                // It is back in the ring, possibly after `detach` has looked. Then this request
-                // is not done again, and does not find the channel to pass it on either.
+                // The message is back in the ring, maybe after `detach` has looked for it. Then
+                // the retry finds no subscriber, so this is the last chance to wake another request.
                 drop(claim);
                 if self.drop_targeted_if_detached(member) {
                     self.pass_on(Some(member), guard);
@@ -311,13 +316,12 @@ impl Channel {
         failure.map_or(Ok(()), Err)
     }
 
-    /// Counts the messages that `subscriber` can read in place, in a broadcast: on from what
-    /// `counted` says. Returns whether there may be more, and it was just time to let others run.
-    /// Does not sleep.
+    /// Counts the messages of a broadcast that `member` can read in place, after those that `counted`
+    /// has. Returns whether there may be more: the count stopped to let others run. Does not sleep.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if this is no broadcast; otherwise as [`Self::receive`].
+    /// `EINVAL` in a queue; otherwise as [`Self::receive`].
     pub(crate) fn count_mapped(
         &self,
         member: &Member,
@@ -330,16 +334,16 @@ impl Channel {
         let mut most = BATCH_MESSAGES;
         if counted.count == 0 {
             self.accept_position(member);
-            // It may have made room. Pairs with `poll` (D).
+            // The new position may have made room. Pairs with `poll` (D).
             Region::full_barrier();
             self.wake_sender(guard);
             counted.last = self.next(member)?;
             counted.count = 1;
-            // The messages are still there for another request.
+            // The messages stay, also for other requests of the receiver.
             self.pass_on_message(member, guard);
             most -= 1;
         }
-        // Senders that overwrite may publish as fast as this counts.
+        // Senders that overwrite may publish as fast as this loop counts.
         most = most.min(self.entries().saturating_sub(counted.count));
         let count = self
             .ring

@@ -34,14 +34,14 @@ struct Index {
 pub(crate) struct Registry {
     #[pin]
     ids: RcuXArray<Channel>,
-    /// Those that have an id, also if they are detached.
+    /// Subscribers that have an id, also those that are detached.
     #[pin]
     subscribers: RcuXArray<Subscriber>,
     #[pin]
     index: Mutex<Index>,
 }
 
-/// An id that is not in use, given back when this is dropped.
+/// An id that is not in use. Dropping this gives the id back.
 pub(crate) struct ReservedId<'a> {
     registry: &'a Registry,
     id: u32,
@@ -92,8 +92,8 @@ impl Registry {
         })
     }
 
-    /// Gives an id back that no channel has. If a subscriber has it, it is not found any more. May
-    /// sleep.
+    /// Gives an id back that no channel has. If a subscriber has it, callers do not find that
+    /// subscriber any more. May sleep.
     pub(crate) fn release_id(&self, id: u32) {
         let subscriber = {
             let _index = self.index.lock();
@@ -103,7 +103,7 @@ impl Registry {
         self.ids.remove(id);
     }
 
-    /// Makes a subscriber known under its id, until that is given back. May sleep.
+    /// Makes a subscriber known under its id, until the id is given back. May sleep.
     ///
     /// # Errors
     ///
@@ -113,9 +113,9 @@ impl Registry {
             .insert(subscriber.id(), subscriber.clone(), false)
     }
 
-    /// Finds the subscriber with an id, of whatever io_uring instance. May sleep.
+    /// Finds the subscriber with an id, of any io_uring instance. May sleep.
     pub(crate) fn find_subscriber(&self, id: u32) -> Option<ARef<RcuObject<Subscriber>>> {
-        // The array has a reference, and whoever takes it out waits for this mutex.
+        // The array has a reference, and gives it up only with this mutex held.
         let _index = self.index.lock();
         self.subscribers.get(id, &rcu::read_lock()).map(ARef::from)
     }
@@ -126,15 +126,15 @@ impl Registry {
         self.ids.get(id, guard)
     }
 
-    /// Finds a channel by its id, for longer.
+    /// Finds a channel by its id, and takes a reference. May sleep.
     pub(crate) fn find(&self, id: u32) -> Option<ChannelRef> {
-        // A channel that is in the array has a reference, and the array's own cannot be the last
-        // one: see `destroy`.
+        // `destroy` takes a channel out of the array with this mutex held, and has a reference of
+        // its own then.
         let _index = self.index.lock();
         self.ids.get(id, &rcu::read_lock()).map(ARef::from)
     }
 
-    /// Finds the channel with the lowest id that is not less. May sleep.
+    /// Finds the channel with the lowest id from `id` on. May sleep.
     pub(crate) fn find_from(&self, id: u32) -> Option<ChannelRef> {
         // As in `find`.
         let _index = self.index.lock();
@@ -151,7 +151,7 @@ impl Registry {
         self.index.lock().by_key.get(&(namespace, key)).cloned()
     }
 
-    /// Makes a channel known under `id`, which is its own. May sleep.
+    /// Makes a channel known under its own id, `id`. May sleep.
     ///
     /// # Errors
     ///
@@ -179,7 +179,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Makes a channel unknown and ends sending to it, unless somebody else was faster. May sleep.
+    /// Makes a channel unknown and ends sending to it, unless another caller was faster. May sleep.
     ///
     /// # Errors
     ///
@@ -205,7 +205,7 @@ impl Registry {
     /// Destroys all channels that an io_uring instance has created. May sleep.
     pub(crate) fn destroy_created_by(&self, creator: usize) {
         while let Some(channel) = self.created_by(creator) {
-            // Whoever else does it at the same time does it as well.
+            // If it fails, another caller has destroyed the channel.
             let _ = self.destroy(&channel);
         }
     }

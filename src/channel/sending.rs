@@ -18,15 +18,15 @@ use crate::{
     ring::{Memory, Mode, NoRoom, Reservation, Reservations, Waiting},
 };
 
-/// How often a sender takes the oldest messages away, and others are faster to use the room.
+/// How often a sender makes room and finds that other senders have used it.
 const MAX_OVERWRITES: u32 = 1000;
 
-/// The bytes of a message that is to be sent.
+/// The bytes of a message to send.
 #[derive(Clone, Copy)]
 pub(crate) enum Payload<'a> {
     /// In the buffer of the request.
     Buffer(Buffer<'a>),
-    /// A copy that was made because the buffer would not hold still.
+    /// In a copy: the pages of the buffer went away again and again.
     Copy(&'a [u8]),
 }
 
@@ -49,7 +49,7 @@ impl Payload<'_> {
     }
 }
 
-/// Messages that are to be sent.
+/// Messages to send.
 pub(crate) struct Outgoing<'a> {
     /// One for each message, at least one.
     pub(crate) payloads: &'a [Payload<'a>],
@@ -64,7 +64,7 @@ pub(crate) struct Outgoing<'a> {
 pub(crate) enum SendFailure {
     /// The result of the request.
     Error(Error),
-    /// The first message has to be faulted in first.
+    /// The caller has to fault the first message in.
     NotPresent,
 }
 
@@ -89,7 +89,7 @@ impl Channel {
         }
     }
 
-    /// Reserves slots for senders: `count` if there is room for as many, at least one.
+    /// Reserves slots: `count` if there is room for so many, otherwise fewer, and at least one.
     #[inline(always)]
     fn reserve(&self, count: u32, guard: &rcu::Guard) -> Result<Reservations<'_, Region>> {
         let mut attempts = 0;
@@ -133,7 +133,7 @@ impl Channel {
         self.senders.stamp(&slot, current);
         slot.set_target(outgoing.target);
         if let Some(target) = target {
-            // Before the message is there, see `Receiver::has_targeted`.
+            // The count comes before the message, see `Receiver::has_targeted`.
             target.count_pending();
         }
         let position = slot.position();
@@ -156,13 +156,14 @@ impl Channel {
         }
     }
 
-    /// Sends messages, and returns how many: at least one, fewer than there are if there is no more
-    /// room, if the next one cannot be sent, or if it is time to let others run. Does not sleep.
+    /// Sends messages and returns how many, at least one. It sends fewer than there are if the ring
+    /// has no more room, if the next message cannot be sent, or after [`BATCH_BYTES`]. Does not
+    /// sleep.
     ///
     /// # Errors
     ///
     /// `EMSGSIZE`, `ENOENT` for a bad target, `ENOBUFS`, `EPIPE`; or [`SendFailure::NotPresent`].
-    /// Nothing is published then. They are about the first message.
+    /// They are about the first message. Nothing is published then.
     #[inline(always)]
     pub(crate) fn send(
         &self,
@@ -174,7 +175,7 @@ impl Channel {
             0 => None,
             id => Some(self.find_target(id, guard)?),
         };
-        // So that no slot is given up for nothing.
+        // A slot that is reserved and not filled is lost for a round. So look at all messages first.
         let (mut ready, mut bytes) = (0, 0);
         for payload in outgoing.payloads {
             if bytes >= BATCH_BYTES {
@@ -199,14 +200,14 @@ impl Channel {
         let current = CurrentSender::new();
         let slots = self.reserve(ready, guard)?;
         let end = slots.end();
-        // In a broadcast nobody needs to know how many messages are for one receiver.
+        // Only receivers of a queue look at how many messages are for them alone.
         let counted = target.filter(|_| self.mode != Mode::Broadcast);
         for (slot, payload) in slots.zip(outgoing.payloads) {
             if self
                 .fill(slot, payload, outgoing, counted, &current)
                 .is_err()
             {
-                // This slot and those after it are given up.
+                // The sender gives this slot and those after it up.
                 break;
             }
             sent += 1;
@@ -221,7 +222,7 @@ impl Channel {
             self.wake_receivers(target, guard);
         }
         self.wake_receivers_after(end, guard);
-        // One receive can make room for many, and wakes one sender.
+        // One receive can make room for many messages, and wakes one sender.
         self.wake_sender(guard);
         if sent == 0 {
             return Err(SendFailure::NotPresent);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Waiting: what a request, poll(2) or epoll is told, and what the wake rules of the ring need of a
-//! channel.
+//! Waiting: what a channel answers a request, poll(2) and epoll, and what the wake rules of the ring
+//! need of a channel.
 
 use kernel::sync::{atomic::Atomic, rcu};
 
@@ -14,13 +14,13 @@ use crate::{
 };
 
 impl Channel {
-    /// Tells what `subscriber` can do, of what is `wanted`. Calls `enter` with the queues where it
-    /// is told when that changes.
+    /// Returns which of the `wanted` events have come for `member`. Calls `enter` with the queues
+    /// whose wakers tell of the others.
     pub(crate) fn poll(&self, member: &Member, wanted: u32, enter: impl Fn(&WaitQueue)) -> u32 {
         let mut events = 0;
         let wants_message = member.can_receive() && wanted & READABLE != 0;
         let wants_room = member.can_send() && wanted & WRITABLE != 0;
-        // Who wants neither, or cannot have it, is still told of the end.
+        // A watcher that wants or can have neither event is still told of the end.
         if wants_message || !wants_room {
             enter(&member.readable);
         }
