@@ -2,9 +2,10 @@
 
 //! Receiving in a broadcast: each receiver gets each message.
 //!
-//! A receiver has a cursor: its position, and in the same word whether it is reading the message
-//! there and whether it has left. No slot from a cursor on is used again, so a receiver reads in
-//! peace, and one that has left while a request of it was reading still holds on to that slot.
+//! A receiver has a cursor. One word has its position, whether a request is reading the message
+//! there, and whether the receiver has left. No sender reserves a slot from a cursor on. So no
+//! sender writes a message while a receiver reads it. A receiver that leaves while a request reads
+//! holds that slot until the request has ended.
 
 use super::{distance, slot_word, Atomic, Claim, Memory, NoMessage, Pair, Ring, State};
 
@@ -12,20 +13,20 @@ use super::{distance, slot_word, Atomic, Claim, Memory, NoMessage, Pair, Ring, S
 const BUSY: u32 = 1;
 /// The receiver has left, or has not joined yet.
 const DETACHED: u32 = 2;
-/// It has left, and what only it could have received is still to be dropped.
+/// The receiver has left, and the messages for it alone are still to be dropped.
 const LEAVING: u32 = 4;
 
-/// How often a sender that is disturbed looks again at all cursors.
+/// How often a reclaimer looks at all cursors again because others have moved `head`.
 const MAX_RECLAIMS: u32 = 8;
 
-/// How many slots a sender reclaims at most when it has looked at all cursors.
+/// How many slots a reclaimer frees at most after one look at all cursors.
 const MAX_RECLAIM_STEP: u32 = 64;
 
 /// What a receiver does with the slots from its cursor on, which is `ahead` slots after another one.
 pub enum Hold {
-    /// It has not received them yet.
+    /// The receiver has not received them yet.
     Idle { ahead: u32 },
-    /// A request reads the message at the cursor; or the receiver is just joining, or leaving.
+    /// A request is reading the message at the cursor, or the receiver is joining or leaving.
     Reading { ahead: u32 },
 }
 
@@ -47,24 +48,24 @@ pub(super) fn release<M: Memory>(cursor: &M::U64, position: u32) {
 }
 
 impl<M: Memory> Ring<M> {
-    /// Word for a cursor that is not in use yet. It holds the slots from there on, and nobody moves
-    /// it or sends to its receiver before that has joined.
+    /// The word for a cursor that is not in use yet. It holds the slots from there on. No request
+    /// moves it, and no sender has its receiver as a target, before the receiver has joined.
     pub fn new_cursor(&self) -> u64 {
         cursor_word(self.tail_position(), DETACHED | BUSY)
     }
 
-    /// Lets a receiver begin with the next message that is sent.
+    /// Lets a receiver start with the next message.
     ///
-    /// Its cursor has to be among those that [`Self::reclaim_broadcast`] looks at by now, and the
-    /// receiver must not receive before this returns.
+    /// [`Self::reclaim_broadcast`] already looks at its cursor. The receiver must not receive before
+    /// this returns.
     pub fn broadcast_join(&self, cursor: &M::U64) {
         // Pairs with `reclaim_broadcast` (C).
         M::full_barrier();
         cursor.store_relaxed(cursor_word(self.tail_position(), 0));
     }
 
-    /// Lets a receiver begin with the oldest message that is still in the ring, or with a later one
-    /// so that `room` slots are left for senders, as far as it is up to this receiver.
+    /// Lets a receiver start with the oldest message in the ring, or with a later message so that this
+    /// receiver leaves `room` slots for senders.
     ///
     /// As [`Self::broadcast_join`] otherwise.
     pub fn broadcast_join_at_oldest(&self, cursor: &M::U64, room: u32) {
@@ -77,7 +78,7 @@ impl<M: Memory> Ring<M> {
             // Pairs with `reclaim_broadcast` (E).
             match consumer.swap_if_release(old, new) {
                 Ok(()) => break first,
-                // The next one has to be acquired as well: it may be a slot that was in use.
+                // The next slot has to be acquired as well: it may have been in use.
                 Err(_) => old = consumer.load_acquire(),
             }
         };
@@ -93,8 +94,8 @@ impl<M: Memory> Ring<M> {
         Pair::unpack(cursor.load_relaxed()).first
     }
 
-    /// Takes over the position that a receiver says it has reached by itself, unless it is before
-    /// its cursor or after `tail`. It can be any number.
+    /// Moves a cursor to a position that user space has written, which can be any number. Ignores a
+    /// position before the cursor or after `tail`.
     pub fn broadcast_accept(&self, cursor: &M::U64, position: u32) {
         let old = cursor.load_relaxed();
         let Pair { first, second } = Pair::unpack(old);
@@ -102,7 +103,8 @@ impl<M: Memory> Ring<M> {
             && distance(first, position) > 0
             && distance(position, self.tail_position()) >= 0
         {
-            // Pairs with `reclaim_broadcast` (B). If it fails somebody else has moved it.
+            // Pairs with `reclaim_broadcast` (B). If this fails, another request has moved the
+            // cursor.
             let _ = cursor.swap_if_release(old, cursor_word(position, 0));
         }
     }
@@ -121,8 +123,8 @@ impl<M: Memory> Ring<M> {
         count
     }
 
-    /// Whether `receiver` holds slots from `head` on, and which. Moves its cursor over what it has no
-    /// use for, as [`Self::reclaim_broadcast`] does.
+    /// Whether `receiver` holds slots from `head` on, and which. Moves its cursor over slots that have
+    /// no message for it, as [`Self::reclaim_broadcast`] does.
     pub fn broadcast_hold(&self, cursor: &M::U64, receiver: u32, head: u32) -> Option<Hold> {
         let end = head.wrapping_add(self.reclaim_step());
         let (word, _) = self.skip(cursor, receiver, Some(end));
@@ -141,13 +143,13 @@ impl<M: Memory> Ring<M> {
 
     /// Lets a receiver leave, and returns whether a request of it is still reading a message.
     ///
-    /// It receives nothing after that, but its cursor still holds the slots from there on, until
-    /// [`Self::broadcast_let_go`] or the end of that request, whatever comes later.
+    /// The receiver receives nothing after this. Its cursor holds its slots until
+    /// [`Self::broadcast_let_go`] and the end of that request.
     pub fn broadcast_leave(&self, cursor: &M::U64) -> bool {
         self.change_flags(cursor, 0, DETACHED | LEAVING) & BUSY != 0
     }
 
-    /// Lets go of the slots that a receiver held which has left.
+    /// Frees the slots that the cursor of a receiver holds after it has left.
     pub fn broadcast_let_go(&self, cursor: &M::U64) {
         self.change_flags(cursor, LEAVING, 0);
     }
@@ -155,7 +157,8 @@ impl<M: Memory> Ring<M> {
     /// Clears and sets flags of a cursor, and returns those that were set before.
     fn change_flags(&self, cursor: &M::U64, clear: u32, set: u32) -> u32 {
         loop {
-            // Acquire what an earlier claim released, for whoever finds the cursor gone (B).
+            // Acquire what an earlier claim released: a reclaimer that finds the cursor gone relies
+            // on it (B).
             let old = cursor.load_acquire();
             let Pair {
                 first: position,
@@ -173,8 +176,8 @@ impl<M: Memory> Ring<M> {
         Pair::unpack(cursor.load_relaxed()).second & DETACHED != 0
     }
 
-    /// What is in the slot of a position, and whether `receiver` has no use for it: it was given
-    /// up, or is for somebody else.
+    /// The word of a slot, and whether the slot has no message for `receiver`: its sender gave it up,
+    /// or the message is for another receiver.
     #[inline]
     fn look(&self, position: u32, receiver: u32) -> (u64, bool) {
         // Pairs with `Reservation::store` (A).
@@ -200,8 +203,8 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// Moves a cursor over slots that `receiver` has no use for, but not past `end`. Returns the
-    /// cursor, and what is in the slot where it stands.
+    /// Moves a cursor over slots that have no message for `receiver`, but not past `end`. Returns the
+    /// cursor, and the word of the slot at the cursor.
     fn skip(&self, cursor: &M::U64, receiver: u32, end: Option<u32>) -> (u64, u64) {
         loop {
             // Pairs with `release` and `broadcast_leave`.
@@ -214,7 +217,7 @@ impl<M: Memory> Ring<M> {
             if flags != 0 || !useless || end.is_some_and(|end| distance(position, end) <= 0) {
                 return (old, slot);
             }
-            // If it fails somebody else has moved it.
+            // If this fails, another request has moved the cursor.
             let _ = cursor.swap_if_release(old, cursor_word(position.wrapping_add(1), 0));
         }
     }
@@ -237,7 +240,7 @@ impl<M: Memory> Ring<M> {
                 return Ok(position);
             }
             if cursor.load_relaxed() != old {
-                // It has been moved on, and the slot is in use again.
+                // Another request has moved the cursor, and the slot is in use again.
                 continue;
             }
             let (tail, closed) = self.tail();
@@ -250,15 +253,15 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Claims the message at a position that [`Self::broadcast_next`] returned, unless another
-    /// request of the same receiver was faster. A claim must not be held while sleeping.
+    /// request of the same receiver was faster. A request must not sleep while it has a claim.
     #[inline]
     pub fn broadcast_claim<'a>(
         &'a self,
         cursor: &'a M::U64,
         position: u32,
     ) -> Option<Claim<'a, M>> {
-        // Acquire because of the other requests of this receiver, which release it. The message
-        // itself was acquired in `broadcast_next` by this very request.
+        // Acquire: other requests of this receiver have released the cursor. This request has
+        // acquired the message itself in `broadcast_next`.
         cursor
             .swap_if_acquire(cursor_word(position, 0), cursor_word(position, BUSY))
             .ok()?;
@@ -269,21 +272,21 @@ impl<M: Memory> Ring<M> {
         })
     }
 
-    /// By how much [`Self::reclaim_broadcast`] moves `head` at most.
+    /// How many slots [`Self::reclaim_broadcast`] moves `head` at most.
     pub fn reclaim_step(&self) -> u32 {
         (self.memory.entries() / 4).clamp(1, MAX_RECLAIM_STEP)
     }
 
-    /// Moves `head` towards the cursor that is farthest behind, or towards `tail` if there is none;
-    /// but not past a slot that is reserved and not published, because its sender is still writing
-    /// there. It moves by at most [`Self::reclaim_step`]: the other slots are history, for receivers
-    /// that join at the oldest message. If others do the same, or join there, again and again
-    /// meanwhile, it is left to them.
+    /// Moves `head` towards the cursor that is farthest behind, or towards `tail` if there is no
+    /// cursor. It stops before a slot that is not published, because a sender is still writing there.
+    /// It moves `head` by at most [`Self::reclaim_step`]. The other slots are history, for receivers
+    /// that join at the oldest message. If others move `head` or join there again and again
+    /// meanwhile, it leaves the work to them.
     ///
-    /// `for_each` calls its argument with the cursor and the number of each receiver, until that
-    /// returns true: then the others do not matter. Cursors are moved over what their receivers
-    /// have no use for, so that a receiver holds nothing up but with messages that it could
-    /// receive; but no farther than `head` can be moved now.
+    /// `for_each` calls its argument with the cursor and the number of each receiver, until the
+    /// argument returns true: the other receivers do not matter then. This moves each cursor over
+    /// slots that have no message for its receiver, but no farther than `head` can move now. So only
+    /// messages that a receiver could receive hold senders up.
     #[inline]
     pub fn reclaim_broadcast(
         &self,
@@ -313,7 +316,7 @@ impl<M: Memory> Ring<M> {
                 distance(head, last) <= 0
             });
             let mut to = head;
-            // The cursor of one who is just joining can be behind `head`.
+            // The cursor of a receiver that is joining can be behind `head`.
             // Pairs with `Reservation::store` (B).
             while distance(to, last) > 0
                 && to.wrapping_sub(head) < most
@@ -329,8 +332,9 @@ impl<M: Memory> Ring<M> {
 
     /// Drops all messages that only `target` could have received and has not, and returns how many.
     ///
-    /// For a receiver that has left: call it after the last message for it was published, and again
-    /// when a request of it has ended that was reading. As long as one is, nothing is dropped.
+    /// For a receiver that has left. Each sender that may have published a message for it calls this
+    /// afterwards. While a request of the receiver is still reading, this drops nothing, and the
+    /// request calls it again at its end.
     pub fn broadcast_drop_targeted(&self, cursor: &M::U64, target: u32) -> u32 {
         let Pair {
             first: position,

@@ -2,54 +2,55 @@
 
 //! The ring of message slots: many senders, many receivers, no lock.
 //!
-//! This module decides who may touch which slot when, and nothing else. It knows neither io_uring
-//! nor user memory nor what a message is, and it runs wherever there are atomics: the kernel, the
-//! unit tests and the loom models all compile this very file, each with its own [`Memory`].
+//! The ring decides which sender or receiver may touch which slot, and nothing else. It knows
+//! neither io_uring nor user memory nor what a message is. It runs wherever there are atomics: the
+//! kernel, the unit tests and the loom models compile this very file, each with its own [`Memory`].
 //!
 //! # Positions
 //!
-//! A position counts messages since the ring was made. It is a `u32` that wraps, so positions are
-//! only ever compared by their wrapping difference, which is at most the number of slots. The slot
-//! of a position is its lower bits.
+//! A position counts messages since the ring was made. It is a `u32` that wraps. So the ring only
+//! compares positions by their wrapping difference, which is at most the number of slots. The lower
+//! bits of a position are its slot.
 //!
 //! # Life of a slot
 //!
 //! 1. A sender *reserves* the position `tail` with a compare-and-swap that adds one to it. It can
 //!    if `tail - head` is less than the number of slots.
-//! 2. It writes the message and *publishes* the slot: it stores the position plus one and
-//!    [`State::Ready`] in the slot word. A sender that cannot finish publishes [`State::Free`],
-//!    which everybody skips.
-//! 3. Receivers take the message. In a *queue* exactly one of them does: it *claims* the slot by
-//!    swapping [`State::Ready`] for [`State::Claimed`] and either consumes it ([`State::Free`]) or
-//!    puts it back. In a *broadcast* each of them does: it has a cursor, and moves it past the
-//!    slot.
-//! 4. `head` moves over the slot, and then a sender can reserve it again: in a queue when it and
-//!    all slots before it are free, in a broadcast when they are published and all cursors are past
-//!    it.
+//! 2. The sender writes the message and *publishes* the slot: it stores the position plus one and
+//!    [`State::Ready`] in the slot word. A sender that cannot finish publishes [`State::Free`], and
+//!    receivers skip the slot.
+//! 3. Receivers take the message. In a *queue* exactly one receiver does. It *claims* the slot by
+//!    swapping [`State::Ready`] for [`State::Claimed`]. Then it consumes the message
+//!    ([`State::Free`]) or puts it back. In a *broadcast* each receiver takes the message. A receiver
+//!    has a cursor, and moves it past the slot.
+//! 4. `head` moves over the slot, and a sender can reserve it again. In a queue this happens when
+//!    the slot and all slots before it are free. In a broadcast it happens when they are published
+//!    and all cursors are past them.
 //!
 //! The publication by slot sequence number is that of Dmitry Vyukov's bounded MPMC queue
-//! (<https://www.1024cores.net/home/lock-free-algorithms/queues/bounded-mpmc-queue>). Unlike there
-//! receivers claim slots out of order, because a message can be for one of them only.
+//! (<https://www.1024cores.net/home/lock-free-algorithms/queues/bounded-mpmc-queue>). Unlike there,
+//! receivers claim slots out of order, because a message can be for one receiver only.
 //!
-//! # Who pairs with whom
+//! # Pairs of barriers
 //!
-//! - A: the slot word is stored with release when it is published, consumed or put back, and loaded
-//!   or swapped with acquire before the message is read: the message is complete when it is read.
-//! - B: `head` moves with release after an acquire load of the slot word that was stored with
-//!   release by the sender or the receiver, and in a broadcast of the cursors as well; and a sender
-//!   loads `head` with acquire before it reserves. So the old message is written and read before
-//!   the first write of the new one.
-//! - C: a receiver that joins a broadcast puts its cursor where [`Ring::reclaim_broadcast`] finds
-//!   it, then a full barrier, then it loads `tail`. Reclaiming loads `tail`, then a full barrier,
-//!   then it looks at the cursors. So whoever reclaims either sees the new cursor or has a `tail`
-//!   that is not after the position where the receiver starts.
-//! - D: whoever waits enters a queue, marks that with [`Ring::mark_waiting`], and then looks at the
-//!   ring. Whoever changes the ring looks at the mark after that, in [`Ring::wake_marked`]. With a
-//!   full barrier in between on both sides, one of them sees the other.
-//! - E: a receiver that joins at `head` stores its cursor, and then counts up the generation in the
-//!   word of `head` with release. Reclaiming loads that word with acquire before it looks at the
-//!   cursors, and moves `head` only if the word is still the same. So whoever moves `head` after
-//!   the receiver has joined has seen its cursor.
+//! - A: A sender or receiver that publishes, consumes or puts a message back stores the slot word
+//!   with release. A receiver loads or swaps the slot word with acquire before it reads the message.
+//!   So the message is complete when the receiver reads it.
+//! - B: Senders and receivers store slot words with release, and receivers of a broadcast their
+//!   cursors. The reclaimer loads these words with acquire and then moves `head` with release. A
+//!   sender loads `head` with acquire before it reserves. So the old message is written and read
+//!   before the sender writes the new one.
+//! - C: A receiver that joins a broadcast puts its cursor where [`Ring::reclaim_broadcast`] finds
+//!   it, then has a full barrier, then loads `tail`. The reclaimer loads `tail`, then has a full
+//!   barrier, then looks at the cursors. So the reclaimer sees the new cursor, or its `tail` is not
+//!   after the position where the receiver starts.
+//! - D: A request that waits enters a queue, sets the mark with [`Ring::mark_waiting`], and then
+//!   looks at the ring. The waker changes the ring, and then looks at the mark in
+//!   [`Ring::wake_marked`]. Both have a full barrier in between, so one of them sees the other.
+//! - E: A receiver that joins at `head` stores its cursor, and then counts up the generation in the
+//!   word of `head` with release. The reclaimer loads this word with acquire, looks at the cursors,
+//!   and moves `head` only if the word is still the same. So a reclaimer that moves `head` after the
+//!   receiver has joined has seen its cursor.
 
 mod broadcast;
 mod queue;
@@ -62,11 +63,11 @@ pub use wake::{Mode, Receiver, Waiting};
 pub trait Atomic<T: Copy> {
     /// Loads without ordering.
     fn load_relaxed(&self) -> T;
-    /// Loads; nothing that comes later in the program happens before.
+    /// Loads with acquire ordering.
     fn load_acquire(&self) -> T;
     /// Stores without ordering.
     fn store_relaxed(&self, value: T);
-    /// Stores; everything that comes earlier in the program has happened before.
+    /// Stores with release ordering.
     fn store_release(&self, value: T);
     /// Stores `new` if the word is `old`, with acquire ordering if it is; or returns what it is.
     fn swap_if_acquire(&self, old: T, new: T) -> Result<(), T>;
@@ -136,7 +137,7 @@ impl Pair {
 pub enum State {
     /// A message.
     Ready = 1,
-    /// A message that a receiver of a queue has in hand.
+    /// A message that a receiver of a queue has claimed.
     Claimed = 2,
     /// Nothing: consumed, or given up by its sender.
     Free = 3,
@@ -168,7 +169,7 @@ pub enum NoMessage {
     Empty,
     /// There is none, and none will come.
     Closed,
-    /// Another request of the same receiver has the next message in hand.
+    /// Another request of the same receiver has claimed the next message.
     Busy,
     /// The receiver has left the broadcast.
     Detached,
@@ -187,8 +188,8 @@ impl<M: Memory> Ring<M> {
     pub fn new(memory: M, start: u32) -> Self {
         let ring = Self { memory };
         for offset in 0..ring.memory.entries() {
-            // As if the previous message in this slot had been consumed: never equal to the
-            // sequence number of its next one.
+            // As if a receiver had consumed the previous message of this slot. This is never equal
+            // to the sequence number of the next message.
             let previous = start
                 .wrapping_add(offset)
                 .wrapping_sub(ring.memory.entries());
@@ -222,8 +223,8 @@ impl<M: Memory> Ring<M> {
         self.memory.target(self.index(position)).load_relaxed()
     }
 
-    /// Whether the slot of a position is published: if so, the only receiver of the message there
-    /// or 0, or nothing if there is none.
+    /// Whether the slot of a position is published. If it has a message, the inner value is the only
+    /// receiver of the message, or 0.
     pub fn published(&self, position: u32) -> Option<Option<u32>> {
         let word = self.slot(position).load_acquire();
         if Pair::unpack(word).first != position.wrapping_add(1) {
@@ -236,14 +237,14 @@ impl<M: Memory> Ring<M> {
     /// Drops messages from a position on that only `target` can receive, at most `count`.
     fn drop_targeted(&self, mut position: u32, target: u32, count: u32) -> u32 {
         let mut dropped = 0;
-        // A sender that publishes one after this drops it as well.
+        // A sender that publishes a message after this drops it as well.
         let end = self.tail_position();
         while dropped < count && distance(position, end) > 0 {
             let ready = slot_word(position, State::Ready);
             let slot = self.slot(position);
             if slot.load_acquire() == ready
                 && self.target(position) == target
-                // Pairs with whoever moves `head` (B).
+                // Pairs with `move_head` (B).
                 && slot
                     .swap_if_release(ready, slot_word(position, State::Free))
                     .is_ok()
@@ -266,7 +267,7 @@ impl<M: Memory> Ring<M> {
         self.tail().0
     }
 
-    /// Position before which no slot is in use, as far as they have been reclaimed.
+    /// The first position that is not reclaimed. Slots before it are not in use.
     pub fn head_position(&self) -> u32 {
         // Pairs with `move_head` (B).
         Pair::unpack(self.memory.consumer().load_acquire()).first
@@ -277,14 +278,15 @@ impl<M: Memory> Ring<M> {
         self.tail().1
     }
 
-    /// Whether all slots are in use, as far as they have been reclaimed.
+    /// Whether all slots are in use or not reclaimed.
     pub fn is_full(&self) -> bool {
         // In this order, `head` is not ahead of `tail`.
         let head = self.head_position();
         self.tail_position().wrapping_sub(head) >= self.memory.entries()
     }
 
-    /// Ends sending. What is reserved can still be published, and what is published be received.
+    /// Ends sending. Senders still publish slots that they have reserved, and receivers still get all
+    /// published messages.
     ///
     /// Returns whether the ring was open.
     pub fn close(&self) -> bool {
@@ -304,9 +306,8 @@ impl<M: Memory> Ring<M> {
 
     /// Reserves the next slot for a sender.
     ///
-    /// When the ring looks full, `reclaim` is called, which shall move `head` if it can. Between
-    /// the reservation and its publication the sender must not sleep, because receivers wait for
-    /// the slot.
+    /// If the ring looks full, this calls `reclaim`, which moves `head` if it can. The sender must not
+    /// sleep before it has published the slot, because receivers wait for the slot.
     #[inline]
     pub fn reserve(&self, reclaim: impl FnMut(&Self)) -> Result<Reservation<'_, M>, NoRoom> {
         let (position, _) = self.advance_tail(1, reclaim)?;
@@ -359,20 +360,21 @@ impl<M: Memory> Ring<M> {
                     return Err(NoRoom::Full);
                 }
                 reclaim(self);
-                // If it has not moved, there is no room. If it has, others may have taken that.
+                // If `head` has not moved, there is no room. If it has, other senders may have taken
+                // the room.
                 reclaimed = Some(head);
                 continue;
             }
             let count = count.min(room);
             let new = Pair::new(first, second.wrapping_add(count)).pack();
-            // Acquire is not for what is loaded, but so that the slots are not written before.
+            // Acquire: this sender writes the slots only after the swap.
             if producer.swap_if_acquire(old, new).is_ok() {
                 return Ok((second, count));
             }
         }
     }
 
-    /// Moves `head`, unless the word that it is in was changed since it was loaded as `old`.
+    /// Moves `head`, unless its word has changed since the caller loaded it as `old`.
     fn move_head(&self, old: u64, new: Pair) -> bool {
         // Pairs with `head_position` (B).
         self.memory
@@ -382,9 +384,9 @@ impl<M: Memory> Ring<M> {
     }
 }
 
-/// A slot that a sender has to itself.
+/// A slot that only one sender may write.
 ///
-/// If it is dropped, the slot is given up: everybody skips it.
+/// Dropping it gives the slot up: receivers skip it.
 #[must_use]
 pub struct Reservation<'a, M: Memory> {
     ring: &'a Ring<M>,
@@ -402,7 +404,7 @@ impl<M: Memory> Reservation<'_, M> {
         self.ring.index(self.position)
     }
 
-    /// Says which receiver the message is for, 0 for any.
+    /// Sets the only receiver of the message, 0 for any.
     pub fn set_target(&self, target: u32) {
         self.ring.memory.target(self.index()).store_relaxed(target);
     }
@@ -428,9 +430,9 @@ impl<M: Memory> Drop for Reservation<'_, M> {
     }
 }
 
-/// Slots that a sender has to itself, one after the other.
+/// Consecutive slots that only one sender may write.
 ///
-/// If it is dropped, those that are left are given up.
+/// Dropping it gives the slots up that are left.
 #[must_use]
 pub struct Reservations<'a, M: Memory> {
     ring: &'a Ring<M>,
@@ -466,9 +468,9 @@ impl<M: Memory> Drop for Reservations<'_, M> {
     }
 }
 
-/// A message that a receiver has in hand.
+/// A message that a receiver has claimed.
 ///
-/// As long as it exists the slot is not used again. If it is dropped, the message stays in the
+/// No sender reserves the slot while the claim exists. Dropping it puts the message back into the
 /// ring.
 #[must_use]
 pub struct Claim<'a, M: Memory> {
@@ -489,8 +491,8 @@ impl<M: Memory> Claim<'_, M> {
         self.ring.index(self.position)
     }
 
-    /// In a broadcast, is done with the message and goes on to the next one for `receiver`, which
-    /// is the one who claimed. If there is none yet, returns false and keeps this message.
+    /// In a broadcast, consumes the message and claims the next message for `receiver`, which has made
+    /// this claim. If there is none yet, returns false and keeps the claim.
     #[inline]
     pub fn step(&mut self, receiver: u32) -> bool {
         let following = self.ring.broadcast_following(self.position, receiver);
@@ -498,7 +500,7 @@ impl<M: Memory> Claim<'_, M> {
         following.is_some()
     }
 
-    /// Is done with the message. In a queue its slot is used again after the next
+    /// Consumes the message. In a queue, senders can use its slot after the next
     /// [`Ring::queue_reclaim`].
     #[inline]
     pub fn consume(self) {

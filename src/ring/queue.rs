@@ -8,7 +8,7 @@ use super::{distance, slot_word, Atomic, Claim, Memory, NoMessage, Pair, Ring, S
 /// [`Ring::queue_may_have_any`] looks at.
 const BATCH: u32 = 64;
 
-/// A receiver's place moves if the receiver has passed at least this many slots.
+/// A receiver moves its place if it has passed at least this many slots.
 const PLACE_STEP: u32 = 4;
 
 /// The flags of a cursor take as many bits, see `broadcast.rs`. In a queue the other bits next to
@@ -16,9 +16,9 @@ const PLACE_STEP: u32 = 4;
 const FLAG_BITS: u32 = 3;
 const FLAGS: u32 = (1 << FLAG_BITS) - 1;
 
-/// What a search in a queue has come to.
+/// The result of a search in a queue.
 struct Search {
-    /// The position of the message or why there is none. `None` if the search has ended early.
+    /// The position of the message, or why there is none. `None` if the search has ended early.
     message: Option<Result<u32, NoMessage>>,
     /// All slots before this one hold nothing for the receiver, and never will.
     settled: u32,
@@ -37,14 +37,14 @@ const fn place_word(position: Pair, flags: u32) -> Pair {
 
 /// # Places
 ///
-/// The messages for a receiver that does not receive them stay, and all others receive past them. So
-/// that a receive does not look at all slots that others have passed, each receiver has a *place* in
-/// its cursor: nothing before that is for this receiver. A place never moves past a message that
-/// somebody has claimed, because a claim can be undone. So it needs no ordering: what it says stays
-/// true.
+/// A message for one receiver stays in the ring until this receiver takes it, and other receivers
+/// pass it. A receive must not look again at all slots that it has passed. So each receiver has a
+/// *place* in its cursor: no message before the place is for this receiver. A place never moves past
+/// a message that a receiver has claimed, because that receiver can put it back. What a place says
+/// stays true, so it needs no ordering.
 ///
-/// Next to the position a place has the epoch of that, as `head` does. So a receiver that sleeps while
-/// positions wrap does not take its old place for a new one.
+/// A place has an epoch next to its position, as `head` does. A receiver may sleep while positions
+/// wrap. Thanks to the epoch it does not take its old place for a new one.
 impl<M: Memory> Ring<M> {
     fn head_pair(&self) -> Pair {
         // Pairs with `move_head` (B).
@@ -77,7 +77,7 @@ impl<M: Memory> Ring<M> {
         }
         let flags = Pair::unpack(old).second & FLAGS;
         let new = place_word(with_epoch(head, settled), flags);
-        // If it fails another request of the receiver has moved it.
+        // If this fails, another request of the receiver has moved the place.
         let _ = place.swap_if_release(old, new.pack());
     }
 
@@ -87,7 +87,7 @@ impl<M: Memory> Ring<M> {
     /// see messages in the order of their positions.
     #[inline]
     pub fn queue_next(&self, place: &M::U64, receiver: u32) -> Result<u32, NoMessage> {
-        // Mostly it is the oldest one.
+        // Mostly it is the oldest message.
         let head = self.head_position();
         if self.queue_is_ready(head, receiver) {
             return Ok(head);
@@ -115,7 +115,7 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Finds the first message after a position that `receiver` had claimed. As
-    /// [`Self::queue_next`], but does not look again at what comes before.
+    /// [`Self::queue_next`], but starts there.
     #[inline]
     pub fn queue_following(&self, position: u32, receiver: u32) -> Result<u32, NoMessage> {
         let start = position.wrapping_add(1);
@@ -131,8 +131,8 @@ impl<M: Memory> Ring<M> {
         search.message.unwrap_or(Err(NoMessage::Empty))
     }
 
-    /// Whether there may be a message that anybody can claim, from the place of some receiver on. It
-    /// looks at a few slots only, so there may be none if the others are in use.
+    /// Whether there may be a message that any receiver can claim, from the place in `cursor` on. It
+    /// looks at a few slots only. If all of them are in use, it says yes.
     pub fn queue_may_have_any(&self, place: &M::U64) -> bool {
         let search = self.queue_find(self.queue_start(place), BATCH, |target| target == 0);
         search.message.is_none_or(|message| message.is_ok())
@@ -172,7 +172,7 @@ impl<M: Memory> Ring<M> {
                         settled,
                     };
                 }
-                // Its receiver may put it back.
+                // The receiver may put the message back.
                 claimed = Some(settled);
             }
             position = position.wrapping_add(1);
@@ -183,8 +183,8 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// Claims the message at a position that [`Self::queue_next`] returned, unless somebody else
-    /// was faster. A claim must not be held while sleeping.
+    /// Claims the message at a position that [`Self::queue_next`] returned, unless another request
+    /// was faster. A request must not sleep while it has a claim.
     #[inline]
     pub fn queue_claim(&self, position: u32) -> Option<Claim<'_, M>> {
         // Pairs with `Reservation::store` and `queue_put_back` (A).
@@ -215,8 +215,8 @@ impl<M: Memory> Ring<M> {
 
     /// Moves `head` over slots that are free, at most [`BATCH`] of them.
     ///
-    /// Two receivers that consume neighbours at once may each miss what the other one has freed.
-    /// The next caller makes up for that, at the latest a sender that finds the ring full.
+    /// Two receivers that consume neighbors at once may each miss the slot that the other one has
+    /// freed. The next caller finds both, at the latest a sender that finds the ring full.
     pub fn queue_reclaim(&self) {
         loop {
             let old = self.memory.consumer().load_acquire();
@@ -236,7 +236,8 @@ impl<M: Memory> Ring<M> {
 
     /// Drops messages that only `target` could have received, at most `count`, and returns how many.
     ///
-    /// For a receiver that has left: call it after the last message for it was published.
+    /// For a receiver that has left. Each sender that may have published a message for it calls this
+    /// afterwards.
     pub fn queue_drop_targeted(&self, place: &M::U64, target: u32, count: u32) -> u32 {
         let dropped = self.drop_targeted(self.queue_start(place), target, count);
         self.queue_reclaim();

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who is woken when: the requests that wait for a message or for room.
+//! The wake rules: which requests a waker wakes after it has changed the ring.
 //!
-//! Where they wait is not known here, only that each receiver has a queue of its own, and that all
-//! senders have one together. As the ring, this runs wherever there are atomics.
+//! Each receiver has a queue for its requests, and all senders share one queue for theirs. This file
+//! does not know what these queues are. Like the ring, it runs wherever there are atomics.
 
 use super::{distance, Atomic, Memory, NoMessage, Ring};
 
-/// Who gets a message.
+/// Which receivers get a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// One receiver.
@@ -19,7 +19,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// As people call it.
+    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Unicast => "unicast",
@@ -29,84 +29,84 @@ impl Mode {
     }
 }
 
-/// Whom a wake-up has reached.
+/// What a wake-up has reached.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Woken {
-    /// There is nobody.
-    Nobody,
-    /// Those who only watch.
+    /// All queues are empty.
+    Nothing,
+    /// Only watchers: poll, epoll.
     Watchers,
     /// A request that waits, of the receiver with this number.
     Request(u32),
 }
 
 impl<M: Memory> Ring<M> {
-    /// Marks in `mark` that somebody waits, who has entered a queue and looks at the ring next.
+    /// Sets the mark of the queues. The caller has entered a queue, and looks at the ring next.
     pub fn mark_waiting(mark: &M::U32) {
         // Pairs with `wake_marked` (D).
         mark.swap_full(1);
     }
 
-    /// Calls `wake` if `mark` says that somebody may be waiting. It returns whether anybody was.
-    /// Seldom `wake_all` is called as well, which shall wake everybody who can go on.
+    /// Calls `wake` if `mark` is set: a request may be waiting. `wake` returns whether a queue had an
+    /// entry. Seldom it calls `wake_all` as well, which wakes all requests that can go on.
     ///
-    /// Follows a change of the ring and a full barrier (D).
+    /// The caller has changed the ring, and had a full barrier after that (D).
     #[inline]
     pub fn wake_marked(mark: &M::U32, mut wake: impl FnMut() -> bool, wake_all: impl FnOnce()) {
         if mark.load_relaxed() == 0 || wake() {
             return;
         }
         mark.store_relaxed(0);
-        // Pairs with `mark_waiting` (D): who has entered before the mark was taken back is seen
-        // now.
+        // Pairs with `mark_waiting` (D): if a request has entered a queue before the mark was
+        // cleared, `wake` sees it now.
         M::full_barrier();
         if wake() {
-            // Whoever has changed the ring since then, for whomever, has seen no mark and woken
-            // nobody.
+            // Another waker may have changed the ring since the mark was cleared. It has seen no
+            // mark, and has woken no request.
             mark.swap_full(1);
             wake_all();
         }
     }
 }
 
-/// Who receives, with the queue where its requests wait for a message.
+/// A receiver, with the queue where its requests wait for a message.
 pub trait Receiver {
     /// Its number, which is not 0.
     fn id(&self) -> u32;
-    /// Whether anybody waits there.
+    /// Whether the queue has an entry.
     fn is_active(&self) -> bool;
-    /// Whether a queue may have messages for this receiver alone. A sender counts such a message
-    /// before it publishes that.
+    /// Whether the ring may have messages for this receiver alone. A sender counts such a message
+    /// before it publishes it.
     fn has_targeted(&self) -> bool;
-    /// Wakes all who only watch, and one request that waits. Returns whether there was one.
+    /// Wakes all watchers, and one request that waits. Returns whether there was one.
     fn wake_one(&self) -> bool;
-    /// Wakes everybody.
+    /// Wakes all watchers and requests.
     fn wake_all(&self);
 }
 
 /// A ring with requests that can wait.
 ///
-/// Whoever waits enters a queue, marks the ring and then looks at it. Whoever changes the ring
-/// looks at the mark after that. With a full barrier in between on both sides (D), one of them sees
-/// the other. The mark is taken back by who finds all queues empty, in the same way: a full barrier
-/// later it looks once more.
+/// A request that waits enters a queue, sets the mark, and then looks at the ring. A waker changes
+/// the ring, and then looks at the mark. Both have a full barrier in between (D), so one of them sees
+/// the other. A waker that finds all queues empty clears the mark in the same way: it looks at the
+/// queues once more after a full barrier.
 pub trait Waiting {
     /// Of the ring.
     type Memory: Memory;
-    /// Who receives.
+    /// A receiver.
     type Receiver: Receiver;
-    /// As long as there is one, receivers that are found stay valid.
+    /// Receivers stay valid as long as the guard under which they were found.
     type Guard;
 
     /// The ring.
     fn ring(&self) -> &Ring<Self::Memory>;
-    /// Who gets a message.
+    /// Which receivers get a message.
     fn mode(&self) -> Mode;
     /// Not 0 if receivers may be waiting.
     fn receivers_wait(&self) -> &<Self::Memory as Memory>::U32;
     /// Not 0 if senders may be waiting.
     fn senders_wait(&self) -> &<Self::Memory as Memory>::U32;
-    /// Number of the receiver that was woken last.
+    /// Number of the receiver that a waker has woken last.
     fn last_woken(&self) -> &<Self::Memory as Memory>::U32;
     /// Finds the receiver with a number.
     fn receiver<'a>(&'a self, id: u32, guard: &'a Self::Guard) -> Option<&'a Self::Receiver>;
@@ -117,13 +117,14 @@ pub trait Waiting {
         guard: &Self::Guard,
         done: impl FnMut(&Self::Receiver) -> bool,
     );
-    /// Whether anybody waits for room.
+    /// Whether the queue of senders has an entry.
     fn are_senders_active(&self) -> bool;
-    /// Wakes all who only watch for room, and one request that waits.
+    /// Wakes all watchers for room, and one request that waits for room.
     fn wake_one_sender(&self);
     /// Finds the next message for a receiver.
     fn next(&self, receiver: &Self::Receiver) -> Result<u32, NoMessage>;
-    /// Whether a queue may have a message that anybody can claim, as far as `receiver` can tell.
+    /// Whether the ring of a queue may have a message that any receiver can claim. `receiver` looks
+    /// from its place on.
     fn may_have_any(&self, receiver: &Self::Receiver) -> bool;
     /// Moves the head of the ring if possible.
     fn reclaim(&self, guard: &Self::Guard);
@@ -131,8 +132,8 @@ pub trait Waiting {
     /// received its message.
     fn may_overwrite(&self, guard: &Self::Guard) -> bool;
 
-    /// Looks for a message for a request that has entered the queue of `receiver` and waits if
-    /// there is none.
+    /// Looks for a message for a request that has entered the queue of `receiver`. If there is none,
+    /// the request waits.
     #[inline]
     fn wait_for_message(&self, receiver: &Self::Receiver) -> Result<u32, NoMessage> {
         // After the queue, before the look at the ring (D).
@@ -140,8 +141,8 @@ pub trait Waiting {
         self.next(receiver)
     }
 
-    /// Looks whether there is room for a request that has entered the queue of senders and waits if
-    /// there is none.
+    /// Looks for room for a request that has entered the queue of senders. If there is none, the
+    /// request waits.
     #[inline]
     fn wait_for_room(&self, guard: &Self::Guard) -> bool {
         // After the queue, before the look at the ring (D).
@@ -149,8 +150,8 @@ pub trait Waiting {
         self.has_room(guard)
     }
 
-    /// Whether there is room for a message, after a look at who has received what. As long as
-    /// there is, messages that all have received stay for who comes to see them.
+    /// Whether there is room for a message. It reclaims only if the ring is full. So messages that all
+    /// receivers have received stay in the ring, for receivers that want the history.
     #[inline]
     fn has_room(&self, guard: &Self::Guard) -> bool {
         if !self.ring().is_full() {
@@ -160,9 +161,9 @@ pub trait Waiting {
         !self.ring().is_full() || self.may_overwrite(guard)
     }
 
-    /// Wakes who waits for messages that were just published for `target`, or for anybody.
+    /// Wakes requests for messages that the caller has published for `target`, or for any receiver.
     ///
-    /// Follows a full barrier (D).
+    /// The caller has had a full barrier after that (D).
     #[inline]
     fn wake_receivers(&self, target: Option<&Self::Receiver>, guard: &Self::Guard) {
         let wake = || match target {
@@ -170,7 +171,7 @@ pub trait Waiting {
                 target.wake_one();
                 true
             }
-            None => wake_any_receivers(self, guard) != Woken::Nobody,
+            None => wake_any_receivers(self, guard) != Woken::Nothing,
         };
         Ring::<Self::Memory>::wake_marked(self.receivers_wait(), wake, || {
             self.find_receiver(0, guard, |receiver| {
@@ -180,17 +181,17 @@ pub trait Waiting {
         });
     }
 
-    /// Wakes who waits for messages from `position` on that were published before those in front of
-    /// them: receivers that were woken for them have found nothing, because they look no further
-    /// than to the first slot that is not published.
+    /// Wakes requests for messages from `position` on that other senders have published already. Those
+    /// senders have woken receivers in vain: a receiver looks no further than to the first slot that
+    /// is not published, and the caller has only now published that slot.
     ///
-    /// Follows a full barrier (D).
+    /// The caller has had a full barrier after that (D).
     #[inline]
     fn wake_receivers_after(&self, mut position: u32, guard: &Self::Guard) {
         if self.receivers_wait().load_relaxed() == 0 {
             return;
         }
-        // Who reserves later publishes later too, and wakes for that.
+        // A sender that reserves after this load publishes later and wakes for its message.
         let end = self.ring().tail_position();
         while position != end {
             let Some(message) = self.ring().published(position) else {
@@ -200,7 +201,7 @@ pub trait Waiting {
                 Some(0) => {
                     self.wake_receivers(None, guard);
                     if self.mode() == Mode::Broadcast {
-                        // Each of them goes on to what follows.
+                        // Each woken receiver goes on to the messages that follow.
                         return;
                     }
                 }
@@ -215,7 +216,7 @@ pub trait Waiting {
         }
     }
 
-    /// Wakes a sender if there is room. Follows a full barrier (D).
+    /// Wakes a sender if there is room. The caller has had a full barrier before this (D).
     #[inline]
     fn wake_sender(&self, guard: &Self::Guard) {
         let wake = || {
@@ -232,15 +233,15 @@ pub trait Waiting {
         });
     }
 
-    /// `receiver` has taken messages from `position` on: wakes a sender for the room, and a receiver
-    /// for what is left.
+    /// `receiver` has taken messages from `position` on. Wakes a sender for the room, and a receiver
+    /// for the messages that are left.
     #[inline]
     fn has_received(&self, receiver: &Self::Receiver, position: u32, guard: &Self::Guard) {
         // Pairs with `mark_waiting` (D).
         Self::Memory::full_barrier();
         // In a broadcast only the receiver that was farthest behind makes room. A sender that waits
-        // has moved `head` to the position of that one. Others may have moved `head` past it since
-        // then, a watcher for example, and they wake nobody.
+        // has moved `head` to the position of this receiver. Since then a watcher, for example, may
+        // have moved `head` past it, and a watcher wakes no sender.
         let is_behind = distance(self.ring().head_position(), position) > 0;
         if self.mode() != Mode::Broadcast || !is_behind {
             self.wake_sender(guard);
@@ -248,8 +249,8 @@ pub trait Waiting {
         self.pass_on_message(receiver, guard);
     }
 
-    /// Wakes a receiver if there is still a message that `receiver` can see: for itself, or for
-    /// anybody. Follows a full barrier (D).
+    /// Wakes a receiver if `receiver` still sees a message, for itself or for any receiver. The caller
+    /// has had a full barrier before this (D).
     #[inline]
     fn pass_on_message(&self, receiver: &Self::Receiver, guard: &Self::Guard) {
         if self.receivers_wait().load_relaxed() == 0 {
@@ -261,19 +262,20 @@ pub trait Waiting {
             }
             return;
         }
-        let mut woken = Woken::Nobody;
+        let mut woken = Woken::Nothing;
         if self.may_have_any(receiver) {
             woken = wake_any_receivers(self, guard);
         }
-        // No other receiver looks for what only this one can receive.
+        // No other receiver looks for the messages that only this one can receive.
         if woken != Woken::Request(receiver.id()) && receiver.is_active() && receiver.has_targeted()
         {
             receiver.wake_one();
         }
     }
 
-    /// A request that may have been woken ends without having taken what it was woken for: wakes
-    /// another one if that is still there. `receiver` is there if the request was one of a receiver.
+    /// A request ends, and a waker may have woken it for a message or for room that it has not taken.
+    /// Wakes another request if the message or the room is still there. `receiver` is the receiver of
+    /// the request, if it has one.
     fn pass_on(&self, receiver: Option<&Self::Receiver>, guard: &Self::Guard) {
         // Pairs with `mark_waiting` (D).
         Self::Memory::full_barrier();
@@ -284,14 +286,14 @@ pub trait Waiting {
     }
 }
 
-/// Wakes a receiver, in a broadcast all. Returns whom that has reached.
+/// Wakes one receiver, or all receivers of a broadcast. Returns what the wake-up has reached.
 ///
-/// In the other modes the one that is woken takes one message or many. If it does not take all that
-/// there are, it wakes the next one.
+/// A woken receiver of a queue takes one message or many. If it leaves some, it wakes the next
+/// receiver.
 fn wake_any_receivers<W: Waiting + ?Sized>(waiting: &W, guard: &W::Guard) -> Woken {
     match waiting.mode() {
         Mode::Broadcast => {
-            let mut woken = Woken::Nobody;
+            let mut woken = Woken::Nothing;
             waiting.find_receiver(0, guard, |receiver| {
                 if receiver.is_active() {
                     woken = woken.max(wake(receiver));
@@ -300,7 +302,7 @@ fn wake_any_receivers<W: Waiting + ?Sized>(waiting: &W, guard: &W::Guard) -> Wok
             });
             woken
         }
-        // The one that attached first.
+        // The receiver that attached first.
         Mode::Unicast => wake_receiver_from(waiting, 0, guard),
         // In turn.
         Mode::Multicast => {
@@ -313,7 +315,7 @@ fn wake_any_receivers<W: Waiting + ?Sized>(waiting: &W, guard: &W::Guard) -> Wok
     }
 }
 
-/// Wakes one request of a receiver where somebody waits, and who only watches.
+/// Wakes one request of a receiver, and its watchers. Its queue has an entry.
 fn wake<R: Receiver>(receiver: &R) -> Woken {
     if receiver.wake_one() {
         Woken::Request(receiver.id())
@@ -322,11 +324,11 @@ fn wake<R: Receiver>(receiver: &R) -> Woken {
     }
 }
 
-/// Wakes the first receiver that waits and has at least this number.
+/// Wakes the first receiver from number `id` on that has a request waiting.
 ///
-/// Those who only watch may be many for one message, but a request takes it for sure.
+/// On its way it wakes all watchers: a watcher need not take the message, but a request does.
 fn wake_receiver_from<W: Waiting + ?Sized>(waiting: &W, id: u32, guard: &W::Guard) -> Woken {
-    let mut woken = Woken::Nobody;
+    let mut woken = Woken::Nothing;
     waiting.find_receiver(id, guard, |receiver| {
         if !receiver.is_active() {
             return false;
