@@ -3,7 +3,7 @@
 //! The places for subscribers of a channel, and how many of them each uid has.
 //!
 //! Locking: [`Places::taken`], inside the `uring_lock` of the subscriber's io_uring instance. Nodes
-//! are allocated before it is taken.
+//! are allocated before the caller takes it.
 
 use kernel::{
     new_mutex,

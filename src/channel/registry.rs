@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! All channels, by id, by key and by the io_uring instance that created them; all subscribers, by
-//! id; and the ids of both.
+//! The registry: all channels by id, by key and by the io_uring instance that created them, and all
+//! subscribers by id.
 //!
 //! Locking: `uring_lock` of an io_uring instance -> [`Registry::index`] -> `xa_lock` of
-//! [`Registry::ids`] or [`Registry::subscribers`]. The index is changed and `ids` follows it with
-//! the mutex held, so that a channel is in all of them or in none. Subscribers are taken out with
-//! the mutex held. `ids` is read under RCU. Nodes of the index are allocated before the mutex is
-//! taken.
+//! [`Registry::ids`] or [`Registry::subscribers`]. A caller changes the index and `ids` with the
+//! mutex held, so a channel is in both or in neither. A caller takes subscribers out with the mutex
+//! held. Readers of `ids` use RCU. Callers allocate nodes of the index before they take the mutex.
 
 use kernel::{
     new_mutex,

@@ -52,7 +52,7 @@ fn create(instance: &Instance, argument: &UserArgument) -> Result {
     let parameters = Parameters::new(&create)?;
     let is_any_dying = rcu::is_any_dying();
     match create_now(instance, argument, create, parameters) {
-        // What the caller has given up before may not be given back yet.
+        // Memory that the caller has freed may still be charged for a grace period.
         Err(ENOMEM) if is_any_dying => {
             rcu::wait_for_dying();
             create_now(instance, argument, create, parameters)
@@ -68,7 +68,7 @@ fn create_now(
     parameters: Parameters,
 ) -> Result {
     let namespace = IpcNamespace::current();
-    // Early, because memory that is not used after all is given back a grace period later.
+    // Look early: memory that is allocated in vain stays charged for a grace period.
     if create.key != 0
         && instance
             .registry()
@@ -87,7 +87,7 @@ fn create_now(
     )?;
     create.channel_id_out = id.get();
     argument.write_create(create)?;
-    // The last step: nobody has seen the channel if anything before has failed.
+    // The last step: if a step before has failed, no caller has seen the channel.
     instance.registry().insert(id, &channel)?;
     trace::create(|| {
         let mode = channel.permissions().mode();
@@ -105,7 +105,7 @@ fn find_id(instance: &Instance, id: u32) -> Result<ARef<RcuObject<Channel>>> {
         .ok_or_else(|| refuse(Asked::Channel(id), c"there is none with this id", ENOENT))
 }
 
-/// The channel that ATTACH asks for, if the caller may know of it.
+/// The channel that ATTACH names, if the caller may know of it.
 fn find(instance: &Instance, id: u32, key: u64) -> Result<ARef<RcuObject<Channel>>> {
     if key != 0 {
         return instance
@@ -151,7 +151,7 @@ fn attach(instance: &Instance, argument: &UserArgument) -> Result {
     attach.region_size = subscriber.mappable_size();
     argument.write_attach(attach)?;
 
-    // From here on user space may see something of it, so nothing else may fail.
+    // From here on user space may see the subscriber, so no other step may fail.
     instance.attach(&subscriber, file.clone())?;
     let id = id.keep();
     trace::attach(|| (subscriber.channel().id(), id, attach.flags));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! IPC_RECV.
+//! IPC_RECV: checks the SQE, receives, and serves page faults.
 
 use kernel::{prelude::*, processor::cpu_relax, sync::rcu};
 
@@ -19,10 +19,10 @@ use crate::{
     uapi::{self, Sqe},
 };
 
-/// How often pages that keep going away are faulted in before the request fails.
+/// How often a request faults pages in that go away again, before it fails.
 const MAX_FAULTS: u32 = 8;
 
-/// How often a request looks whether another one of the same subscriber is done.
+/// How often a request looks whether another request of the same subscriber is done.
 const MAX_BUSY: u32 = 1000;
 
 /// Checks an SQE.
@@ -64,13 +64,14 @@ pub(crate) fn prepare(sqe: &Sqe) -> Result<(Request, Wait)> {
     Ok((request, wait))
 }
 
-/// Receives into `buffer` and returns how many bytes of it are used, or with `IOIPC_RECV_MAPPED`
-/// how many messages can be read in place. May sleep, but not while it has a claim.
+/// Receives into `buffer` and returns how many bytes of the buffer are used. With
+/// `IOIPC_RECV_MAPPED`, returns how many messages the receiver can read in place. May sleep, but not
+/// while it has a claim.
 ///
 /// # Errors
 ///
-/// `EMSGSIZE` if the buffer `is_rest`, the rest of a larger one, and the next message does not fit:
-/// the message stays. What [`Channel::receive`] returns; `EINVAL`, `EFAULT`, `ENOENT`, `EACCES`.
+/// `EMSGSIZE` if the buffer `is_rest`, the rest of a larger buffer, and the next message does not
+/// fit. The message stays in the ring then. What [`Channel::receive`] returns; `EINVAL`, `EFAULT`, `ENOENT`, `EACCES`.
 pub(crate) fn issue(
     request: &Request,
     instance: &Instance,
@@ -107,7 +108,7 @@ pub(crate) fn issue(
             Ok(result) => return Ok(result),
             Err(Failure::NotPresent { from, to }) if faults < MAX_FAULTS => {
                 faults += 1;
-                // Now it may sleep.
+                // The request may sleep in a page fault now.
                 pass_on(request, instance);
                 match buffer.fault_in_writable(from, to) {
                     Ok(()) => (),
@@ -131,7 +132,7 @@ pub(crate) fn issue(
     Err(failed)
 }
 
-/// Counts the messages that can be read in place.
+/// Counts the messages that the receiver can read in place.
 fn count_in_place(request: &Request, instance: &Instance) -> Result<u32> {
     let mut counted = InPlace::default();
     loop {
@@ -153,8 +154,8 @@ fn count_in_place(request: &Request, instance: &Instance) -> Result<u32> {
     }
 }
 
-/// There may be a message that this request cannot take, or not yet: somebody else may be waiting
-/// for it.
+/// Hands a wake-up on: this request cannot take a message now, and another request may be waiting
+/// for the message.
 #[cold]
 fn pass_on(request: &Request, instance: &Instance) {
     if let Some(subscriber) = instance.subscriber(request.id, &rcu::read_lock()) {
@@ -162,7 +163,7 @@ fn pass_on(request: &Request, instance: &Instance) {
     }
 }
 
-/// Counts a request that has to wait. Returns `error`, with which it ends or waits.
+/// Counts the request if it has to wait. Returns `error`.
 #[cold]
 fn ended(error: Error, request: &Request, instance: &Instance) -> Error {
     if error == EAGAIN && request.has(uapi::IOIPC_RECV_WAIT | uapi::IOIPC_RECV_MULTISHOT) {
@@ -201,7 +202,7 @@ fn attempt(
     let guard = rcu::read_lock();
     let subscriber = subscriber(request, instance, &guard)?;
     let channel = subscriber.channel();
-    // Most receives are plain, and twice as fast if the compiler knows that.
+    // Most receives are plain. The compiler makes this case twice as fast if it is separate.
     if wanted == Wanted::MESSAGE {
         let mut message = Received::default();
         channel.receive(subscriber, buffer, Wanted::MESSAGE, &mut message, &guard)?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a request keeps of its SQE, apart from where its buffer is.
+//! What a request keeps of its SQE, except the place of its buffer.
 
 use crate::uapi;
 
@@ -18,18 +18,18 @@ pub(crate) enum Wait {
 /// A request.
 #[derive(Clone, Copy)]
 pub(crate) struct Request {
-    /// Of the subscriber, or of the channel for one that is not attached.
+    /// Id of the subscriber, or of the channel if the sender is not attached.
     pub(crate) id: u32,
-    /// Whether it sends: then it may be one of somebody who is not attached.
+    /// Whether it sends. Only a send can come from a sender that is not attached.
     pub(crate) sends: bool,
-    /// Of the only receiver, or 0.
+    /// Id of the only receiver, or 0.
     pub(crate) target: u32,
-    /// What the sender gives the receiver.
+    /// A number that the sender gives the receiver.
     pub(crate) sender_data: u64,
     /// `rw_flags`, checked.
     flags: u32,
-    /// Whether it has found no room, was allowed to send, and had no subscriber: if its channel is
-    /// unknown after that, it was destroyed.
+    /// Whether it waits for room without a subscriber, and was allowed to send. If its channel is
+    /// unknown later, the channel was destroyed.
     pub(crate) has_waited_unattached: bool,
 }
 
@@ -37,7 +37,7 @@ impl Request {
     /// A send, from the fields of an SQE.
     pub(crate) fn send(id: i32, target: u32, sender_data: u64, flags: u32) -> Self {
         Self {
-            // CAST: No id is as large as a negative number is then.
+            // CAST: A negative number becomes larger than any id.
             id: id as u32,
             sends: true,
             target,
