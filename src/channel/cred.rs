@@ -16,8 +16,7 @@ pub(crate) struct IpcNamespace(u64);
 impl IpcNamespace {
     /// The namespace of the current task.
     pub(crate) fn current() -> Self {
-        // SAFETY: There are no requirements.
-        Self(unsafe { bindings::ioipc_current_ipc_ns_id() })
+        Self(bindings::ioipc_current_ipc_ns_id())
     }
 }
 
@@ -36,12 +35,9 @@ impl Permissions {
     pub(crate) fn of_caller(mode: u32) -> Self {
         Self {
             namespace: IpcNamespace::current(),
-            // SAFETY: There are no requirements.
-            namespace_inode: unsafe { bindings::ioipc_current_ipc_ns_inum() },
-            // SAFETY: There are no requirements.
-            uid: unsafe { bindings::ioipc_current_fsuid() },
-            // SAFETY: There are no requirements.
-            gid: unsafe { bindings::ioipc_current_fsgid() },
+            namespace_inode: bindings::ioipc_current_ipc_ns_inum(),
+            uid: bindings::ioipc_current_fsuid(),
+            gid: bindings::ioipc_current_fsgid(),
             mode: mode & 0o666,
         }
     }
@@ -84,8 +80,7 @@ impl Permissions {
     /// Whether the caller is in the namespace and has `CAP_IPC_OWNER` in the user namespace that
     /// owns it.
     fn caller_is_ipc_owner(&self) -> bool {
-        // SAFETY: There are no requirements.
-        self.caller_is_inside() && unsafe { bindings::ioipc_current_is_ipc_owner() }
+        self.caller_is_inside() && bindings::ioipc_current_is_ipc_owner()
     }
 
     /// Whether the caller counts as the owner.
@@ -124,12 +119,10 @@ impl Permissions {
 
 /// The caller's file system uid, as the initial user namespace has it.
 pub(crate) fn caller_uid() -> u32 {
-    // SAFETY: There are no requirements.
-    unsafe { bindings::ioipc_current_fsuid() }.val
+    bindings::ioipc_current_fsuid().val
 }
 
 /// How many files the caller may have open.
 pub(crate) fn max_open_files() -> usize {
-    // SAFETY: There are no requirements.
-    unsafe { bindings::ioipc_max_open_files() }
+    bindings::ioipc_max_open_files()
 }

@@ -4,6 +4,8 @@
 //!
 //! The only file that names either of them. Types that both know are the kernel crate's.
 
+use kernel::ffi::c_void;
+
 #[allow(
     clippy::all,
     clippy::ptr_as_ptr,
@@ -38,6 +40,68 @@ mod generated {
 
 pub(crate) use generated::*;
 pub(crate) use kernel::bindings::*;
+
+/// Declares functions of `helpers.h` once more, as safe ones. These declarations hide those of
+/// bindgen.
+///
+/// The caller vouches that each function is sound for all values of its arguments. The compiler
+/// vouches for the signatures: both declarations of a function must have the same type.
+macro_rules! safe_functions {
+    ($($(#[$doc:meta])* fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
+        // The two declarations of a function differ in `safe`.
+        #[expect(clashing_extern_declarations)]
+        // Sound: the signatures are those of bindgen, see below, and the caller vouches for the rest.
+        unsafe extern "C" {
+            $($(#[$doc])* pub(crate) safe fn $name($($argument: $type),*) $(-> $result)?;)*
+        }
+
+        $(const _: [unsafe extern "C" fn($($type),*) $(-> $result)?; 2] = [generated::$name, $name];)*
+    };
+}
+
+// None of these functions follows a pointer that it gets, except with the checked accessors of
+// user memory, for which any address will do. Some of them may sleep: as in the kernel crate, to
+// sleep where that is forbidden is a bug, but not one that `unsafe` guards against.
+safe_functions! {
+    /// Gives the processor up if others want it. May sleep.
+    fn ioipc_cond_resched();
+
+    /// Whether the current task is killed.
+    fn ioipc_fatal_signal_pending() -> bool;
+
+    /// Whether there are more than `nr_pages` pages besides those that the kernel keeps in reserve.
+    fn ioipc_is_memory_left(nr_pages: usize) -> bool;
+
+    /// Reads user memory without page faults. Returns 0, or how many bytes are missing at least.
+    fn ioipc_probe_readable(from: *const c_void, size: usize) -> usize;
+
+    /// Writes the value that it has to user memory without page faults. Returns as above.
+    fn ioipc_probe_writable(to: *mut c_void, size: usize) -> usize;
+
+    /// How many files the current task may have open.
+    fn ioipc_max_open_files() -> usize;
+
+    /// The file system uid of the current task.
+    fn ioipc_current_fsuid() -> kuid_t;
+
+    /// The file system gid of the current task.
+    fn ioipc_current_fsgid() -> kgid_t;
+
+    /// The id of the current task's IPC namespace, or 0.
+    fn ioipc_current_ipc_ns_id() -> u64;
+
+    /// Whether the current task has `CAP_IPC_OWNER` in its IPC namespace.
+    fn ioipc_current_is_ipc_owner() -> bool;
+
+    /// The inode of the current task's IPC namespace, or 0.
+    fn ioipc_current_ipc_ns_inum() -> u32;
+
+    /// Allocates a counter with a part for each processor, or returns NULL. May sleep.
+    fn ioipc_alloc_percpu_counter() -> *mut u64;
+
+    /// Allocates a workqueue, or returns NULL. May sleep.
+    fn ioipc_alloc_workqueue() -> *mut workqueue_struct;
+}
 
 /// A table of functions for the kernel to call.
 ///

@@ -40,10 +40,8 @@ const GENERATIONS: usize = 3;
 /// Gives the processor up if others want it, between two read-side critical sections. Returns false
 /// if the task is killed. May sleep.
 pub(crate) fn let_others_run() -> bool {
-    // SAFETY: By the requirements of this function it may sleep.
-    unsafe { bindings::ioipc_cond_resched() };
-    // SAFETY: There are no requirements.
-    !unsafe { bindings::ioipc_fatal_signal_pending() }
+    bindings::ioipc_cond_resched();
+    !bindings::ioipc_fatal_signal_pending()
 }
 
 /// Whether there are objects that nobody has a reference to and that are not dropped yet.
@@ -87,8 +85,7 @@ unsafe impl Sync for Reclaimer {}
 impl Reclaimer {
     /// Starts a workqueue. May sleep.
     pub(crate) fn new() -> Result<Self> {
-        // SAFETY: There are no requirements.
-        let queue = unsafe { bindings::ioipc_alloc_workqueue() };
+        let queue = bindings::ioipc_alloc_workqueue();
         QUEUE.store(queue, Relaxed);
         // INVARIANT: It was just allocated.
         Ok(Self {

@@ -192,16 +192,12 @@ impl Region {
         let mut pages = KVVec::with_capacity(layout.pages(), GFP_MAYFAIL)?;
         let mut pointers = KVVec::with_capacity(layout.pages(), GFP_MAYFAIL)?;
         for number in 0..layout.pages() {
-            // SAFETY: There are no requirements.
-            if unsafe { bindings::ioipc_fatal_signal_pending() } {
+            if bindings::ioipc_fatal_signal_pending() {
                 return Err(EINTR);
             }
             // Whoever needs a page meanwhile must find one, or somebody is killed for that. And
             // what describes the pages and the slots takes up to an eighth more.
-            if number % CHUNK == 0
-                // SAFETY: There are no requirements.
-                && !unsafe { bindings::ioipc_is_memory_left(layout.pages() / 8) }
-            {
+            if number % CHUNK == 0 && !bindings::ioipc_is_memory_left(layout.pages() / 8) {
                 return Err(ENOMEM);
             }
             let page = Page::alloc_page(GFP_MAYFAIL | __GFP_ZERO)?;

@@ -77,19 +77,19 @@ impl UserBuffer {
 
     /// Whether it looks as if [`Self::copy_to`] would work now. Does not sleep.
     pub(crate) fn is_readable(&self) -> Result<(), NotPresent> {
-        // SAFETY: It takes any address, and checks that it belongs to user space.
-        Self::outcome(unsafe {
-            bindings::ioipc_probe_readable(self.address.as_const_ptr(), self.len as usize)
-        })
+        Self::outcome(bindings::ioipc_probe_readable(
+            self.address.as_const_ptr(),
+            self.len as usize,
+        ))
     }
 
     /// Whether it looks as if [`Self::copy_from`] would work now. Does not sleep and changes
     /// nothing.
     pub(crate) fn is_writable(&self) -> Result<(), NotPresent> {
-        // SAFETY: It takes any address, and checks that it belongs to user space.
-        Self::outcome(unsafe {
-            bindings::ioipc_probe_writable(self.address.as_mut_ptr(), self.len as usize)
-        })
+        Self::outcome(bindings::ioipc_probe_writable(
+            self.address.as_mut_ptr(),
+            self.len as usize,
+        ))
     }
 
     /// The same for the bytes in `from..to`, of which the one before has been written.

@@ -122,8 +122,7 @@ impl PerCpuCounter {
     ///
     /// `ENOMEM`.
     pub(crate) fn new() -> Result<Self> {
-        // SAFETY: There are no requirements.
-        let parts = unsafe { bindings::ioipc_alloc_percpu_counter() };
+        let parts = bindings::ioipc_alloc_percpu_counter();
         // INVARIANT: It was just allocated.
         Ok(Self {
             parts: NonNull::new(parts).ok_or(ENOMEM)?,
