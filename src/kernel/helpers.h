@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * C that Rust cannot call directly: macros and inline functions that the
- * kernel crate has no wrapper for.  Each helper is just the one thing that its
- * name says, after the prefix.
+ * kernel crate has no wrapper for.  Each helper does the one thing that its
+ * name says after the prefix.  The C files say which Rust file calls a helper,
+ * and why Rust cannot do it.
  */
 #ifndef _IOIPC_HELPERS_H
 #define _IOIPC_HELPERS_H
@@ -17,28 +18,14 @@
 #include <uapi/linux/io_uring/ipc.h>
 
 /*
- * For all that is allocated because user space wants it: an error where there is
- * no memory, also none in the cgroup, and no process killed.
+ * For all that the module allocates because user space wants it: the allocation
+ * fails where there is no memory, also none in the cgroup, and kills no process.
  */
 #define IOIPC_GFP	(GFP_KERNEL_ACCOUNT | __GFP_RETRY_MAYFAIL | __GFP_NOWARN)
 
-int ioipc_xa_insert(struct xarray *xa, unsigned long index, void *entry,
-		    bool marked);
-void ioipc_xa_mark(struct xarray *xa, unsigned long index);
-int ioipc_xa_reserve_cyclic(struct xarray *xa, u32 *index, u32 *next);
-
-/* Go through the marked entries from @index on; for RCU readers. */
-void *ioipc_xa_first_marked(struct xa_state *xas, struct xarray *xa,
-			    unsigned long index);
-void *ioipc_xa_next_marked(struct xa_state *xas);
-
-/* Whether there are more pages than those that the kernel keeps in reserve. */
-bool ioipc_is_memory_left(unsigned long nr_pages);
-void *ioipc_vmap(struct page **pages, unsigned int nr_pages);
-
 /*
- * Access to user memory that fails on a page that is not present.  Each returns
- * 0, or how many bytes are missing at least.
+ * user_copy.c: access to user memory that fails on a page that is not present.
+ * Each returns 0, or how many bytes are missing at least.
  */
 unsigned long ioipc_probe_readable(const void __user *from, unsigned long size);
 unsigned long ioipc_probe_writable(void __user *to, unsigned long size);
@@ -52,22 +39,9 @@ unsigned long ioipc_copy_out_with_info(void __user *to,
 				       const struct io_uring_ipc_msg_info *info,
 				       const void *from, unsigned long size);
 
-void ioipc_cond_resched(void);
-bool ioipc_fatal_signal_pending(void);
+/* creds.c */
 
-void ioipc_init_waitqueue(struct wait_queue_head *queue);
-bool ioipc_waitqueue_active(struct wait_queue_head *queue);
-/* Wakes @nr exclusive waiters, all if 0; returns how many that were. */
-int ioipc_wake(struct wait_queue_head *queue, int nr, unsigned int events);
-unsigned int ioipc_poll_requested_events(struct poll_table_struct *table);
-
-struct file *ioipc_getfile(const char *name,
-			   const struct file_operations *operations,
-			   void *private);
-
-void *ioipc_page_address(struct page *page);
-
-/* Who sends a message. */
+/* The sender of a message. */
 struct ioipc_sender {
 	struct pid *pid;
 	kuid_t uid;
@@ -85,13 +59,36 @@ unsigned long ioipc_max_open_files(void);
 kuid_t ioipc_current_fsuid(void);
 kgid_t ioipc_current_fsgid(void);
 u64 ioipc_current_ipc_ns_id(void);
-bool ioipc_current_is_ipc_owner(void);
 unsigned int ioipc_current_ipc_ns_inum(void);
+bool ioipc_current_is_ipc_owner(void);
 
-u64 __percpu *ioipc_alloc_percpu_counter(void);
-void ioipc_free_percpu_counter(u64 __percpu *counter);
-void ioipc_percpu_counter_add(u64 __percpu *counter, u32 count);
-u64 ioipc_percpu_counter_sum(u64 __percpu *counter);
+/* wait.c */
+
+void ioipc_init_waitqueue(struct wait_queue_head *queue);
+bool ioipc_waitqueue_active(struct wait_queue_head *queue);
+/* Wakes @nr exclusive waiters, all if 0; returns how many that were. */
+int ioipc_wake(struct wait_queue_head *queue, int nr, unsigned int events);
+unsigned int ioipc_poll_requested_events(struct poll_table_struct *table);
+void ioipc_cond_resched(void);
+bool ioipc_fatal_signal_pending(void);
+
+/* xarray.c */
+
+void ioipc_xa_mark(struct xarray *xa, unsigned long index);
+int ioipc_xa_insert(struct xarray *xa, unsigned long index, void *entry,
+		    bool marked);
+int ioipc_xa_reserve_cyclic(struct xarray *xa, u32 *index, u32 *next);
+
+/* Go through the marked entries from @index on; for RCU readers. */
+void *ioipc_xa_first_marked(struct xa_state *xas, struct xarray *xa,
+			    unsigned long index);
+void *ioipc_xa_next_marked(struct xa_state *xas);
+
+/* glue.c */
+
+struct file *ioipc_getfile(const char *name,
+			   const struct file_operations *operations,
+			   void *private);
 
 /* Makes a directory with a file that only root can read. */
 struct dentry *ioipc_debugfs_create(const char *directory, const char *file,
@@ -100,8 +97,8 @@ struct dentry *ioipc_debugfs_create(const char *directory, const char *file,
 void ioipc_debugfs_remove(struct dentry *directory);
 
 /*
- * Logs what the current task is refused, if dynamic debug is on: the first 50
- * refusals in five seconds, and how many were left out.
+ * Logs what the kernel refuses the current task, if dynamic debug is on: the
+ * first 50 refusals in five seconds, and how many it left out.
  */
 void ioipc_debug_refusal(const char *what, u64 number, const char *rule,
 			 int error);
@@ -109,5 +106,15 @@ void ioipc_debug_refusal(const char *what, u64 number, const char *rule,
 struct workqueue_struct *ioipc_alloc_workqueue(void);
 void ioipc_queue_rcu_work(struct workqueue_struct *queue, struct rcu_work *work,
 			  work_func_t function);
+
+/* Whether there are more pages than those that the kernel keeps in reserve. */
+bool ioipc_is_memory_left(unsigned long nr_pages);
+void *ioipc_vmap(struct page **pages, unsigned int nr_pages);
+void *ioipc_page_address(struct page *page);
+
+u64 __percpu *ioipc_alloc_percpu_counter(void);
+void ioipc_free_percpu_counter(u64 __percpu *counter);
+void ioipc_percpu_counter_add(u64 __percpu *counter, u32 count);
+u64 ioipc_percpu_counter_sum(u64 __percpu *counter);
 
 #endif

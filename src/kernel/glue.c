@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Files, debugfs, log, workqueue and memory of the module.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/anon_inodes.h>
+#include <linux/build_bug.h>
+#include <linux/cred.h>
+#include <linux/debugfs.h>
+#include <linux/mm.h>
+#include <linux/percpu.h>
+#include <linux/ratelimit.h>
+#include <linux/sched/mm.h>
+#include <linux/user_namespace.h>
+#include <linux/vmalloc.h>
+#include <linux/workqueue.h>
+
+#include <uapi/linux/io_uring.h>
+#include <uapi/linux/io_uring/ipc.h>
+
+#include "helpers.h"
+
+/* The UAPI header of the module has its own names for the numbers of io_uring. */
+static_assert(IOIPC_OP_SEND == IORING_OP_IPC_SEND);
+static_assert(IOIPC_OP_RECV == IORING_OP_IPC_RECV);
+static_assert(IOIPC_REGISTER_CREATE == IORING_REGISTER_IPC_CHANNEL_CREATE);
+static_assert(IOIPC_REGISTER_ATTACH == IORING_REGISTER_IPC_CHANNEL_ATTACH);
+static_assert(IOIPC_REGISTER_DETACH == IORING_REGISTER_IPC_CHANNEL_DETACH);
+static_assert(IOIPC_REGISTER_DESTROY == IORING_REGISTER_IPC_CHANNEL_DESTROY);
+
+/*
+ * kernel/file.rs; FMODE_NOWAIT is a macro with a cast: no operation of the file
+ * blocks, unless its caller asks for that.
+ */
+struct file *ioipc_getfile(const char *name,
+			   const struct file_operations *operations,
+			   void *private)
+{
+	return anon_inode_getfile_fmode(name, operations, private, O_RDWR,
+					FMODE_NOWAIT);
+}
+
+/* kernel/debugfs.rs; some kernels have debugfs_create_file() only inline. */
+struct dentry *ioipc_debugfs_create(const char *directory, const char *file,
+				    const struct file_operations *operations,
+				    void *data)
+{
+	struct dentry *parent = debugfs_create_dir(directory, NULL);
+
+	debugfs_create_file(file, 0400, parent, data, operations);
+	return parent;
+}
+
+/* kernel/debugfs.rs; some kernels have debugfs_remove() only inline. */
+void ioipc_debugfs_remove(struct dentry *directory)
+{
+	debugfs_remove(directory);
+}
+
+/* The usual burst is too small: refusals are rare, and each has its own rule. */
+#undef DEFAULT_RATELIMIT_BURST
+#define DEFAULT_RATELIMIT_BURST	50
+
+/* kernel/log.rs; the kernel crate has neither dynamic debug nor ratelimits. */
+void ioipc_debug_refusal(const char *what, u64 number, const char *rule,
+			 int error)
+{
+	pr_debug_ratelimited("pid %d, uid %u: %pe for %s %llu: %s\n",
+			     task_tgid_nr(current),
+			     from_kuid(&init_user_ns, current_fsuid()),
+			     ERR_PTR(error), what, number, rule);
+}
+
+/* kernel/rcu.rs; alloc_workqueue() is a macro. */
+struct workqueue_struct *ioipc_alloc_workqueue(void)
+{
+	return alloc_workqueue("io_uring_ipc", WQ_UNBOUND, 0);
+}
+
+/* kernel/rcu.rs; INIT_RCU_WORK() is a macro with a lock class of its own. */
+void ioipc_queue_rcu_work(struct workqueue_struct *queue, struct rcu_work *work,
+			  work_func_t function)
+{
+	INIT_RCU_WORK(work, function);
+	queue_rcu_work(queue, work);
+}
+
+/* memory/region.rs; the kernel crate does not wrap si_mem_available(). */
+bool ioipc_is_memory_left(unsigned long nr_pages)
+{
+	return si_mem_available() > nr_pages;
+}
+
+/* memory/region.rs; the kernel crate has neither vmap() nor memalloc scopes. */
+void *ioipc_vmap(struct page **pages, unsigned int nr_pages)
+{
+	/* as vmalloc() does it, so that page tables fail and kill nobody */
+	unsigned int flags = memalloc_noreclaim_save();
+	void *base = vmap(pages, nr_pages, VM_MAP, PAGE_KERNEL);
+
+	memalloc_noreclaim_restore(flags);
+	return base;
+}
+
+/* memory/cursor_page.rs; page_address() is a macro or an inline function. */
+void *ioipc_page_address(struct page *page)
+{
+	return page_address(page);
+}
+
+/* observe/counters.rs; the kernel crate has no per-CPU memory. */
+u64 __percpu *ioipc_alloc_percpu_counter(void)
+{
+	return alloc_percpu_gfp(u64, IOIPC_GFP);
+}
+
+/* observe/counters.rs; the kernel crate has no per-CPU memory. */
+void ioipc_free_percpu_counter(u64 __percpu *counter)
+{
+	free_percpu(counter);
+}
+
+/* observe/counters.rs; this_cpu_add() is a macro. */
+void ioipc_percpu_counter_add(u64 __percpu *counter, u32 count)
+{
+	this_cpu_add(*counter, count);
+}
+
+/* observe/counters.rs; per_cpu_ptr() is a macro. */
+u64 ioipc_percpu_counter_sum(u64 __percpu *counter)
+{
+	u64 sum = 0;
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		sum += READ_ONCE(*per_cpu_ptr(counter, cpu));
+	return sum;
+}

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Wait queues, and what a task does that runs for long.
+ */
+#include <linux/poll.h>
+#include <linux/sched/signal.h>
+#include <linux/wait.h>
+
+#include "helpers.h"
+
+/* kernel/wait.rs; init_waitqueue_head() is a macro with a lock class of its own. */
+void ioipc_init_waitqueue(struct wait_queue_head *queue)
+{
+	init_waitqueue_head(queue);
+}
+
+/* kernel/wait.rs; waitqueue_active() is an inline function. */
+bool ioipc_waitqueue_active(struct wait_queue_head *queue)
+{
+	/* the caller has a full barrier before this, see (D) in src/ring/wake.rs */
+	return waitqueue_active(queue);
+}
+
+/* kernel/wait.rs; poll_to_key() is a macro. */
+int ioipc_wake(struct wait_queue_head *queue, int nr, unsigned int events)
+{
+	return __wake_up(queue, TASK_NORMAL, nr,
+			 poll_to_key((__force __poll_t)events));
+}
+
+/* kernel/file.rs; poll_requested_events() is an inline function. */
+unsigned int ioipc_poll_requested_events(struct poll_table_struct *table)
+{
+	return (__force unsigned int)poll_requested_events(table);
+}
+
+/* kernel/rcu.rs; cond_resched() is a macro or an inline function. */
+void ioipc_cond_resched(void)
+{
+	cond_resched();
+}
+
+/* kernel/rcu.rs and memory/region.rs; fatal_signal_pending() is an inline function. */
+bool ioipc_fatal_signal_pending(void)
+{
+	return fatal_signal_pending(current);
+}
