@@ -5,6 +5,7 @@
  * MESSAGES=N is how many messages are sent where several receive at once.
  */
 #include <pthread.h>
+#include "fixture.h"
 #include "messages.h"
 
 #define ENTRIES	64
@@ -30,17 +31,7 @@ FIXTURE_VARIANT(bundle) {
 	unsigned int setup;
 };
 
-FIXTURE_VARIANT_ADD(bundle, unicast) {
-	.flags = 0,
-};
-
-FIXTURE_VARIANT_ADD(bundle, multicast) {
-	.flags = IOIPC_F_MULTICAST,
-};
-
-FIXTURE_VARIANT_ADD(bundle, broadcast) {
-	.flags = IOIPC_F_BROADCAST,
-};
+FIXTURE_ADD_KINDS(bundle);
 
 /* Nothing completes here before somebody waits for it. */
 FIXTURE_VARIANT_ADD(bundle, unicast_defer_taskrun) {
@@ -59,12 +50,7 @@ FIXTURE_SETUP(bundle)
 	self->page = sysconf(_SC_PAGESIZE);
 	ASSERT_EQ(0, io_uring_queue_init(64, &self->ring, variant->setup));
 	ASSERT_EQ(0, io_uring_queue_init(64, &self->other, 0));
-	ASSERT_EQ(0, ipc_create(&self->other, variant->flags, ENTRIES, SIZE,
-				&self->channel));
-	ASSERT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_SEND,
-				&self->sender));
-	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_RECV,
-				&self->receiver));
+	SET_UP_CHANNEL(&self->other, &self->ring, ENTRIES, SIZE);
 	memset(self->buf, 'x', sizeof(self->buf));
 }
 

@@ -7,6 +7,7 @@
  */
 #include <poll.h>
 #include <pthread.h>
+#include "fixture.h"
 #include "messages.h"
 
 #define ENTRIES	4
@@ -30,21 +31,7 @@ FIXTURE(evict) {
 	bool all;
 };
 
-FIXTURE_VARIANT(evict) {
-	__u32 flags;
-};
-
-FIXTURE_VARIANT_ADD(evict, unicast) {
-	.flags = 0,
-};
-
-FIXTURE_VARIANT_ADD(evict, multicast) {
-	.flags = IOIPC_F_MULTICAST,
-};
-
-FIXTURE_VARIANT_ADD(evict, broadcast) {
-	.flags = IOIPC_F_BROADCAST,
-};
+FIXTURE_KINDS(evict);
 
 FIXTURE_SETUP(evict)
 {

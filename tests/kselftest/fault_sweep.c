@@ -19,6 +19,7 @@
 #include <poll.h>
 #include <sys/epoll.h>
 
+#include "fixture.h"
 #include "messages.h"
 
 /* Slots of the channel, and its largest message: a region of several pages. */
@@ -1416,21 +1417,7 @@ FIXTURE(random) {
 	__u32 channel;
 };
 
-FIXTURE_VARIANT(random) {
-	__u32 flags;
-};
-
-FIXTURE_VARIANT_ADD(random, unicast) {
-	.flags = 0,
-};
-
-FIXTURE_VARIANT_ADD(random, multicast) {
-	.flags = IOIPC_F_MULTICAST,
-};
-
-FIXTURE_VARIANT_ADD(random, broadcast) {
-	.flags = IOIPC_F_BROADCAST,
-};
+FIXTURE_KINDS(random);
 
 FIXTURE_SETUP(random)
 {

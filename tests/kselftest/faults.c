@@ -3,6 +3,7 @@
  * Buffers that cannot be read or written, or only later: an error, nothing
  * published, nothing lost, and nobody else is held up.
  */
+#include "fixture.h"
 #include "uffd.h"
 #include "waiting.h"
 
@@ -20,32 +21,13 @@ FIXTURE(faults) {
 	size_t page;
 };
 
-FIXTURE_VARIANT(faults) {
-	__u32 flags;
-};
-
-FIXTURE_VARIANT_ADD(faults, unicast) {
-	.flags = 0,
-};
-
-FIXTURE_VARIANT_ADD(faults, multicast) {
-	.flags = IOIPC_F_MULTICAST,
-};
-
-FIXTURE_VARIANT_ADD(faults, broadcast) {
-	.flags = IOIPC_F_BROADCAST,
-};
+FIXTURE_KINDS(faults);
 
 FIXTURE_SETUP(faults)
 {
 	ASSERT_EQ(0, ipc_open(&self->ring));
 	ASSERT_EQ(0, ipc_open(&self->other));
-	ASSERT_EQ(0, ipc_create(&self->ring, variant->flags, ENTRIES, SIZE,
-				&self->channel));
-	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_SEND,
-				&self->sender));
-	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_RECV,
-				&self->receiver));
+	SET_UP_CHANNEL(&self->ring, &self->ring, ENTRIES, SIZE);
 	self->map = ipc_region(&self->receiver);
 	ASSERT_NE(NULL, self->map);
 	self->page = sysconf(_SC_PAGESIZE);

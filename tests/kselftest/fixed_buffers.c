@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* IOIPC_FIXED_BUF: messages in registered buffers. */
+#include "fixture.h"
 #include "messages.h"
 
 #define ENTRIES	16
@@ -59,12 +60,7 @@ FIXTURE_SETUP(fixed)
 
 	self->page = sysconf(_SC_PAGESIZE);
 	ASSERT_EQ(0, io_uring_queue_init_params(64, &self->ring, &params));
-	ASSERT_EQ(0, ipc_create(&self->ring, variant->flags, ENTRIES, SIZE,
-				&self->channel));
-	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_SEND,
-				&self->sender));
-	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_RECV,
-				&self->receiver));
+	SET_UP_CHANNEL(&self->ring, &self->ring, ENTRIES, SIZE);
 	self->map = ipc_region(&self->receiver);
 	ASSERT_NE(NULL, self->map);
 	self->first = ipc_pages(PAGES);

@@ -4,6 +4,7 @@
  * and about who has sent it.
  */
 #include <pthread.h>
+#include "fixture.h"
 #include "messages.h"
 
 #define ENTRIES	16
@@ -22,21 +23,7 @@ FIXTURE(info) {
 	bool all;
 };
 
-FIXTURE_VARIANT(info) {
-	__u32 flags;
-};
-
-FIXTURE_VARIANT_ADD(info, unicast) {
-	.flags = 0,
-};
-
-FIXTURE_VARIANT_ADD(info, multicast) {
-	.flags = IOIPC_F_MULTICAST,
-};
-
-FIXTURE_VARIANT_ADD(info, broadcast) {
-	.flags = IOIPC_F_BROADCAST,
-};
+FIXTURE_KINDS(info);
 
 FIXTURE_SETUP(info)
 {

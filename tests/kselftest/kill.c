@@ -7,7 +7,7 @@
  *
  * KILL_SECONDS=N is how long this takes, for all kinds of channels together.
  */
-#include "ipc_test.h"
+#include "fixture.h"
 
 #define ENTRIES	16
 #define SIZE	16384
@@ -19,21 +19,7 @@ FIXTURE(kill) {
 	__u32 channel;
 };
 
-FIXTURE_VARIANT(kill) {
-	__u32 flags;
-};
-
-FIXTURE_VARIANT_ADD(kill, unicast) {
-	.flags = 0,
-};
-
-FIXTURE_VARIANT_ADD(kill, multicast) {
-	.flags = IOIPC_F_MULTICAST,
-};
-
-FIXTURE_VARIANT_ADD(kill, broadcast) {
-	.flags = IOIPC_F_BROADCAST,
-};
+FIXTURE_KINDS(kill);
 
 FIXTURE_SETUP(kill)
 {

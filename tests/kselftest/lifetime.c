@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* How channels and subscribers end, and what stays of them. */
+#include "fixture.h"
 #include "waiting.h"
 
 #define ENTRIES	8
@@ -14,21 +15,7 @@ FIXTURE(life) {
 	struct ipc_sub receiver;
 };
 
-FIXTURE_VARIANT(life) {
-	__u32 flags;
-};
-
-FIXTURE_VARIANT_ADD(life, unicast) {
-	.flags = 0,
-};
-
-FIXTURE_VARIANT_ADD(life, multicast) {
-	.flags = IOIPC_F_MULTICAST,
-};
-
-FIXTURE_VARIANT_ADD(life, broadcast) {
-	.flags = IOIPC_F_BROADCAST,
-};
+FIXTURE_KINDS(life);
 
 FIXTURE_SETUP(life)
 {

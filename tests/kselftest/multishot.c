@@ -3,6 +3,7 @@
  * Receiving into provided buffers, one message or one after the other.
  */
 #include <sys/socket.h>
+#include "fixture.h"
 #include "waiting.h"
 
 #define ENTRIES	128
@@ -101,12 +102,7 @@ FIXTURE_SETUP(multishot)
 
 	ASSERT_EQ(0, io_uring_queue_init_params(16, &self->ring, &params));
 	ASSERT_EQ(0, io_uring_queue_init(64, &self->other, 0));
-	ASSERT_EQ(0, ipc_create(&self->other, variant->flags, ENTRIES, SIZE,
-				&self->channel));
-	ASSERT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_SEND,
-				&self->sender));
-	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_RECV,
-				&self->receiver));
+	SET_UP_CHANNEL(&self->other, &self->ring, ENTRIES, SIZE);
 }
 
 FIXTURE_TEARDOWN(multishot)

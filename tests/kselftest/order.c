@@ -5,27 +5,13 @@
  *
  * MESSAGES=N is the number of messages of the long tests.
  */
-#include "ipc_test.h"
+#include "fixture.h"
 
 FIXTURE(order) {
 	struct io_uring ring;
 };
 
-FIXTURE_VARIANT(order) {
-	__u32 flags;
-};
-
-FIXTURE_VARIANT_ADD(order, unicast) {
-	.flags = 0,
-};
-
-FIXTURE_VARIANT_ADD(order, multicast) {
-	.flags = IOIPC_F_MULTICAST,
-};
-
-FIXTURE_VARIANT_ADD(order, broadcast) {
-	.flags = IOIPC_F_BROADCAST,
-};
+FIXTURE_KINDS(order);
 
 FIXTURE_SETUP(order)
 {

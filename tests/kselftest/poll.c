@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/select.h>
+#include "fixture.h"
 #include "waiting.h"
 
 #define ENTRIES	4
@@ -21,21 +22,7 @@ FIXTURE(poll) {
 	bool all;
 };
 
-FIXTURE_VARIANT(poll) {
-	__u32 flags;
-};
-
-FIXTURE_VARIANT_ADD(poll, unicast) {
-	.flags = 0,
-};
-
-FIXTURE_VARIANT_ADD(poll, multicast) {
-	.flags = IOIPC_F_MULTICAST,
-};
-
-FIXTURE_VARIANT_ADD(poll, broadcast) {
-	.flags = IOIPC_F_BROADCAST,
-};
+FIXTURE_KINDS(poll);
 
 FIXTURE_SETUP(poll)
 {

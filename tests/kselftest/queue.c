@@ -3,7 +3,7 @@
  * Unicast and multicast channels: one queue, each message to one receiver.
  * Without waiting receivers there is no difference between the two.
  */
-#include "ipc_test.h"
+#include "fixture.h"
 
 #define ENTRIES	8
 #define SIZE	64
@@ -39,12 +39,7 @@ FIXTURE_SETUP(queue)
 {
 	ASSERT_EQ(0, ipc_open(&self->ring));
 	ASSERT_EQ(0, ipc_open(&self->other));
-	ASSERT_EQ(0, ipc_create(&self->ring, variant->flags, ENTRIES, SIZE,
-				&self->channel));
-	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_SEND,
-				&self->sender));
-	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_RECV,
-				&self->receiver));
+	SET_UP_CHANNEL(&self->ring, &self->ring, ENTRIES, SIZE);
 	ASSERT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_SEND,
 				&self->sender2));
 	ASSERT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_RECV,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /* Messages for one subscriber only, in all kinds of channels. */
-#include "ipc_test.h"
+#include "fixture.h"
 
 #define ENTRIES	8
 
@@ -15,21 +15,7 @@ FIXTURE(targeted) {
 	const struct io_uring_ipc_ring *map;
 };
 
-FIXTURE_VARIANT(targeted) {
-	__u32 flags;
-};
-
-FIXTURE_VARIANT_ADD(targeted, unicast) {
-	.flags = 0,
-};
-
-FIXTURE_VARIANT_ADD(targeted, multicast) {
-	.flags = IOIPC_F_MULTICAST,
-};
-
-FIXTURE_VARIANT_ADD(targeted, broadcast) {
-	.flags = IOIPC_F_BROADCAST,
-};
+FIXTURE_KINDS(targeted);
 
 FIXTURE_SETUP(targeted)
 {

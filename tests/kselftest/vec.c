@@ -4,6 +4,7 @@
  *
  * MESSAGES=N is how many messages each process sends where several do.
  */
+#include "fixture.h"
 #include "uffd.h"
 #include "messages.h"
 
@@ -25,21 +26,7 @@ FIXTURE(vec) {
 	struct iovec vec[2 * ENTRIES];
 };
 
-FIXTURE_VARIANT(vec) {
-	__u32 flags;
-};
-
-FIXTURE_VARIANT_ADD(vec, unicast) {
-	.flags = 0,
-};
-
-FIXTURE_VARIANT_ADD(vec, multicast) {
-	.flags = IOIPC_F_MULTICAST,
-};
-
-FIXTURE_VARIANT_ADD(vec, broadcast) {
-	.flags = IOIPC_F_BROADCAST,
-};
+FIXTURE_KINDS(vec);
 
 FIXTURE_SETUP(vec)
 {
@@ -48,12 +35,7 @@ FIXTURE_SETUP(vec)
 	self->page = sysconf(_SC_PAGESIZE);
 	ASSERT_EQ(0, io_uring_queue_init(64, &self->ring, 0));
 	ASSERT_EQ(0, io_uring_queue_init(64, &self->other, 0));
-	ASSERT_EQ(0, ipc_create(&self->ring, variant->flags, ENTRIES, SIZE,
-				&self->channel));
-	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_SEND,
-				&self->sender));
-	ASSERT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_RECV,
-				&self->receiver));
+	SET_UP_CHANNEL(&self->ring, &self->other, ENTRIES, SIZE);
 	self->map = ipc_region(&self->receiver);
 	ASSERT_NE(NULL, self->map);
 	for (i = 0; i < 2 * ENTRIES; i++) {

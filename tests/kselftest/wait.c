@@ -8,6 +8,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sys/syscall.h>
+#include "fixture.h"
 #include "waiting.h"
 
 #define ENTRIES	4
@@ -22,33 +23,14 @@ FIXTURE(wait) {
 	bool all;
 };
 
-FIXTURE_VARIANT(wait) {
-	__u32 flags;
-};
-
-FIXTURE_VARIANT_ADD(wait, unicast) {
-	.flags = 0,
-};
-
-FIXTURE_VARIANT_ADD(wait, multicast) {
-	.flags = IOIPC_F_MULTICAST,
-};
-
-FIXTURE_VARIANT_ADD(wait, broadcast) {
-	.flags = IOIPC_F_BROADCAST,
-};
+FIXTURE_KINDS(wait);
 
 FIXTURE_SETUP(wait)
 {
 	self->all = variant->flags & IOIPC_F_BROADCAST;
 	ASSERT_EQ(0, io_uring_queue_init(64, &self->ring, 0));
 	ASSERT_EQ(0, io_uring_queue_init(64, &self->other, 0));
-	ASSERT_EQ(0, ipc_create(&self->ring, variant->flags, ENTRIES, 64,
-				&self->channel));
-	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_SEND,
-				&self->sender));
-	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_RECV,
-				&self->receiver));
+	SET_UP_CHANNEL(&self->ring, &self->ring, ENTRIES, 64);
 }
 
 FIXTURE_TEARDOWN(wait)
@@ -1043,21 +1025,7 @@ FIXTURE(handover) {
 	bool all;
 };
 
-FIXTURE_VARIANT(handover) {
-	__u32 flags;
-};
-
-FIXTURE_VARIANT_ADD(handover, unicast) {
-	.flags = 0,
-};
-
-FIXTURE_VARIANT_ADD(handover, multicast) {
-	.flags = IOIPC_F_MULTICAST,
-};
-
-FIXTURE_VARIANT_ADD(handover, broadcast) {
-	.flags = IOIPC_F_BROADCAST,
-};
+FIXTURE_KINDS(handover);
 
 FIXTURE_SETUP(handover)
 {
