@@ -500,11 +500,12 @@ static inline long ipc_fdinfo(int fd, const char *name)
 	return *text == '(' ? -1 : atol(text);
 }
 
-/* Writes to a file of procfs, sysfs or a cgroup. */
+/* Writes to a file of procfs, sysfs, debugfs or a cgroup. */
 static inline bool ipc_put(const char *path, const char *text)
 {
 	int fd = open(path, O_WRONLY);
-	bool done = fd >= 0 && write(fd, text, strlen(text)) > 0;
+	ssize_t len = strlen(text);
+	bool done = fd >= 0 && write(fd, text, len) == len;
 
 	if (fd >= 0)
 		close(fd);
