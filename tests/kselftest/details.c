@@ -175,7 +175,7 @@ TEST_F_TIMEOUT(details, target_leaves_while_it_is_sent_to, IPC_TIMEOUT)
 	ASSERT_EQ(0, ipc_attach(&self->ring, target.channel, IOIPC_SUB_BOTH,
 				&both));
 	ASSERT_EQ(0, pthread_create(&thread, NULL, come_and_go, &target));
-	while (ipc_now() < end) {
+	while (ipc_go_on(end, sent)) {
 		ret = ipc_send_to(&self->ring, both.id, buf, MIB / 4,
 				  target.id ?: UINT_MAX);
 		sent += ret == MIB / 4;

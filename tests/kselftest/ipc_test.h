@@ -346,6 +346,17 @@ static inline void ipc_nap(long microseconds)
 	nanosleep(&nap, NULL);
 }
 
+/*
+ * Whether a test that provokes a race goes on: until its time is over, and on a slow
+ * machine until what it wants to provoke has happened.
+ */
+static inline bool ipc_go_on(double end, bool happened)
+{
+	double now = ipc_now();
+
+	return now < end || (!happened && now < end + IPC_DEADLINE);
+}
+
 /* Whether the condition becomes true before the deadline. */
 #define ipc_poll(condition) ({					\
 	double __end = ipc_now() + IPC_DEADLINE;			\

@@ -136,6 +136,7 @@ static void run_head(struct __test_metadata *_metadata, struct io_uring *ring,
 	ASSERT_EQ(0, pthread_create(&thread[0], NULL, high, &head));
 	ASSERT_EQ(0, pthread_create(&thread[1], NULL, low, &head));
 	ipc_nap(1000000L * ipc_env("RACE_SECONDS", 5));
+	ipc_poll(ipc_tail(head.map));
 	head.stop = true;
 	for (i = 0; i < 2; i++) {
 		pthread_join(thread[i], &error);
@@ -322,7 +323,8 @@ TEST_F_TIMEOUT(races, flags_change_while_they_are_read, IPC_TIMEOUT)
 	io_uring_buf_ring_advance(bufs, 1);
 	toggler.sqe = ring.sq.sqes;
 	ASSERT_EQ(0, pthread_create(&thread, NULL, toggle, &toggler));
-	for (end = ipc_now() + ipc_env("RACE_SECONDS", 3); ipc_now() < end;) {
+	end = ipc_now() + ipc_env("RACE_SECONDS", 3);
+	while (ipc_go_on(end, both)) {
 		struct io_uring_cqe cqe;
 
 		io_uring_prep_ipc_recv_fixed(io_uring_get_sqe(&ring), sub.id,
@@ -375,7 +377,7 @@ TEST_F_TIMEOUT(races, nobody_overtakes_a_failing_receiver, IPC_TIMEOUT)
 	failing.id = sub.id;
 	ASSERT_EQ(0, pthread_create(&thread, NULL, fail, &failing));
 	end = ipc_now() + ipc_env("RACE_SECONDS", 5);
-	for (i = 0; ipc_now() < end; i += ENTRIES) {
+	for (i = 0; ipc_go_on(end, failing.count); i += ENTRIES) {
 		int n = 0, last = i - 1;
 
 		ASSERT_EQ(ENTRIES, ipc_send_nums(&self->ring, both.id, i,
