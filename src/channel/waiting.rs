@@ -16,7 +16,12 @@ use crate::{
 impl Channel {
     /// Returns which of the `wanted` events have come for `member`. Calls `enter` with the queues
     /// whose wakers tell of the others.
-    pub(crate) fn poll(&self, member: &Member, wanted: u32, enter: impl Fn(&WaitQueue)) -> u32 {
+    pub(crate) fn poll<'a>(
+        &'a self,
+        member: &'a Member,
+        wanted: u32,
+        enter: impl Fn(&'a WaitQueue),
+    ) -> u32 {
         let mut events = 0;
         let wants_message = member.can_receive() && wanted & READABLE != 0;
         let wants_room = member.can_send() && wanted & WRITABLE != 0;

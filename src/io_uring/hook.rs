@@ -25,15 +25,18 @@ use kernel::{
 };
 
 use crate::{
-    channel::registry::Registry,
+    channel::{registry::Registry, subscriber::Subscriber},
     io_uring::{
-        command, file,
+        command,
         instance::Instance,
         recv,
         request::{Request, Wait},
         send,
     },
-    kernel::bindings::{self, Operations},
+    kernel::{
+        bindings::{self, Operations},
+        file,
+    },
     memory::{
         buffer::Buffer,
         fixed_buffer::{Direction, FixedBuffer},
@@ -327,5 +330,5 @@ unsafe extern "C" fn wait_done(
     let file = unsafe { (*command).file };
     // SAFETY: `wait_file` has returned it, and the request still has its reference. By its id the
     // subscriber might not be found any more.
-    unsafe { file::subscriber(file) }.pass_on();
+    unsafe { file::private_data::<Subscriber>(file) }.pass_on();
 }

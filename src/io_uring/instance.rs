@@ -21,11 +21,8 @@ use kernel::{
 
 use crate::{
     channel::{cred, registry::Registry, subscriber::Subscriber},
-    io_uring::{
-        file::{self, FileCell},
-        request::Request,
-    },
-    kernel::{alloc::GFP_MAYFAIL, bindings, rcu::RcuObject, rcu_xarray::RcuXArray},
+    io_uring::{file, request::Request},
+    kernel::{alloc::GFP_MAYFAIL, bindings, file::FileCell, rcu::RcuObject, rcu_xarray::RcuXArray},
     memory::region::Account,
     observe::refusal::{refuse, Asked},
     uapi,

@@ -4,6 +4,7 @@
 
 pub(crate) mod alloc;
 pub(crate) mod bindings;
+pub(crate) mod file;
 pub(crate) mod rcu;
 pub(crate) mod rcu_xarray;
 pub(crate) mod wait;

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Wait queues, for whoever polls the file of a subscriber: io_uring on behalf of a request that
-//! waits, poll(2) and epoll.
+//! Wait queues, for the watchers of a file: io_uring on behalf of a request that waits, poll(2) and
+//! epoll.
 //!
 //! The kernel crate's `PollCondVar` waits for a grace period whenever one is dropped, and cannot
-//! tell whether anybody waits. Here a queue lives in an [`RcuObject`](crate::kernel::rcu::RcuObject) that
-//! the polled file has a reference to, so that it outlives all who wait.
+//! tell whether there is a watcher. Here the private data of the watched file owns the queue, so
+//! that the queue outlives all watchers, see [`PollTable`](crate::kernel::file::PollTable).
 //!
-//! Locking: the lock of the queue, inside; what is woken takes its own locks inside that.
+//! Locking: the lock of the queue, inside. The wake-up functions of the watchers take their own
+//! locks inside that.
 
-use kernel::{fs::File, prelude::*, types::Opaque};
+use kernel::{prelude::*, types::Opaque};
 
 use crate::kernel::bindings;
 
@@ -20,7 +21,7 @@ pub(crate) const WRITABLE: u32 = bindings::IOIPC_EPOLLOUT;
 /// Nothing will ever change again.
 pub(crate) const HANGUP: u32 = bindings::IOIPC_EPOLLHUP;
 
-/// A queue of those who wait.
+/// A queue of watchers.
 ///
 /// # Invariants
 ///
@@ -31,7 +32,7 @@ pub(crate) struct WaitQueue {
     head: Opaque<bindings::wait_queue_head>,
 }
 
-// SAFETY: A wait queue can be used by any thread.
+// SAFETY: Any thread can use a wait queue.
 unsafe impl Send for WaitQueue {}
 
 // SAFETY: As above.
@@ -49,16 +50,12 @@ impl WaitQueue {
         })
     }
 
-    /// Enters whoever polls `file` with `table` into the queue.
-    ///
-    /// The queue has to live as long as the file.
-    pub(crate) fn enter(&self, file: &File, table: *mut bindings::poll_table) {
-        // SAFETY: All of them are valid during a poll operation, and the queue is initialized by
-        // the type invariants. It outlives the file, which outlives all who wait.
-        unsafe { bindings::poll_wait(file.as_ptr(), self.head.get(), table) };
+    /// What C knows the queue as.
+    pub(crate) fn as_ptr(&self) -> *mut bindings::wait_queue_head {
+        self.head.get()
     }
 
-    /// Whether anybody waits.
+    /// Whether there is a watcher.
     #[inline]
     pub(crate) fn is_active(&self) -> bool {
         // SAFETY: It is initialized by the type invariants.

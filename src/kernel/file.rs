@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Files that belong to no file system, in the way of [`kernel::miscdevice`].
+//!
+//! The gaps of the kernel crate that this fills:
+//!
+//! - It implements `struct file_operations` only for devices, configfs and debugfs, not for
+//!   `anon_inode_getfile()`: [`FileOperations`] and [`open`].
+//! - Its `PollTable` takes only a `PollCondVar`: [`PollTable`] takes a [`WaitQueue`].
+//! - It has no `get_file_rcu()`: [`FileCell`].
+
+use core::{
+    marker::PhantomData,
+    ptr::{self, NonNull},
+};
+
+use kernel::{
+    error::from_err_ptr,
+    ffi::{c_int, c_void},
+    fs::File,
+    mm::virt::VmaNew,
+    module::this_module,
+    prelude::*,
+    seq_file::SeqFile,
+    str::CStr,
+    sync::{
+        aref::ARef,
+        atomic::{Atomic, Full},
+        rcu,
+    },
+    types::ForeignOwnable,
+};
+
+use crate::{
+    kernel::{bindings, wait::WaitQueue},
+    LocalModule,
+};
+
+/// What an operation gets of the private data of a file, for as long as the file has it.
+type Borrowed<'f, T> = <<T as FileOperations>::Data as ForeignOwnable>::Borrowed<'f>;
+
+/// The operations of a kind of file. The file owns its private data until its release.
+///
+/// # Examples
+///
+/// ```ignore
+/// struct Hello;
+///
+/// impl FileOperations for Hello {
+///     type Data = Arc<Hello>;
+///
+///     fn poll<'f>(_: ArcBorrow<'f, Hello>, _: &PollTable<'f>) -> u32 {
+///         READABLE
+///     }
+///
+///     fn mmap(_: ArcBorrow<'_, Hello>, _: &VmaNew, _: usize) -> Result {
+///         Err(ENODEV)
+///     }
+///
+///     fn show_fdinfo(_: ArcBorrow<'_, Hello>, out: &SeqFile) {
+///         seq_print!(out, "hello\n");
+///     }
+/// }
+///
+/// let file = open::<Hello>(c"[hello]", Arc::new(Hello, GFP_KERNEL)?)?;
+/// ```
+pub(crate) trait FileOperations: Sized {
+    /// The private data of the file.
+    type Data: ForeignOwnable + Send + Sync;
+
+    /// Tells which events have come, and enters the queues in `table` whose wakers tell of others.
+    fn poll<'f>(data: Borrowed<'f, Self>, table: &PollTable<'f>) -> u32;
+
+    /// Sets up a mapping of the file from page `page_offset` on. May sleep. The caller holds the
+    /// mmap lock.
+    fn mmap(data: Borrowed<'_, Self>, area: &VmaNew, page_offset: usize) -> Result;
+
+    /// Writes lines for `/proc/PID/fdinfo`.
+    fn show_fdinfo(data: Borrowed<'_, Self>, out: &SeqFile);
+}
+
+/// Opens a file. May sleep.
+///
+/// # Errors
+///
+/// `ENOMEM`, `ENFILE`.
+pub(crate) fn open<T: FileOperations>(name: &CStr, data: T::Data) -> Result<ARef<File>> {
+    let private = data.into_foreign();
+    // SAFETY: The name is a string, the operations are static, and `private` is what they expect.
+    let file = from_err_ptr(unsafe {
+        bindings::ioipc_getfile(name.as_char_ptr(), &Operations::<T>::VTABLE, private)
+    });
+    match file.and_then(|file| NonNull::new(file.cast()).ok_or(ENOMEM)) {
+        // SAFETY: This passes on the reference that `ioipc_getfile()` returned. No other task knows
+        // the file, so there is no `fdget_pos` either.
+        Ok(file) => Ok(unsafe { ARef::from_raw(file) }),
+        Err(error) => {
+            // SAFETY: `into_foreign` returned it, and there is no file that took it.
+            drop(unsafe { T::Data::from_foreign(private) });
+            Err(error)
+        }
+    }
+}
+
+/// Returns the private data of a file.
+///
+/// # Safety
+///
+/// [`open`] has opened the file for `T`. The file is not released as long as the caller uses the
+/// result.
+pub(crate) unsafe fn private_data<'f, T: FileOperations>(
+    file: *mut bindings::file,
+) -> Borrowed<'f, T> {
+    // SAFETY: The file is valid by the requirements of this function.
+    let private: *mut c_void = unsafe { (*file).private_data };
+    // SAFETY: `into_foreign` returned it to `open`, and only `release` ends that.
+    unsafe { T::Data::borrow(private) }
+}
+
+/// What VFS calls.
+struct Operations<T>(PhantomData<T>);
+
+impl<T: FileOperations> Operations<T> {
+    const VTABLE: bindings::file_operations = bindings::file_operations {
+        owner: this_module::<LocalModule>().as_ptr(),
+        mmap: Some(Self::mmap),
+        poll: Some(Self::poll),
+        release: Some(Self::release),
+        show_fdinfo: Some(Self::show_fdinfo),
+        llseek: Some(bindings::noop_llseek),
+        ..pin_init::zeroed()
+    };
+
+    /// # Safety
+    ///
+    /// As the `release` operation of a file that [`open`] has opened for `T`.
+    unsafe extern "C" fn release(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: The file is valid by the requirements of this function.
+        let private: *mut c_void = unsafe { (*file).private_data };
+        // SAFETY: `into_foreign` returned it to `open`, and this is the last use of the file.
+        drop(unsafe { T::Data::from_foreign(private) });
+        0
+    }
+
+    /// # Safety
+    ///
+    /// As the `show_fdinfo` operation of a file that [`open`] has opened for `T`.
+    unsafe extern "C" fn show_fdinfo(out: *mut bindings::seq_file, file: *mut bindings::file) {
+        // SAFETY: By the requirements of this function.
+        let data = unsafe { private_data::<T>(file) };
+        // SAFETY: By the requirements of this function.
+        T::show_fdinfo(data, unsafe { SeqFile::from_raw(out) });
+    }
+
+    /// # Safety
+    ///
+    /// As the `poll` operation of a file that [`open`] has opened for `T`.
+    unsafe extern "C" fn poll(
+        file: *mut bindings::file,
+        table: *mut bindings::poll_table,
+    ) -> bindings::__poll_t {
+        // SAFETY: By the requirements of this function.
+        let data = unsafe { private_data::<T>(file) };
+        // INVARIANT: By the requirements of this function. The result is gone when it returns.
+        let table = PollTable {
+            file,
+            table,
+            _data: PhantomData,
+        };
+        T::poll(data, &table)
+    }
+
+    /// # Safety
+    ///
+    /// As the `mmap` operation of a file that [`open`] has opened for `T`.
+    unsafe extern "C" fn mmap(
+        file: *mut bindings::file,
+        area: *mut bindings::vm_area_struct,
+    ) -> c_int {
+        // SAFETY: By the requirements of this function.
+        let data = unsafe { private_data::<T>(file) };
+        // SAFETY: The area is valid, and only this task changes it now.
+        let page_offset = unsafe { (*area).vm_pgoff };
+        // SAFETY: VFS is setting the area up.
+        let area = unsafe { VmaNew::from_raw(area) };
+        match T::mmap(data, area, page_offset) {
+            Ok(()) => 0,
+            Err(error) => error.to_errno(),
+        }
+    }
+}
+
+/// Collects the queues that the watcher of a file enters.
+///
+/// `'f` is how long the file has its private data. An implementation of [`FileOperations::poll`]
+/// has to do for any `'f`. So what it borrows for `'f`, it borrows from the private data.
+///
+/// # Invariants
+///
+/// `file` and `table` are arguments of the current call of the `poll` operation of the file.
+pub(crate) struct PollTable<'f> {
+    file: *mut bindings::file,
+    table: *mut bindings::poll_table,
+    // Neither a longer nor a shorter lifetime will do.
+    _data: PhantomData<fn(&'f ()) -> &'f ()>,
+}
+
+impl<'f> PollTable<'f> {
+    /// Returns the events that the watcher wants to know of.
+    pub(crate) fn wanted(&self) -> u32 {
+        // SAFETY: By the type invariants it is valid or NULL.
+        unsafe { bindings::ioipc_poll_requested_events(self.table) }
+    }
+
+    /// Enters the watcher into a queue.
+    pub(crate) fn enter(&self, queue: &'f WaitQueue) {
+        // SAFETY: By the type invariants file and table are valid. The queue is part of the private
+        // data of the file, and every watcher leaves the queue before the release of the file.
+        unsafe { bindings::poll_wait(self.file, queue.as_ptr(), self.table) };
+    }
+}
+
+/// A reference to a file that readers under RCU may take, until a writer takes it away.
+///
+/// # Invariants
+///
+/// It is NULL or a file without `fdget_pos`, of which this has a reference.
+pub(crate) struct FileCell(Atomic<*mut bindings::file>);
+
+impl FileCell {
+    /// Takes the reference over.
+    pub(crate) fn new(file: ARef<File>) -> Self {
+        // INVARIANT: This passes on the reference.
+        Self(Atomic::new(ARef::into_raw(file).as_ptr().cast()))
+    }
+
+    /// Returns another reference to the file, unless a writer took the file away.
+    pub(crate) fn get(&self, _guard: &rcu::Guard) -> Option<ARef<File>> {
+        // SAFETY: By the type invariants it is NULL or a file, or was that when this read-side
+        // critical section began. `get_file_rcu()` takes a reference only if that still holds.
+        let file = unsafe { bindings::get_file_rcu(self.0.as_ptr()) };
+        let file = NonNull::new(file.cast::<File>())?;
+        // SAFETY: This passes on that reference. By the type invariants there is no `fdget_pos`.
+        Some(unsafe { ARef::from_raw(file) })
+    }
+
+    /// Takes the file away. If this is the last reference, the kernel releases the file when the
+    /// current task returns to user space.
+    pub(crate) fn take(&self) -> Option<ARef<File>> {
+        // Full: the allocator uses the memory of the file again only after this, as
+        // `get_file_rcu()` needs.
+        // INVARIANT: The reference passes to the caller.
+        let file = self.0.xchg(ptr::null_mut(), Full);
+        let file = NonNull::new(file.cast::<File>())?;
+        // SAFETY: By the type invariants.
+        Some(unsafe { ARef::from_raw(file) })
+    }
+}
+
+impl Drop for FileCell {
+    fn drop(&mut self) {
+        drop(self.take());
+    }
+}
