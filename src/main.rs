@@ -11,7 +11,7 @@
 //! `RcuXArray`. Sending and receiving take none of them, unless a sender that is not attached
 //! begins to wait.
 
-use ::kernel::prelude::*;
+use ::kernel::{prelude::*, sync::Arc};
 
 mod channel;
 mod io_uring;
@@ -34,29 +34,22 @@ module! {
     license: "GPL",
 }
 
-/// The module. Its fields are dropped in this order: nobody can reach the registry after the first
-/// one, and the last one waits for objects whose references are gone.
-#[pin_data]
+/// The module. The compiler drops its fields in this order: after the first two nothing refers to
+/// the registry, and the last one waits for objects whose references are gone.
 struct IpcModule {
     _hook: io_uring::hook::Registration,
     _debugfs: observe::debugfs::Directory,
-    #[pin]
-    registry: channel::registry::Registry,
     _reclaimer: kernel::rcu::Reclaimer,
 }
 
-impl ::kernel::InPlaceModule for IpcModule {
-    fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
-        try_pin_init!(&this in Self {
-            _reclaimer: kernel::rcu::Reclaimer::new()?,
-            registry <- channel::registry::Registry::new(),
-            // SAFETY: The registry is initialized and pinned, and it is dropped after this field.
-            _debugfs: unsafe {
-                observe::debugfs::Directory::new(&raw const (*this.as_ptr()).registry)
-            },
-            // SAFETY: The registry is initialized and pinned, and it is dropped after this field,
-            // which is dropped when the module is unloaded.
-            _hook: unsafe { io_uring::hook::Registration::new(&raw const (*this.as_ptr()).registry) }?,
+impl ::kernel::Module for IpcModule {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        let reclaimer = kernel::rcu::Reclaimer::new()?;
+        let registry = Arc::pin_init(channel::registry::Registry::new(), GFP_KERNEL)?;
+        Ok(Self {
+            _debugfs: observe::debugfs::new(registry.clone()),
+            _hook: io_uring::hook::Registration::new(registry)?,
+            _reclaimer: reclaimer,
         })
     }
 }

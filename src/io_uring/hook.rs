@@ -20,6 +20,7 @@ use kernel::{
     sync::{
         aref::ARef,
         atomic::{Acquire, Atomic, Relaxed, Release},
+        Arc, ArcBorrow,
     },
     uaccess::UserPtr,
 };
@@ -47,7 +48,7 @@ use crate::{
 };
 
 /// The registry that instances use: not null as long as there is a [`Registration`].
-static REGISTRY: Atomic<*const Registry> = Atomic::new(ptr::null());
+static REGISTRY: Atomic<*mut Registry> = Atomic::new(ptr::null_mut());
 
 static OPERATIONS: Operations<bindings::io_uring_ipc_ops> =
     Operations::new(bindings::io_uring_ipc_ops {
@@ -68,27 +69,26 @@ static OPERATIONS: Operations<bindings::io_uring_ipc_ops> =
 ///
 /// # Invariants
 ///
-/// `OPERATIONS` are registered, and `REGISTRY` is valid.
-pub(crate) struct Registration(());
+/// `OPERATIONS` are registered, and `REGISTRY` points to `_registry`.
+pub(crate) struct Registration {
+    _registry: Arc<Registry>,
+}
 
 impl Registration {
     /// Starts to provide channels. May sleep.
     ///
-    /// # Safety
-    ///
-    /// `registry` stays valid and in place until the result is dropped, and the result is dropped
-    /// only when the module is unloaded.
-    ///
     /// # Errors
     ///
     /// `EBUSY` if there is another provider.
-    pub(crate) unsafe fn new(registry: *const Registry) -> Result<Self> {
+    pub(crate) fn new(registry: Arc<Registry>) -> Result<Self> {
         // Pairs with `ring_init`.
-        REGISTRY.store(registry, Release);
+        REGISTRY.store(Arc::as_ptr(&registry).cast_mut(), Release);
         // SAFETY: The operations are static.
         to_result(unsafe { bindings::io_uring_ipc_register(OPERATIONS.as_ptr()) })?;
-        // INVARIANT: They were just registered.
-        Ok(Self(()))
+        // INVARIANT: io_uring has just registered them.
+        Ok(Self {
+            _registry: registry,
+        })
     }
 }
 
@@ -96,7 +96,7 @@ impl Drop for Registration {
     fn drop(&mut self) {
         // SAFETY: They are registered by the type invariants.
         unsafe { bindings::io_uring_ipc_unregister(OPERATIONS.as_ptr()) };
-        REGISTRY.store(ptr::null(), Relaxed);
+        REGISTRY.store(ptr::null_mut(), Relaxed);
     }
 }
 
@@ -110,11 +110,11 @@ unsafe extern "C" fn ring_init(
         let ring = NonNull::new(ring).ok_or(EINVAL)?;
         // Pairs with `Registration::new`.
         let registry = REGISTRY.load(Acquire);
-        // SAFETY: It is valid as long as the `Registration` exists, and as that is dropped only
-        // when the module is unloaded, as long as any instance does.
-        let registry: &'static Registry = unsafe { registry.as_ref() }.ok_or(EOPNOTSUPP)?;
+        // SAFETY: By the invariants of `Registration` it is that of an `Arc`. io_uring has a
+        // reference to the module, so the `Registration` stays as long as this runs.
+        let registry = unsafe { ArcBorrow::from_raw(registry) };
         // SAFETY: io_uring calls `ring_exit` before the instance becomes invalid.
-        unsafe { Instance::new(ring, registry) }
+        unsafe { Instance::new(ring, registry.into()) }
     };
     match init() {
         // SAFETY: It is not moved out of this pointer, `ring_exit` drops it in place.

@@ -14,7 +14,7 @@ use kernel::{
     sync::{
         aref::ARef,
         atomic::{Acquire, Atomic, Relaxed, Release},
-        rcu,
+        rcu, Arc,
     },
     types::Opaque,
 };
@@ -104,7 +104,7 @@ pub(crate) struct Instance {
     /// What io_uring itself keeps here. It has to be the first field, see `hook.rs`.
     hook: Opaque<bindings::io_uring_ipc_ctx>,
     account: Account,
-    registry: &'static Registry,
+    registry: Arc<Registry>,
     recent: RecentAttachments,
     #[pin]
     subscribers: RcuXArray<Attachment>,
@@ -126,7 +126,7 @@ impl Instance {
     /// The instance is valid as long as the result exists.
     pub(crate) unsafe fn new(
         ring: NonNull<bindings::io_ring_ctx>,
-        registry: &'static Registry,
+        registry: Arc<Registry>,
     ) -> Result<Pin<KBox<Self>>> {
         // SAFETY: By the requirements of this function.
         let account = unsafe { Account::new(ring) };
@@ -160,8 +160,8 @@ impl Instance {
     }
 
     /// All channels.
-    pub(crate) fn registry(&self) -> &'static Registry {
-        self.registry
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     #[inline]

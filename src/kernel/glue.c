@@ -12,6 +12,7 @@
 #include <linux/percpu.h>
 #include <linux/ratelimit.h>
 #include <linux/sched/mm.h>
+#include <linux/seq_file.h>
 #include <linux/user_namespace.h>
 #include <linux/vmalloc.h>
 #include <linux/workqueue.h>
@@ -41,7 +42,7 @@ struct file *ioipc_getfile(const char *name,
 					FMODE_NOWAIT);
 }
 
-/* kernel/debugfs.rs; some kernels have debugfs_create_file() only inline. */
+/* kernel/seq_table.rs; some kernels have debugfs_create_file() only inline. */
 struct dentry *ioipc_debugfs_create(const char *directory, const char *file,
 				    const struct file_operations *operations,
 				    void *data)
@@ -52,10 +53,21 @@ struct dentry *ioipc_debugfs_create(const char *directory, const char *file,
 	return parent;
 }
 
-/* kernel/debugfs.rs; some kernels have debugfs_remove() only inline. */
+/* kernel/seq_table.rs; some kernels have debugfs_remove() only inline. */
 void ioipc_debugfs_remove(struct dentry *directory)
 {
 	debugfs_remove(directory);
+}
+
+/* kernel/seq_table.rs; DEFINE_SEQ_ATTRIBUTE() is a macro. */
+int ioipc_seq_open(struct inode *inode, struct file *file,
+		   const struct seq_operations *operations)
+{
+	int ret = seq_open(file, operations);
+
+	if (!ret)
+		((struct seq_file *)file->private_data)->private = inode->i_private;
+	return ret;
 }
 
 /* The usual burst is too small: refusals are rare, and each has its own rule. */

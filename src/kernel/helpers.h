@@ -10,6 +10,7 @@
 
 #include <linux/fs.h>
 #include <linux/poll.h>
+#include <linux/seq_file.h>
 #include <linux/uidgid.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -95,6 +96,9 @@ struct dentry *ioipc_debugfs_create(const char *directory, const char *file,
 				    const struct file_operations *operations,
 				    void *data);
 void ioipc_debugfs_remove(struct dentry *directory);
+/* Opens a file whose inode refers to what the operations need. */
+int ioipc_seq_open(struct inode *inode, struct file *file,
+		   const struct seq_operations *operations);
 
 /*
  * Logs what the kernel refuses the current task, if dynamic debug is on: the

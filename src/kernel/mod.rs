@@ -7,4 +7,5 @@ pub(crate) mod bindings;
 pub(crate) mod file;
 pub(crate) mod rcu;
 pub(crate) mod rcu_xarray;
+pub(crate) mod seq_table;
 pub(crate) mod wait;

@@ -2,25 +2,16 @@
 
 //! `/sys/kernel/debug/io_uring_ipc/channels`: a table of all channels and their subscribers.
 //!
-//! The kernel crate's debugfs files do not say which module their operations are in, so that one
-//! can be unloaded while they are open, and the operations are still looked at when they are
-//! closed.
-//!
-//! Locking: whoever reads the file holds the lock of its `seq_file`; inside it is the mutex of the
-//! registry, each time that a channel is looked up, and it is not held while that is shown. Each
-//! row is found and shown on its own, and no RCU read-side critical section is longer than it takes
-//! to look at one subscriber.
-
-use core::ptr;
+//! Locking: a reader holds the lock of its `seq_file`. Inside it is the mutex of the registry, each
+//! time that the registry looks a channel up, but not while the channel is shown. The kernel finds
+//! and shows each row on its own, and no RCU read-side critical section is longer than it takes to
+//! look at one subscriber.
 
 use kernel::{
-    ffi::{c_int, c_void},
     fmt,
-    module::this_module,
-    prelude::*,
     seq_file::SeqFile,
     seq_print,
-    sync::rcu,
+    sync::{rcu, Arc},
 };
 
 use crate::{
@@ -29,90 +20,18 @@ use crate::{
         registry::Registry,
         {Channel, Mode},
     },
-    kernel::bindings::{self, Operations},
-    LocalModule,
-};
-
-static OPERATIONS: Operations<bindings::file_operations> =
-    Operations::new(bindings::file_operations {
-        owner: this_module::<LocalModule>().as_ptr(),
-        open: Some(open),
-        read: Some(bindings::seq_read),
-        llseek: Some(bindings::seq_lseek),
-        release: Some(bindings::seq_release),
-        ..pin_init::zeroed()
-    });
-
-static ROWS: bindings::seq_operations = bindings::seq_operations {
-    start: Some(start),
-    stop: Some(stop),
-    next: Some(next),
-    show: Some(show),
+    kernel::seq_table::{self, Table},
 };
 
 /// The directory, as long as this exists.
-///
-/// # Invariants
-///
-/// `directory` is what debugfs has returned, and is not removed yet.
-pub(crate) struct Directory {
-    directory: *mut bindings::dentry,
+pub(crate) type Directory = seq_table::Directory<Registry>;
+
+/// Makes the directory. May sleep.
+pub(crate) fn new(registry: Arc<Registry>) -> Directory {
+    Directory::new(c"io_uring_ipc", c"channels", registry)
 }
 
-// SAFETY: It can be removed by any thread.
-unsafe impl Send for Directory {}
-
-// SAFETY: As above, and there is nothing to do with `&Directory`.
-unsafe impl Sync for Directory {}
-
-impl Directory {
-    /// Makes the directory. If that does not work, there is none, as usual with debugfs. May sleep.
-    ///
-    /// # Safety
-    ///
-    /// `registry` stays valid and in place until the result is dropped.
-    pub(crate) unsafe fn new(registry: *const Registry) -> Self {
-        // SAFETY: The names are strings, the operations are static, and the data is what they
-        // expect: a registry that is valid until the file is removed.
-        let directory = unsafe {
-            bindings::ioipc_debugfs_create(
-                c"io_uring_ipc".as_char_ptr(),
-                c"channels".as_char_ptr(),
-                OPERATIONS.as_ptr(),
-                registry.cast_mut().cast(),
-            )
-        };
-        // INVARIANT: It was just returned.
-        Self { directory }
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        // This waits until nobody reads.
-        // SAFETY: By the type invariants.
-        unsafe { bindings::ioipc_debugfs_remove(self.directory) };
-    }
-}
-
-/// # Safety
-///
-/// As the `open` operation of the file that [`Directory::new`] has made.
-unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
-    // SAFETY: The file is being opened, and the operations are static.
-    let result = unsafe { bindings::seq_open(file, &ROWS) };
-    if result == 0 {
-        // SAFETY: The inode is valid.
-        let registry = unsafe { (*inode).i_private };
-        // SAFETY: The file is valid.
-        let out: *mut bindings::seq_file = unsafe { (*file).private_data }.cast();
-        // SAFETY: `seq_open()` has put it there, and nobody else uses it yet.
-        unsafe { (*out).private = registry };
-    }
-    result
-}
-
-/// A row of the table, by its position in the file: the headings at 0, and each channel before its
+/// A row of the table. By their numbers, the headings come first, and each channel comes before its
 /// subscribers.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Row {
@@ -127,16 +46,8 @@ impl Row {
         subscriber: 0,
     };
 
-    fn at(position: bindings::loff_t) -> Self {
-        // CAST: Each half is an id, which is not negative and at most `i32::MAX`.
-        Self {
-            channel: (position >> 32) as u32,
-            subscriber: position as u32,
-        }
-    }
-
-    fn position(self) -> bindings::loff_t {
-        bindings::loff_t::from(self.channel) << 32 | bindings::loff_t::from(self.subscriber)
+    fn number(self) -> u64 {
+        u64::from(self.channel) << 32 | u64::from(self.subscriber)
     }
 
     /// This row, or the next one that there is.
@@ -165,102 +76,43 @@ impl Row {
     }
 }
 
-/// The registry of an open file.
-///
-/// # Safety
-///
-/// `out` is what an operation of a `seq_file` gets that [`open`] has opened, and the result is used
-/// only in that operation.
-unsafe fn registry<'a>(out: *mut bindings::seq_file) -> &'a Registry {
-    // SAFETY: `open` has set it.
-    let registry = unsafe { (*out).private }.cast::<Registry>();
-    // SAFETY: `Directory::new` says that it is valid until the file is removed, which waits for
-    // this.
-    unsafe { &*registry }
-}
-
-/// Finds the row at a position or the next one, and sets the position to where that is. Returns
-/// what is not NULL if there is one.
-///
-/// # Safety
-///
-/// `out` and `position` are what a `start` or `next` operation gets.
-unsafe fn find(out: *mut bindings::seq_file, position: *mut bindings::loff_t) -> *mut c_void {
-    // SAFETY: By the requirements of this function.
-    let registry = unsafe { registry(out) };
-    // SAFETY: It is valid, and nobody else uses it.
-    let position = unsafe { &mut *position };
-    let mut row = Row::at(*position);
-    if row != Row::HEADINGS {
-        match row.or_next(registry) {
-            Some(next) => row = next,
-            None => return ptr::null_mut(),
+impl From<u64> for Row {
+    fn from(number: u64) -> Self {
+        // CAST: Each half is an id, which is at most `i32::MAX`.
+        Self {
+            channel: (number >> 32) as u32,
+            subscriber: number as u32,
         }
     }
-    *position = row.position();
-    // CAST: The kernel is 64-bit. `show` takes the one off again.
-    ptr::without_provenance_mut(row.position() as usize + 1)
 }
 
-/// # Safety
-///
-/// As the `start` operation of a `seq_file` that [`open`] has opened.
-unsafe extern "C" fn start(
-    out: *mut bindings::seq_file,
-    position: *mut bindings::loff_t,
-) -> *mut c_void {
-    // SAFETY: By the requirements of this function.
-    unsafe { find(out, position) }
-}
-
-/// # Safety
-///
-/// As the `next` operation of such a `seq_file`.
-unsafe extern "C" fn next(
-    out: *mut bindings::seq_file,
-    _current: *mut c_void,
-    position: *mut bindings::loff_t,
-) -> *mut c_void {
-    // SAFETY: It is valid, and nobody else uses it.
-    unsafe { *position += 1 };
-    // SAFETY: By the requirements of this function.
-    unsafe { find(out, position) }
-}
-
-/// # Safety
-///
-/// As the `stop` operation of such a `seq_file`.
-unsafe extern "C" fn stop(_out: *mut bindings::seq_file, _current: *mut c_void) {}
-
-/// # Safety
-///
-/// As the `show` operation of such a `seq_file`.
-unsafe extern "C" fn show(out: *mut bindings::seq_file, current: *mut c_void) -> c_int {
-    // SAFETY: By the requirements of this function.
-    let registry = unsafe { registry(out) };
-    // SAFETY: By the requirements of this function.
-    let out = unsafe { SeqFile::from_raw(out) };
-    // CAST: See `find`.
-    let row = Row::at((current.addr() - 1) as bindings::loff_t);
-    if row == Row::HEADINGS {
-        show_headings(out);
-        return 0;
+impl Table for Registry {
+    fn find(&self, row: u64) -> Option<u64> {
+        let row = Row::from(row);
+        if row == Row::HEADINGS {
+            return Some(row.number());
+        }
+        Some(row.or_next(self)?.number())
     }
-    // What is gone by now is not shown.
-    let Some(channel) = registry.find(row.channel) else {
-        return 0;
-    };
-    if row.subscriber == 0 {
-        show_channel(out, &channel);
-        return 0;
-    }
-    let guard = rcu::read_lock();
-    if let Some(subscriber) = channel.member_from(row.subscriber, &guard) {
-        if subscriber.id() == row.subscriber {
-            show_subscriber(out, &channel, subscriber);
+
+    fn show(&self, row: u64, out: &SeqFile) {
+        let row = Row::from(row);
+        if row == Row::HEADINGS {
+            return show_headings(out);
+        }
+        let Some(channel) = Registry::find(self, row.channel) else {
+            return;
+        };
+        if row.subscriber == 0 {
+            return show_channel(out, &channel);
+        }
+        let guard = rcu::read_lock();
+        if let Some(member) = channel.member_from(row.subscriber, &guard) {
+            if member.id() == row.subscriber {
+                show_subscriber(out, &channel, member);
+            }
         }
     }
-    0
 }
 
 fn show_headings(out: &SeqFile) {

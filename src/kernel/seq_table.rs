@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A table in debugfs, in the way of [`kernel::debugfs`].
+//!
+//! The gaps of the kernel crate that this fills:
+//!
+//! - The operations of its debugfs files name no owner. So the kernel would unload the module while
+//!   a file is open, and would look at the operations when the file is closed.
+//! - It has no `struct seq_operations`: its files produce all their text at once. Here the kernel
+//!   looks rows up one by one, as many as a read takes.
+//!
+//! Locking: a reader holds the lock of its `seq_file` while the table finds and shows a row.
+
+use core::{marker::PhantomData, ptr};
+
+use kernel::{
+    ffi::{c_int, c_void},
+    module::this_module,
+    prelude::*,
+    seq_file::SeqFile,
+    str::CStr,
+    sync::Arc,
+};
+
+use crate::{kernel::bindings, LocalModule};
+
+/// A table whose rows have numbers. Rows may come and go while somebody reads.
+///
+/// # Examples
+///
+/// ```ignore
+/// struct Squares;
+///
+/// impl Table for Squares {
+///     fn find(&self, row: u64) -> Option<u64> {
+///         (row < 10).then_some(row)
+///     }
+///
+///     fn show(&self, row: u64, out: &SeqFile) {
+///         seq_print!(out, "{}\n", row * row);
+///     }
+/// }
+///
+/// let directory = Directory::new(c"numbers", c"squares", Arc::new(Squares, GFP_KERNEL)?);
+/// ```
+pub(crate) trait Table: Send + Sync + 'static {
+    /// Returns the number of the first row from `row` on, at most `i64::MAX - 1`. May sleep.
+    fn find(&self, row: u64) -> Option<u64>;
+
+    /// Writes a row that [`Self::find`] found, or nothing if it is gone. May sleep.
+    fn show(&self, row: u64, out: &SeqFile);
+}
+
+/// A directory with the file of a table, as long as this exists.
+///
+/// # Invariants
+///
+/// `directory` is what debugfs returned, and this owns it. The inode of the file in it refers to
+/// `table`.
+pub(crate) struct Directory<T: Table> {
+    directory: *mut bindings::dentry,
+    _table: Arc<T>,
+}
+
+// SAFETY: Any thread can remove a directory. `Arc<T>` is `Send`, because `T` is `Send` and `Sync`.
+unsafe impl<T: Table> Send for Directory<T> {}
+
+// SAFETY: `&Directory` gives access to nothing.
+unsafe impl<T: Table> Sync for Directory<T> {}
+
+impl<T: Table> Directory<T> {
+    /// Makes a directory, and in it a file that only root can read. If that fails, there is none, as
+    /// usual with debugfs. May sleep.
+    pub(crate) fn new(directory: &CStr, file: &CStr, table: Arc<T>) -> Self {
+        // SAFETY: The names are strings, the operations are static, and the data is what they
+        // expect: a table that is valid until `drop` has removed the file.
+        let directory = unsafe {
+            bindings::ioipc_debugfs_create(
+                directory.as_char_ptr(),
+                file.as_char_ptr(),
+                &Operations::<T>::FILE,
+                Arc::as_ptr(&table).cast_mut().cast(),
+            )
+        };
+        // INVARIANT: debugfs has just returned it.
+        Self {
+            directory,
+            _table: table,
+        }
+    }
+}
+
+impl<T: Table> Drop for Directory<T> {
+    fn drop(&mut self) {
+        // This waits for the readers.
+        // SAFETY: By the type invariants.
+        unsafe { bindings::ioipc_debugfs_remove(self.directory) };
+    }
+}
+
+/// What VFS and `seq_file` call.
+struct Operations<T>(PhantomData<T>);
+
+impl<T: Table> Operations<T> {
+    const FILE: bindings::file_operations = bindings::file_operations {
+        owner: this_module::<LocalModule>().as_ptr(),
+        open: Some(Self::open),
+        read: Some(bindings::seq_read),
+        llseek: Some(bindings::seq_lseek),
+        release: Some(bindings::seq_release),
+        ..pin_init::zeroed()
+    };
+
+    const ROWS: bindings::seq_operations = bindings::seq_operations {
+        start: Some(Self::start),
+        stop: Some(Self::stop),
+        next: Some(Self::next),
+        show: Some(Self::show),
+    };
+
+    /// # Safety
+    ///
+    /// As the `open` operation of the file that [`Directory::new`] made for `T`.
+    unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
+        // SAFETY: VFS is opening the file, and the operations are static. They find in the
+        // `seq_file` what the inode refers to.
+        unsafe { bindings::ioipc_seq_open(inode, file, &Self::ROWS) }
+    }
+
+    /// Returns the table of an open file.
+    ///
+    /// # Safety
+    ///
+    /// `out` is what an operation gets of a `seq_file` that [`Self::open`] has opened. The caller
+    /// uses the result only in that operation.
+    unsafe fn table<'a>(out: *mut bindings::seq_file) -> &'a T {
+        // SAFETY: The `seq_file` is valid by the requirements of this function.
+        let table = unsafe { (*out).private }.cast::<T>();
+        // SAFETY: By the invariants of `Directory` it is valid until debugfs removes the file, and
+        // that waits for this operation.
+        unsafe { &*table }
+    }
+
+    /// Finds the row at a position or the first one after it, and sets the position to where that
+    /// is. Returns NULL if there is none.
+    ///
+    /// # Safety
+    ///
+    /// As the `start` operation of a `seq_file` that [`Self::open`] has opened.
+    unsafe extern "C" fn start(
+        out: *mut bindings::seq_file,
+        position: *mut bindings::loff_t,
+    ) -> *mut c_void {
+        // SAFETY: By the requirements of this function.
+        let table = unsafe { Self::table(out) };
+        // SAFETY: It is valid, and only this operation uses it now.
+        let position = unsafe { &mut *position };
+        // CAST: A position is not negative, and no row has a larger number.
+        match table.find(*position as u64) {
+            Some(row) => {
+                *position = row as bindings::loff_t;
+                // CAST: The kernel is 64-bit. `show` takes the one off again.
+                ptr::without_provenance_mut(row as usize + 1)
+            }
+            None => ptr::null_mut(),
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As the `next` operation of a `seq_file` that [`Self::open`] has opened.
+    unsafe extern "C" fn next(
+        out: *mut bindings::seq_file,
+        _current: *mut c_void,
+        position: *mut bindings::loff_t,
+    ) -> *mut c_void {
+        // SAFETY: It is valid, and only this operation uses it now.
+        unsafe { *position += 1 };
+        // SAFETY: By the requirements of this function.
+        unsafe { Self::start(out, position) }
+    }
+
+    extern "C" fn stop(_out: *mut bindings::seq_file, _current: *mut c_void) {}
+
+    /// # Safety
+    ///
+    /// As the `show` operation of a `seq_file` that [`Self::open`] has opened.
+    unsafe extern "C" fn show(out: *mut bindings::seq_file, current: *mut c_void) -> c_int {
+        // SAFETY: By the requirements of this function.
+        let table = unsafe { Self::table(out) };
+        // SAFETY: By the requirements of this function.
+        let out = unsafe { SeqFile::from_raw(out) };
+        // CAST: See `start`.
+        table.show((current.addr() - 1) as u64, out);
+        0
+    }
+}
