@@ -5,7 +5,9 @@
 pub(crate) mod alloc;
 pub(crate) mod bindings;
 pub(crate) mod file;
+pub(crate) mod log;
 pub(crate) mod rcu;
 pub(crate) mod rcu_xarray;
 pub(crate) mod seq_table;
+pub(crate) mod tracepoint;
 pub(crate) mod wait;

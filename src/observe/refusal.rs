@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tells administrators why somebody was refused something, if they want to know: by dynamic debug.
+//! Tells administrators by which rule the module refuses what a caller asks for, if they turn dynamic
+//! debug on.
 //!
 //! Nothing here sleeps or locks.
 
 use kernel::{prelude::*, str::CStr};
 
-use crate::kernel::bindings;
+use crate::kernel::log;
 
-/// What somebody has asked for.
+/// What the caller asks for.
 #[derive(Clone, Copy)]
 pub(crate) enum Asked {
     /// The channel with this id.
@@ -19,7 +20,7 @@ pub(crate) enum Asked {
     Subscriber(u32),
 }
 
-/// Returns `error`, after it has told that the caller gets it and which rule that is by.
+/// Logs that the caller gets `error` and by which rule. Returns `error`.
 #[cold]
 #[inline(never)]
 pub(crate) fn refuse(asked: Asked, rule: &CStr, error: Error) -> Error {
@@ -28,14 +29,6 @@ pub(crate) fn refuse(asked: Asked, rule: &CStr, error: Error) -> Error {
         Asked::Key(key) => (c"key", key),
         Asked::Subscriber(id) => (c"subscriber", u64::from(id)),
     };
-    // SAFETY: Both are strings.
-    unsafe {
-        bindings::ioipc_debug_refusal(
-            what.as_char_ptr(),
-            number,
-            rule.as_char_ptr(),
-            error.to_errno(),
-        )
-    };
+    log::debug_refusal(what, number, rule, error);
     error
 }

@@ -2,39 +2,10 @@
 
 //! The tracepoints of `trace.h`.
 //!
-//! The kernel crate's `declare_trace!` is for tracepoints that the kernel itself has.
-//!
-//! Nothing here sleeps or locks. As long as nobody traces, each call is a static branch that is not
-//! taken, and does not even find out what there is to tell.
+//! Nothing here sleeps or locks. As long as nobody traces, a call does not even find out what there
+//! is to tell.
 
-use crate::kernel::bindings;
-
-macro_rules! tracepoints {
-    ($($(#[$doc:meta])* fn $name:ident($($argument:ident: $type:ty),*);)*) => {$(
-        $(#[$doc])*
-        #[inline(always)]
-        pub(crate) fn $name(arguments: impl FnOnce() -> ($($type,)*)) {
-            #[cfg(CONFIG_TRACEPOINTS)]
-            kernel::macros::paste! {
-                // SAFETY: This is the key of a tracepoint that trace.c defines.
-                let wanted = unsafe {
-                    kernel::jump_label::static_branch_unlikely!(
-                        bindings::[< __tracepoint_ioipc_ $name >],
-                        bindings::tracepoint,
-                        key
-                    )
-                };
-                if wanted {
-                    let ($($argument,)*) = arguments();
-                    // SAFETY: There are no requirements.
-                    unsafe { bindings::[< rust_do_trace_ioipc_ $name >]($($argument),*) };
-                }
-            }
-            #[cfg(not(CONFIG_TRACEPOINTS))]
-            let _ = arguments;
-        }
-    )*};
-}
+use crate::kernel::tracepoint::tracepoints;
 
 tracepoints! {
     /// A channel was created. `flags` are `IOIPC_F_*`, `mode` are permission bits.
