@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where io_uring calls the module. No logic: each function converts what C passes and calls the
-//! one that does it.
+//! The functions that io_uring calls. They hold no logic: each one converts what C passes, and calls
+//! the Rust function of that name.
 //!
 //! io_uring vouches for the pointers, see `include/linux/io_uring/ipc.h` of the patched kernel. It
 //! calls nothing before [`Registration::new`], and holds the module as long as there is an
@@ -22,6 +22,7 @@ use kernel::{
         atomic::{Acquire, Atomic, Relaxed, Release},
         Arc, ArcBorrow,
     },
+    types::ForeignOwnable,
     uaccess::UserPtr,
 };
 
@@ -41,13 +42,14 @@ use crate::{
     memory::{
         buffer::Buffer,
         fixed_buffer::{Direction, FixedBuffer},
+        region::Account,
         user_buffer::UserBuffer,
     },
     uapi::{self, Sqe},
     LocalModule,
 };
 
-/// The registry that instances use: not null as long as there is a [`Registration`].
+/// The registry for new instances: that of the [`Registration`], as long as there is one.
 static REGISTRY: Atomic<*mut Registry> = Atomic::new(ptr::null_mut());
 
 static OPERATIONS: Operations<bindings::io_uring_ipc_ops> =
@@ -57,10 +59,10 @@ static OPERATIONS: Operations<bindings::io_uring_ipc_ops> =
         ring_release: Some(ring_release),
         ring_exit: Some(ring_exit),
         command: Some(run_command),
-        send_prep: Some(send_prep),
-        send: Some(issue_send),
-        recv_prep: Some(recv_prep),
-        recv: Some(issue_recv),
+        send_prep: Some(prepare::<IpcSend>),
+        send: Some(issue::<IpcSend>),
+        recv_prep: Some(prepare::<IpcRecv>),
+        recv: Some(issue::<IpcRecv>),
         wait_file: Some(wait_file),
         wait_done: Some(wait_done),
     });
@@ -100,25 +102,94 @@ impl Drop for Registration {
     }
 }
 
+/// What the two opcodes do.
+trait Opcode {
+    const DIRECTION: Direction;
+
+    /// Checks an SQE.
+    fn prepare(sqe: &Sqe) -> Result<(Request, Wait)>;
+
+    /// Runs a request. `is_rest` if its buffer is the rest of a larger one.
+    fn issue(
+        request: &Request,
+        instance: &Instance,
+        buffer: Buffer<'_>,
+        is_rest: bool,
+    ) -> Result<u32>;
+}
+
+struct IpcSend;
+
+impl Opcode for IpcSend {
+    const DIRECTION: Direction = Direction::Send;
+
+    fn prepare(sqe: &Sqe) -> Result<(Request, Wait)> {
+        send::prepare(sqe)
+    }
+
+    #[inline(always)]
+    fn issue(
+        request: &Request,
+        instance: &Instance,
+        buffer: Buffer<'_>,
+        _is_rest: bool,
+    ) -> Result<u32> {
+        send::issue(request, instance, buffer)
+    }
+}
+
+struct IpcRecv;
+
+impl Opcode for IpcRecv {
+    const DIRECTION: Direction = Direction::Receive;
+
+    fn prepare(sqe: &Sqe) -> Result<(Request, Wait)> {
+        recv::prepare(sqe)
+    }
+
+    #[inline(always)]
+    fn issue(
+        request: &Request,
+        instance: &Instance,
+        buffer: Buffer<'_>,
+        is_rest: bool,
+    ) -> Result<u32> {
+        recv::issue(request, instance, buffer, is_rest)
+    }
+}
+
+/// Where a request keeps what it has of its SQE.
+#[inline(always)]
+fn request(command: &mut bindings::io_uring_ipc_cmd) -> &mut Request {
+    const {
+        let room = offset_of!(bindings::io_uring_ipc_cmd, data);
+        assert!(size_of::<Request>() <= size_of::<bindings::io_uring_ipc_cmd>() - room);
+        assert!(room % align_of::<Request>() == 0);
+    }
+    // SAFETY: `data` is large enough, and aligned. It is borrowed as long as the result, which
+    // consists of integers: any bytes will do.
+    unsafe { &mut *(&raw mut command.data).cast() }
+}
+
 /// # Safety
 ///
 /// As `io_uring_ipc_ops.ring_init`.
 unsafe extern "C" fn ring_init(
     ring: *mut bindings::io_ring_ctx,
 ) -> *mut bindings::io_uring_ipc_ctx {
+    // Pairs with `Registration::new`.
+    let registry = REGISTRY.load(Acquire);
+    // SAFETY: By the invariants of `Registration` it is that of an `Arc`. io_uring has a reference
+    // to the module, so the `Registration` stays as long as this runs.
+    let registry = unsafe { ArcBorrow::from_raw(registry) };
     let init = || {
         let ring = NonNull::new(ring).ok_or(EINVAL)?;
-        // Pairs with `Registration::new`.
-        let registry = REGISTRY.load(Acquire);
-        // SAFETY: By the invariants of `Registration` it is that of an `Arc`. io_uring has a
-        // reference to the module, so the `Registration` stays as long as this runs.
-        let registry = unsafe { ArcBorrow::from_raw(registry) };
-        // SAFETY: io_uring calls `ring_exit` before the instance becomes invalid.
-        unsafe { Instance::new(ring, registry.into()) }
+        // SAFETY: io_uring calls `ring_exit` before the io_uring instance becomes invalid.
+        let account = unsafe { Account::new(ring) };
+        Instance::new(account, registry.into())
     };
     match init() {
-        // SAFETY: It is not moved out of this pointer, `ring_exit` drops it in place.
-        Ok(instance) => KBox::into_raw(unsafe { Pin::into_inner_unchecked(instance) }).cast(),
+        Ok(instance) => instance.into_foreign().cast(),
         Err(error) => error.to_ptr(),
     }
 }
@@ -127,28 +198,16 @@ unsafe extern "C" fn ring_init(
 ///
 /// As `io_uring_ipc_ops.ring_release`.
 unsafe extern "C" fn ring_release(hook: *mut bindings::io_uring_ipc_ctx) {
-    // SAFETY: io_uring passes a valid instance.
-    unsafe { instance(hook) }.release();
+    // SAFETY: `ring_init` returned it, as the first field of an instance.
+    unsafe { &*hook.cast::<Instance>() }.release();
 }
 
 /// # Safety
 ///
 /// As `io_uring_ipc_ops.ring_exit`.
 unsafe extern "C" fn ring_exit(hook: *mut bindings::io_uring_ipc_ctx) {
-    // SAFETY: `ring_init` returned it, as the first field of an instance in a box.
-    drop(unsafe { KBox::from_raw(hook.cast::<Instance>()) });
-}
-
-/// The instance that `ring_init` returned.
-///
-/// # Safety
-///
-/// `hook` is what `ring_init` returned, and `ring_exit` is not called as long as the result is
-/// used.
-#[inline(always)]
-unsafe fn instance<'a>(hook: *mut bindings::io_uring_ipc_ctx) -> &'a Instance {
-    // SAFETY: It is the first field of an instance.
-    unsafe { &*hook.cast::<Instance>() }
+    // SAFETY: `ring_init` returned it, from `into_foreign`, and io_uring does not use it any more.
+    drop(unsafe { Pin::<KBox<Instance>>::from_foreign(hook.cast()) });
 }
 
 /// # Safety
@@ -160,47 +219,26 @@ unsafe extern "C" fn run_command(
     argument: *mut c_void,
     count: c_uint,
 ) -> c_int {
-    // SAFETY: io_uring passes a valid instance.
-    let instance = unsafe { instance(hook) };
+    // SAFETY: `ring_init` returned it, as the first field of an instance.
+    let instance = unsafe { &*hook.cast::<Instance>() };
     from_result(|| command::run(instance, opcode, UserPtr::from_ptr(argument), count).map(|()| 0))
 }
 
-/// Where a request keeps what it has of its SQE.
-///
 /// # Safety
 ///
-/// `command` is valid.
-#[inline(always)]
-unsafe fn request(command: *mut bindings::io_uring_ipc_cmd) -> *mut Request {
-    const {
-        let room = offset_of!(bindings::io_uring_ipc_cmd, data);
-        assert!(size_of::<Request>() <= size_of::<bindings::io_uring_ipc_cmd>() - room);
-        assert!(room % align_of::<Request>() == 0);
-    }
-    // SAFETY: `command` is valid.
-    unsafe { (&raw mut (*command).data).cast() }
-}
-
-/// Prepares a request.
-///
-/// # Safety
-///
-/// `command` belongs to a request of the opcode that `prepare` is for, `sqe` is valid for reading.
-unsafe fn prepare(
+/// As `io_uring_ipc_ops.send_prep` or `recv_prep`.
+unsafe extern "C" fn prepare<O: Opcode>(
     command: *mut bindings::io_uring_ipc_cmd,
     sqe: *const bindings::io_uring_sqe,
-    prepare: fn(&Sqe) -> Result<(Request, Wait)>,
 ) -> c_int {
-    // SAFETY: It is valid and has the same layout. User space may be changing it, and any bytes are
-    // fine: this is the only time that they are read here. io_uring has read `flags` by itself, and
-    // does not rely on what is made of them here.
+    // SAFETY: It is valid and has the same layout. User space may be changing it, and any bytes will
+    // do: this is the only time that the module reads them. io_uring has read `flags` by itself, and
+    // does not rely on what the module makes of them.
     let sqe = unsafe { sqe.cast::<Sqe>().read_volatile() };
+    // SAFETY: The request is valid, and io_uring leaves it to this task now.
+    let command = unsafe { &mut *command };
     from_result(|| {
-        let (prepared, wait) = prepare(&sqe)?;
-        // SAFETY: The request is valid, has room for it, and nobody else uses that now.
-        unsafe { request(command).write(prepared) };
-        // SAFETY: The request is valid, and nobody else uses it now.
-        let command = unsafe { &mut *command };
+        let (prepared, wait) = O::prepare(&sqe)?;
         command.addr = sqe.addr;
         command.len = sqe.len;
         command.flags = match wait {
@@ -211,37 +249,32 @@ unsafe fn prepare(
         if prepared.wants_info() {
             command.flags |= bindings::IOIPC_CMD_ALIGN;
         }
+        *request(command) = prepared;
         Ok(0)
     })
 }
 
-/// Issues a request.
-///
 /// # Safety
 ///
-/// `hook` is a valid instance, and `command` a request of it that was prepared and is being issued
-/// with `issue_flags`.
-#[inline(always)]
-unsafe fn issue(
+/// As `io_uring_ipc_ops.send` or `recv`, for a request of the same opcode.
+unsafe extern "C" fn issue<O: Opcode>(
     hook: *mut bindings::io_uring_ipc_ctx,
     command: *mut bindings::io_uring_ipc_cmd,
     issue_flags: c_uint,
-    direction: Direction,
-    issue: impl FnOnce(&Request, &Instance, Buffer<'_>) -> Result<u32>,
 ) -> c_int {
-    // SAFETY: It is valid.
-    let instance = unsafe { instance(hook) };
-    // SAFETY: `prepare` has written it.
-    let request = unsafe { &*request(command) };
-    let run = || {
-        if request.has(uapi::IOIPC_FIXED_BUF) {
-            // SAFETY: The request is being issued.
-            let fixed = unsafe { FixedBuffer::import(command, direction, issue_flags) }?;
-            return issue(request, instance, Buffer::Fixed(&fixed));
+    // SAFETY: `ring_init` returned it, as the first field of an instance.
+    let instance = unsafe { &*hook.cast::<Instance>() };
+    // SAFETY: The request is valid, and io_uring leaves it to this task now.
+    let command = unsafe { &mut *command };
+    let is_rest = command.flags & bindings::IOIPC_CMD_REST != 0;
+    let mut run = || {
+        if request(command).has(uapi::IOIPC_FIXED_BUF) {
+            // SAFETY: io_uring is issuing the request.
+            let fixed = unsafe { FixedBuffer::import(command, O::DIRECTION, issue_flags) }?;
+            return O::issue(request(command), instance, Buffer::Fixed(&fixed), is_rest);
         }
-        // SAFETY: The request is valid.
-        let user = unsafe { UserBuffer::new((*command).addr, (*command).len) };
-        issue(request, instance, Buffer::User(user))
+        let user = UserBuffer::new(command.addr, command.len);
+        O::issue(request(command), instance, Buffer::User(user), is_rest)
     };
     match run() {
         // CAST: No message is that long, and no buffer either.
@@ -252,68 +285,17 @@ unsafe fn issue(
 
 /// # Safety
 ///
-/// As `io_uring_ipc_ops.send_prep`.
-unsafe extern "C" fn send_prep(
-    command: *mut bindings::io_uring_ipc_cmd,
-    sqe: *const bindings::io_uring_sqe,
-) -> c_int {
-    // SAFETY: io_uring passes a request and an SQE.
-    unsafe { prepare(command, sqe, send::prepare) }
-}
-
-/// # Safety
-///
-/// As `io_uring_ipc_ops.send`.
-unsafe extern "C" fn issue_send(
-    hook: *mut bindings::io_uring_ipc_ctx,
-    command: *mut bindings::io_uring_ipc_cmd,
-    issue_flags: c_uint,
-) -> c_int {
-    // SAFETY: io_uring passes an instance and a request that `send_prep` has prepared.
-    unsafe { issue(hook, command, issue_flags, Direction::Send, send::issue) }
-}
-
-/// # Safety
-///
-/// As `io_uring_ipc_ops.recv_prep`.
-unsafe extern "C" fn recv_prep(
-    command: *mut bindings::io_uring_ipc_cmd,
-    sqe: *const bindings::io_uring_sqe,
-) -> c_int {
-    // SAFETY: io_uring passes a request and an SQE.
-    unsafe { prepare(command, sqe, recv::prepare) }
-}
-
-/// # Safety
-///
-/// As `io_uring_ipc_ops.recv`.
-unsafe extern "C" fn issue_recv(
-    hook: *mut bindings::io_uring_ipc_ctx,
-    command: *mut bindings::io_uring_ipc_cmd,
-    issue_flags: c_uint,
-) -> c_int {
-    // SAFETY: io_uring passes a request.
-    let is_rest = unsafe { (*command).flags } & bindings::IOIPC_CMD_REST != 0;
-    let receive = |request: &Request, instance: &Instance, buffer: Buffer<'_>| {
-        recv::issue(request, instance, buffer, is_rest)
-    };
-    // SAFETY: io_uring passes an instance and a request that `recv_prep` has prepared.
-    unsafe { issue(hook, command, issue_flags, Direction::Receive, receive) }
-}
-
-/// # Safety
-///
 /// As `io_uring_ipc_ops.wait_file`.
 unsafe extern "C" fn wait_file(
     hook: *mut bindings::io_uring_ipc_ctx,
     command: *mut bindings::io_uring_ipc_cmd,
     early: bool,
 ) -> *mut bindings::file {
-    // SAFETY: io_uring passes a valid instance.
-    let instance = unsafe { instance(hook) };
-    // SAFETY: `send_prep` or `recv_prep` has written it, and nobody else uses it now.
-    let request = unsafe { &mut *request(command) };
-    match instance.wait_file(request, early) {
+    // SAFETY: `ring_init` returned it, as the first field of an instance.
+    let instance = unsafe { &*hook.cast::<Instance>() };
+    // SAFETY: The request is valid, and io_uring leaves it to this task now.
+    let command = unsafe { &mut *command };
+    match instance.wait_file(request(command), early) {
         Ok(file) => ARef::into_raw(file).as_ptr().cast(),
         Err(error) => error.to_ptr(),
     }
@@ -328,7 +310,7 @@ unsafe extern "C" fn wait_done(
 ) {
     // SAFETY: The request is valid.
     let file = unsafe { (*command).file };
-    // SAFETY: `wait_file` has returned it, and the request still has its reference. By its id the
-    // subscriber might not be found any more.
+    // SAFETY: `wait_file` returned it, and the request still has its reference. Its subscriber may
+    // have detached, so an instance might not find it by its id.
     unsafe { file::private_data::<Subscriber>(file) }.pass_on();
 }

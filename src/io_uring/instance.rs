@@ -6,7 +6,7 @@
 //! [`Instance::subscriber`], which is for RCU read-side critical sections, and
 //! [`Instance::wait_file`].
 
-use core::ptr::{self, NonNull};
+use core::{mem::offset_of, ptr};
 
 use kernel::{
     fs::File,
@@ -16,7 +16,6 @@ use kernel::{
         atomic::{Acquire, Atomic, Relaxed, Release},
         rcu, Arc,
     },
-    types::Opaque,
 };
 
 use crate::{
@@ -97,12 +96,28 @@ pub(crate) fn no_subscriber(id: u32) -> Error {
     refuse(Asked::Subscriber(id), rule, ENOENT)
 }
 
+/// What io_uring keeps in an instance, `struct io_uring_ipc_ctx`. io_uring fills it in when
+/// `ring_init` has returned the instance, and never changes it after that.
+#[repr(C)]
+struct Binding {
+    _ops: usize,
+    compat: bool,
+}
+
+const _: () = {
+    use bindings::io_uring_ipc_ctx;
+    assert!(size_of::<Binding>() == size_of::<io_uring_ipc_ctx>());
+    assert!(offset_of!(Binding, _ops) == offset_of!(io_uring_ipc_ctx, ops));
+    assert!(offset_of!(Binding, compat) == offset_of!(io_uring_ipc_ctx, compat));
+    assert!(offset_of!(Instance, binding) == 0);
+};
+
 /// An io_uring instance that uses IPC.
 #[pin_data]
 #[repr(C)]
 pub(crate) struct Instance {
-    /// What io_uring itself keeps here. It has to be the first field, see `hook.rs`.
-    hook: Opaque<bindings::io_uring_ipc_ctx>,
+    /// The first field, because `hook.rs` finds the instance by it.
+    binding: Binding,
     account: Account,
     registry: Arc<Registry>,
     recent: RecentAttachments,
@@ -112,27 +127,15 @@ pub(crate) struct Instance {
     count: Atomic<u32>,
 }
 
-// SAFETY: Nothing here writes to `hook`, and the rest is `Send`.
-unsafe impl Send for Instance {}
-
-// SAFETY: Nothing here writes to `hook`, and the rest is `Sync`.
-unsafe impl Sync for Instance {}
-
 impl Instance {
     /// The state of an instance that has no subscribers yet. May sleep.
-    ///
-    /// # Safety
-    ///
-    /// The instance is valid as long as the result exists.
-    pub(crate) unsafe fn new(
-        ring: NonNull<bindings::io_ring_ctx>,
-        registry: Arc<Registry>,
-    ) -> Result<Pin<KBox<Self>>> {
-        // SAFETY: By the requirements of this function.
-        let account = unsafe { Account::new(ring) };
+    pub(crate) fn new(account: Account, registry: Arc<Registry>) -> Result<Pin<KBox<Self>>> {
         KBox::pin_init(
             pin_init!(Self {
-                hook: Opaque::uninit(),
+                binding: Binding {
+                    _ops: 0,
+                    compat: false,
+                },
                 account,
                 registry,
                 recent: RecentAttachments::new(),
@@ -145,8 +148,7 @@ impl Instance {
 
     /// Whether a 32-bit process has made it.
     pub(crate) fn is_compat(&self) -> bool {
-        // SAFETY: io_uring has filled it in before the first request, and does not change it.
-        unsafe { (*self.hook.get()).compat }
+        self.binding.compat
     }
 
     /// Identifies the instance among those that exist.
@@ -196,7 +198,7 @@ impl Instance {
                 return file.ok_or_else(|| no_subscriber(request.id));
             }
         }
-        if !request.sends {
+        if !request.sends() {
             return Err(no_subscriber(request.id));
         }
         // Whoever sends without being attached gets a file just for this request. With it, the
@@ -207,7 +209,7 @@ impl Instance {
         let channel = self.registry.find(request.id).ok_or(ENOENT)?;
         channel.check_unattached(self.identity())?;
         let file = file::open(Subscriber::new(0, uapi::IOIPC_SUB_SEND, channel)?)?;
-        request.has_waited_unattached = true;
+        request.wait_unattached();
         Ok(file)
     }
 

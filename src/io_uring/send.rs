@@ -148,7 +148,7 @@ fn pass_on(request: &Request, instance: &Instance) {
     let guard = rcu::read_lock();
     if let Some(subscriber) = instance.subscriber(request.id, &guard) {
         subscriber.pass_on();
-    } else if request.has_waited_unattached {
+    } else if request.has_waited_unattached() {
         // Nobody else has been woken, nor may everybody have this done.
         if let Some(channel) = instance.registry().get(request.id, &guard) {
             channel.pass_on(None, &guard);
@@ -235,7 +235,7 @@ fn unattached<'a>(
     guard: &'a rcu::Guard,
 ) -> Result<&'a Channel> {
     let Some(channel) = instance.registry().get(request.id, guard) else {
-        if request.has_waited_unattached {
+        if request.has_waited_unattached() {
             return Err(EPIPE);
         }
         let rule = c"there is none, nor a subscriber of this io_uring instance";
