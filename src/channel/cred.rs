@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who may do what: the caller's file system ids, groups, capability and IPC namespace.
+//! Permissions: what the file system ids, the groups, the capability and the IPC namespace of the
+//! caller allow it.
 //!
-//! All of this is about the current task with the credentials of the request, which io_uring puts
-//! in force while a request runs. Nothing sleeps or locks.
+//! The caller is the current task, with the credentials of the request. io_uring puts these in force
+//! while a request runs. Nothing here sleeps or locks.
 
 use kernel::prelude::*;
 
 use crate::{kernel::bindings, uapi};
 
-/// The IPC namespace of a task, by the number that the kernel gave it and never gives again.
+/// The IPC namespace of a task, known by a number that the kernel gives to no other namespace.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct IpcNamespace(u64);
 
@@ -51,8 +52,8 @@ impl Permissions {
         self.namespace
     }
 
-    /// The number by which administrators know the namespace: that of its inode. It may be given
-    /// to another one once the namespace is gone.
+    /// The number of the inode of the namespace, by which administrators know it. The kernel may give
+    /// this number to another namespace once this one is gone.
     pub(crate) fn namespace_inode(&self) -> u32 {
         self.namespace_inode
     }
@@ -62,7 +63,7 @@ impl Permissions {
         self.uid.val
     }
 
-    /// Gid of the owner, likewise.
+    /// Gid of the owner, as the initial user namespace has it.
     pub(crate) fn gid(&self) -> u32 {
         self.gid.val
     }
@@ -77,8 +78,8 @@ impl Permissions {
         self.namespace == IpcNamespace::current()
     }
 
-    /// Whether the caller is in the namespace and has `CAP_IPC_OWNER` in the user namespace that
-    /// owns it.
+    /// Whether the caller is in the IPC namespace and has `CAP_IPC_OWNER` in the user namespace that
+    /// owns the IPC namespace.
     fn caller_is_ipc_owner(&self) -> bool {
         self.caller_is_inside() && bindings::ioipc_current_is_ipc_owner()
     }
@@ -88,7 +89,7 @@ impl Permissions {
         self.caller_has_uid() || self.caller_is_ipc_owner()
     }
 
-    /// Checks that the caller may send and receive as `flags`, of `IOIPC_SUB_*`, asks for.
+    /// Checks that the caller may send and receive as `flags`, of `IOIPC_SUB_*`, ask for.
     ///
     /// # Errors
     ///
@@ -103,8 +104,7 @@ impl Permissions {
         }
         let granted = if self.caller_has_uid() {
             self.mode >> 6
-        // SAFETY: There are no requirements.
-        } else if unsafe { bindings::in_group_p(self.gid) } != 0 {
+        } else if bindings::in_group_p(self.gid) != 0 {
             self.mode >> 3
         } else {
             self.mode

@@ -4,7 +4,7 @@
 //!
 //! The only file that names either of them. Types that both know are the kernel crate's.
 
-use kernel::ffi::c_void;
+use kernel::ffi::{c_char, c_int, c_void};
 
 #[allow(
     clippy::all,
@@ -41,28 +41,32 @@ mod generated {
 pub(crate) use generated::*;
 pub(crate) use kernel::bindings::*;
 
-/// Declares functions of `helpers.h` once more, as safe ones. These declarations hide those of
-/// bindgen.
+use kernel::bindings as common;
+
+/// Declares functions of `generated`, or of the kernel crate, once more as safe ones. These
+/// declarations hide those of bindgen.
 ///
 /// The caller vouches that each function is sound for all values of its arguments. The compiler
 /// vouches for the signatures: both declarations of a function must have the same type.
 macro_rules! safe_functions {
-    ($($(#[$doc:meta])* fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;)*) => {
+    ($module:ident: $(
+        $(#[$doc:meta])* fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;
+    )*) => {
         // The two declarations of a function differ in `safe`.
-        #[expect(clashing_extern_declarations)]
+        #[allow(clashing_extern_declarations)]
         // Sound: the signatures are those of bindgen, see below, and the caller vouches for the rest.
         unsafe extern "C" {
             $($(#[$doc])* pub(crate) safe fn $name($($argument: $type),*) $(-> $result)?;)*
         }
 
-        $(const _: [unsafe extern "C" fn($($type),*) $(-> $result)?; 2] = [generated::$name, $name];)*
+        $(const _: [unsafe extern "C" fn($($type),*) $(-> $result)?; 2] = [$module::$name, $name];)*
     };
 }
 
 // None of these functions follows a pointer that it gets, except with the checked accessors of
 // user memory, for which any address will do. Some of them may sleep: as in the kernel crate, to
 // sleep where that is forbidden is a bug, but not one that `unsafe` guards against.
-safe_functions! {
+safe_functions! { generated:
     /// Gives the processor up if others want it. May sleep.
     fn ioipc_cond_resched();
 
@@ -101,6 +105,17 @@ safe_functions! {
 
     /// Allocates a workqueue, or returns NULL. May sleep.
     fn ioipc_alloc_workqueue() -> *mut workqueue_struct;
+}
+
+safe_functions! { common:
+    /// Whether the current task is in a group: not 0 if it is.
+    fn in_group_p(gid: kgid_t) -> c_int;
+
+    /// Reads a byte of each page of user memory. Returns how many bytes are missing. May sleep.
+    fn fault_in_readable(from: *const c_char, size: usize) -> usize;
+
+    /// Brings pages of user memory in, writable. Returns how many bytes are missing. May sleep.
+    fn fault_in_safe_writeable(to: *const c_char, size: usize) -> usize;
 }
 
 /// A table of functions for the kernel to call.

@@ -111,10 +111,8 @@ impl UserBuffer {
     ///
     /// `EFAULT` if they cannot be read.
     pub(crate) fn fault_in_readable(&self) -> Result {
-        // SAFETY: It takes any address, and checks that it belongs to user space.
-        let missing = unsafe {
-            bindings::fault_in_readable(self.address.as_const_ptr().cast(), self.len as usize)
-        };
+        let from = self.address.as_const_ptr().cast();
+        let missing = bindings::fault_in_readable(from, self.len as usize);
         Self::outcome(missing).map_err(|NotPresent| EFAULT)
     }
 
@@ -124,10 +122,8 @@ impl UserBuffer {
     ///
     /// `EFAULT` if they cannot be written.
     pub(crate) fn fault_in_writable(&self) -> Result {
-        // SAFETY: It takes any address, and checks that it belongs to user space.
-        let missing = unsafe {
-            bindings::fault_in_safe_writeable(self.address.as_mut_ptr().cast(), self.len as usize)
-        };
+        let to = self.address.as_const_ptr().cast();
+        let missing = bindings::fault_in_safe_writeable(to, self.len as usize);
         Self::outcome(missing).map_err(|NotPresent| EFAULT)
     }
 
