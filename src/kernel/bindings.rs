@@ -20,7 +20,7 @@ use kernel::ffi::{c_char, c_int, c_void};
     unreachable_pub,
     unsafe_op_in_unsafe_fn
 )]
-mod generated {
+pub(crate) mod generated {
     use kernel::{bindings::*, ffi};
 
     /// Only pointers to it are passed on.
@@ -41,81 +41,97 @@ mod generated {
 pub(crate) use generated::*;
 pub(crate) use kernel::bindings::*;
 
-use kernel::bindings as common;
+pub(crate) use kernel::bindings as common;
 
 /// Declares functions of `generated`, or of the kernel crate, once more as safe ones. These
 /// declarations hide those of bindgen.
 ///
 /// The caller vouches that each function is sound for all values of its arguments. The compiler
-/// vouches for the signatures: both declarations of a function must have the same type.
+/// vouches for the signatures: both declarations of a function must have the same type, but for
+/// arguments that say `as` what C takes. Such an argument is a reference to a transparent wrapper
+/// of what the pointer of C points to.
 macro_rules! safe_functions {
     ($module:ident: $(
-        $(#[$doc:meta])* fn $name:ident($($argument:ident: $type:ty),*) $(-> $result:ty)?;
+        $(#[$doc:meta])*
+        $visible:vis fn $name:ident($($argument:ident: $type:ty $(as $c:ty)?),*) $(-> $result:ty)?;
     )*) => {
         // The two declarations of a function differ in `safe`.
         #[allow(clashing_extern_declarations)]
         // Sound: the signatures are those of bindgen, see below, and the caller vouches for the rest.
         unsafe extern "C" {
-            $($(#[$doc])* pub(crate) safe fn $name($($argument: $type),*) $(-> $result)?;)*
+            $($(#[$doc])* $visible safe fn $name($($argument: $type),*) $(-> $result)?;)*
         }
 
-        $(const _: [unsafe extern "C" fn($($type),*) $(-> $result)?; 2] = [$module::$name, $name];)*
+        $(const _: unsafe extern "C" fn($($crate::kernel::bindings::c_type!($type $(as $c)?)),*)
+            $(-> $result)? = $crate::kernel::bindings::$module::$name;)*
     };
 }
+pub(crate) use safe_functions;
+
+/// The type that C has for an argument of [`safe_functions`].
+macro_rules! c_type {
+    ($type:ty) => {
+        $type
+    };
+    ($type:ty as $c:ty) => {
+        $c
+    };
+}
+pub(crate) use c_type;
 
 // None of these functions follows a pointer that it gets, except with the checked accessors of
 // user memory, for which any address will do. Some of them may sleep: as in the kernel crate, to
 // sleep where that is forbidden is a bug, but not one that `unsafe` guards against.
 safe_functions! { generated:
     /// Gives the processor up if others want it. May sleep.
-    fn ioipc_cond_resched();
+    pub(crate) fn ioipc_cond_resched();
 
     /// Whether the current task is killed.
-    fn ioipc_fatal_signal_pending() -> bool;
+    pub(crate) fn ioipc_fatal_signal_pending() -> bool;
 
     /// Whether there are more than `nr_pages` pages besides those that the kernel keeps in reserve.
-    fn ioipc_is_memory_left(nr_pages: usize) -> bool;
+    pub(crate) fn ioipc_is_memory_left(nr_pages: usize) -> bool;
 
     /// Reads user memory without page faults. Returns 0, or how many bytes are missing at least.
-    fn ioipc_probe_readable(from: *const c_void, size: usize) -> usize;
+    pub(crate) fn ioipc_probe_readable(from: *const c_void, size: usize) -> usize;
 
     /// Writes the value that it has to user memory without page faults. Returns as above.
-    fn ioipc_probe_writable(to: *mut c_void, size: usize) -> usize;
+    pub(crate) fn ioipc_probe_writable(to: *mut c_void, size: usize) -> usize;
 
     /// How many files the current task may have open.
-    fn ioipc_max_open_files() -> usize;
+    pub(crate) fn ioipc_max_open_files() -> usize;
 
     /// The file system uid of the current task.
-    fn ioipc_current_fsuid() -> kuid_t;
+    pub(crate) fn ioipc_current_fsuid() -> kuid_t;
 
     /// The file system gid of the current task.
-    fn ioipc_current_fsgid() -> kgid_t;
+    pub(crate) fn ioipc_current_fsgid() -> kgid_t;
 
     /// The id of the current task's IPC namespace, or 0.
-    fn ioipc_current_ipc_ns_id() -> u64;
+    pub(crate) fn ioipc_current_ipc_ns_id() -> u64;
 
     /// Whether the current task has `CAP_IPC_OWNER` in its IPC namespace.
-    fn ioipc_current_is_ipc_owner() -> bool;
+    pub(crate) fn ioipc_current_is_ipc_owner() -> bool;
 
     /// The inode of the current task's IPC namespace, or 0.
-    fn ioipc_current_ipc_ns_inum() -> u32;
+    pub(crate) fn ioipc_current_ipc_ns_inum() -> u32;
 
     /// Allocates a counter with a part for each processor, or returns NULL. May sleep.
-    fn ioipc_alloc_percpu_counter() -> *mut u64;
+    pub(crate) fn ioipc_alloc_percpu_counter() -> *mut u64;
 
     /// Allocates a workqueue, or returns NULL. May sleep.
-    fn ioipc_alloc_workqueue() -> *mut workqueue_struct;
+    pub(crate) fn ioipc_alloc_workqueue() -> *mut workqueue_struct;
 }
 
 safe_functions! { common:
     /// Whether the current task is in a group: not 0 if it is.
-    fn in_group_p(gid: kgid_t) -> c_int;
+    pub(crate) fn in_group_p(gid: kgid_t) -> c_int;
 
     /// Reads a byte of each page of user memory. Returns how many bytes are missing. May sleep.
-    fn fault_in_readable(from: *const c_char, size: usize) -> usize;
+    pub(crate) fn fault_in_readable(from: *const c_char, size: usize) -> usize;
 
     /// Brings pages of user memory in, writable. Returns how many bytes are missing. May sleep.
-    fn fault_in_safe_writeable(to: *const c_char, size: usize) -> usize;
+    pub(crate) fn fault_in_safe_writeable(to: *const c_char, size: usize) -> usize;
 }
 
 /// A table of functions for the kernel to call.

@@ -75,10 +75,17 @@ bool ioipc_fatal_signal_pending(void);
 
 /* xarray.c */
 
-void ioipc_xa_mark(struct xarray *xa, unsigned long index);
-int ioipc_xa_insert(struct xarray *xa, unsigned long index, void *entry,
-		    bool marked);
-int ioipc_xa_reserve_cyclic(struct xarray *xa, u32 *index, u32 *next);
+/* An array, and the index that it tries next when it reserves one. */
+struct ioipc_xarray {
+	struct xarray xa;
+	u32 next;
+};
+
+void ioipc_xa_init(struct ioipc_xarray *array, gfp_t flags);
+/* Puts @entry in a place that is @reserved, or else in an empty one. */
+int ioipc_xa_put(struct xarray *xa, unsigned long index, void *entry,
+		 bool reserved, bool marked);
+int ioipc_xa_reserve_cyclic(struct ioipc_xarray *array, u32 *index);
 
 /* Go through the marked entries from @index on; for RCU readers. */
 void *ioipc_xa_first_marked(struct xa_state *xas, struct xarray *xa,

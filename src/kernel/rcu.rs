@@ -2,13 +2,13 @@
 
 //! Reference counted objects that outlive their last reference by an RCU grace period.
 //!
-//! A reader inside an RCU read-side critical section can use such an object without a reference of
-//! its own, if it found it where a reference was held when the section began. That is what makes
-//! [`RcuXArray`](crate::kernel::rcu_xarray::RcuXArray) lookups free of shared writes.
+//! A reader in an RCU read-side critical section can use such an object without a reference of its
+//! own, if it has found the object where a reference was held when the section began. So lookups in
+//! an [`RcuXArray`](crate::kernel::rcu_xarray::RcuXArray) write nothing that readers share.
 //!
-//! The kernel crate has no wrapper for `call_rcu()`. This uses `queue_rcu_work()`, so that objects
-//! are dropped in process context, where they may sleep: they own memory that is freed with
-//! `vunmap()`, and mutexes are taken.
+//! The gap of the kernel crate that this fills: it has no wrapper for `call_rcu()`. This uses
+//! `queue_rcu_work()`, so that the kernel drops objects in process context, where a destructor may
+//! sleep: objects own memory that `vunmap()` frees, and their destructors take mutexes.
 
 use core::{ops::Deref, pin::Pin, ptr::NonNull};
 
@@ -19,12 +19,12 @@ use kernel::{
         atomic::{Acquire, Atomic, Relaxed, Release},
         rcu, Refcount,
     },
-    types::Opaque,
+    types::{ForeignOwnable, Opaque},
 };
 
 use crate::kernel::{alloc::GFP_MAYFAIL, bindings};
 
-/// The workqueue on which objects are dropped, as long as there is a [`Reclaimer`].
+/// The workqueue on which the kernel drops objects: a valid one as long as there is a [`Reclaimer`].
 static QUEUE: Atomic<*mut bindings::workqueue_struct> = Atomic::new(core::ptr::null_mut());
 
 /// How many objects there are.
@@ -33,26 +33,27 @@ static OBJECTS: Atomic<usize> = Atomic::new(0);
 /// How many of them have no reference any more.
 static DYING: Atomic<usize> = Atomic::new(0);
 
-/// How many grace periods it takes until all is dropped that an object keeps: an attachment has a
-/// reference to a subscriber, and that one to a channel.
+/// How many grace periods it takes until the kernel has dropped all that an object keeps: an
+/// attachment has a reference to a subscriber, and a subscriber has one to a channel.
 const GENERATIONS: usize = 3;
 
-/// Gives the processor up if others want it, between two read-side critical sections. Returns false
-/// if the task is killed. May sleep.
+/// Gives the processor up if other tasks want it, between two read-side critical sections. Returns
+/// false if the current task is killed. May sleep.
 pub(crate) fn let_others_run() -> bool {
     bindings::ioipc_cond_resched();
     !bindings::ioipc_fatal_signal_pending()
 }
 
-/// Whether there are objects that nobody has a reference to and that are not dropped yet.
+/// Whether there are objects without a reference that the kernel has not dropped yet.
 pub(crate) fn is_any_dying() -> bool {
-    // Pairs with `RcuObject::free`: who does not see an object here sees what it has given back.
+    // Pairs with `RcuObject::free`: a caller that does not see an object here sees what the object
+    // has given back.
     DYING.load(Acquire) != 0
 }
 
-/// Waits until these are dropped, and what only they have references to. May sleep, for
-/// [`GENERATIONS`] grace periods and for as long as it takes to drop them. What is dropped takes no
-/// lock that may be held here: the `uring_lock` of an io_uring instance may.
+/// Waits until the kernel has dropped these objects, and what only they have references to. May
+/// sleep, for [`GENERATIONS`] grace periods and for as long as the destructors take. No destructor
+/// takes a lock that the caller may hold: the `uring_lock` of an io_uring instance.
 pub(crate) fn wait_for_dying() {
     for _ in 0..GENERATIONS {
         if !is_any_dying() {
@@ -67,43 +68,36 @@ pub(crate) fn wait_for_dying() {
 
 /// Drops objects once their grace period is over.
 ///
-/// There has to be one as long as there is any [`RcuObject`]; the module holds it.
+/// The module holds one as long as there is any [`RcuObject`].
 ///
 /// # Invariants
 ///
-/// `queue` is a valid workqueue that this owns.
-pub(crate) struct Reclaimer {
-    queue: NonNull<bindings::workqueue_struct>,
-}
-
-// SAFETY: A workqueue can be used and destroyed by any thread.
-unsafe impl Send for Reclaimer {}
-
-// SAFETY: As above, and there is nothing to do with `&Reclaimer`.
-unsafe impl Sync for Reclaimer {}
+/// `QUEUE` is a valid workqueue that this owns.
+pub(crate) struct Reclaimer(());
 
 impl Reclaimer {
     /// Starts a workqueue. May sleep.
     pub(crate) fn new() -> Result<Self> {
         let queue = bindings::ioipc_alloc_workqueue();
+        if queue.is_null() {
+            return Err(ENOMEM);
+        }
+        // INVARIANT: C has just allocated it, and the module makes only one `Reclaimer`.
         QUEUE.store(queue, Relaxed);
-        // INVARIANT: It was just allocated.
-        Ok(Self {
-            queue: NonNull::new(queue).ok_or(ENOMEM)?,
-        })
+        Ok(Self(()))
     }
 }
 
 impl Drop for Reclaimer {
     fn drop(&mut self) {
         wait_for_dying();
-        // Relaxed: The work has ended, and so have all calls that made objects.
+        // Relaxed: the work has ended, and so have all calls that made objects.
         let left = OBJECTS.load(Relaxed);
         if left != 0 {
             pr_err!("BUG: {left} channels or subscribers are left\n");
         }
-        // SAFETY: This owns `queue`, and all work on it is done.
-        unsafe { bindings::destroy_workqueue(self.queue.as_ptr()) };
+        // SAFETY: By the type invariants. All work on it is done.
+        unsafe { bindings::destroy_workqueue(QUEUE.load(Relaxed)) };
     }
 }
 
@@ -111,8 +105,8 @@ impl Drop for Reclaimer {
 ///
 /// # Invariants
 ///
-/// Every instance is in a [`KBox`] that was leaked by [`Self::new`]. `refcount` is the number of
-/// references. `work` is only used once that is zero.
+/// Every instance is in a [`KBox`] that [`Self::new`] has leaked. `refcount` is the number of
+/// references. Nothing uses `work` before that is zero.
 #[pin_data]
 #[repr(C)]
 pub(crate) struct RcuObject<T> {
@@ -122,8 +116,8 @@ pub(crate) struct RcuObject<T> {
     value: T,
 }
 
-// SAFETY: The value may be used and dropped by any thread, because it is `Send` and `Sync`; the
-// other fields are only used atomically, or by the one thread that has the last reference.
+// SAFETY: Any thread may use and drop the value, because it is `Send` and `Sync`. Threads use
+// `refcount` atomically, and only the thread that drops the last reference uses `work`.
 unsafe impl<T: Send + Sync> Send for RcuObject<T> {}
 
 // SAFETY: As above.
@@ -144,49 +138,48 @@ impl<T: 'static> RcuObject<T> {
             GFP_MAYFAIL,
         )?;
         OBJECTS.add(1, Relaxed);
-        // SAFETY: The object is not moved: it is only accessed through shared references from here
-        // on, and dropped in place.
-        let object = KBox::leak(unsafe { Pin::into_inner_unchecked(object) });
+        // INVARIANT: This leaks the box.
+        let object = NonNull::new(object.into_foreign().cast()).ok_or(ENOMEM)?;
         // SAFETY: This passes on the one reference.
-        Ok(unsafe { ARef::from_raw(object.into()) })
+        Ok(unsafe { ARef::from_raw(object) })
     }
 
     /// Drops an object whose last reference went away a grace period ago.
     ///
     /// # Safety
     ///
-    /// `work` is the first field of an instance, and nobody else uses that any more. `T` is `Send`,
+    /// `work` is the first field of an instance, and nothing else uses that any more. `T` is `Send`,
     /// as [`Self::new`] asks for.
     unsafe extern "C" fn free(work: *mut bindings::work_struct) {
         // CAST: `work_struct` is the first field of `rcu_work`, which is the first of `Self`.
-        let object = work.cast::<Self>();
-        // SAFETY: By the type invariants it was leaked from a box, and by the requirements of this
-        // function it is not used any more.
-        drop(unsafe { KBox::from_raw(object) });
+        // SAFETY: By the type invariants `into_foreign` returned it, and by the requirements of this
+        // function nothing uses it any more.
+        drop(unsafe { Pin::<KBox<Self>>::from_foreign(work.cast()) });
         let _ = OBJECTS.fetch_sub(1, Relaxed);
-        // Pairs with `is_any_dying`. What it had the last reference to is dying since before.
+        // Pairs with `is_any_dying`. Objects that only this one had references to are counted in
+        // `DYING` already.
         let _ = DYING.fetch_sub(1, Release);
     }
 }
 
-// SAFETY: The object is freed a grace period after the number of references became zero, and by the
-// type invariants there are no instances that are not counted.
+// SAFETY: `free` runs a grace period after the number of references became zero. By the type
+// invariants all instances are counted.
 unsafe impl<T: 'static> AlwaysRefCounted for RcuObject<T> {
     fn inc_ref(&self) {
         self.refcount.inc();
     }
 
     unsafe fn dec_ref(object: NonNull<Self>) {
-        // SAFETY: The caller has a reference, so it is valid.
-        if !unsafe { object.as_ref() }.refcount.dec_and_test() {
+        // SAFETY: The caller has a reference, so the object is valid. After the last reference it
+        // stays valid until the call below.
+        let object = unsafe { object.as_ref() };
+        if !object.refcount.dec_and_test() {
             return;
         }
         DYING.add(1, Relaxed);
-        // SAFETY: Readers may still use it, so it stays valid.
-        let work = unsafe { object.as_ref() }.work.get();
-        // SAFETY: `queue_rcu_work()` gets a workqueue that is valid as long as there are objects,
-        // and work that only the owner of the last reference uses, by the type invariants. `free`
-        // is called with this work after a grace period.
+        let work = object.work.get();
+        // SAFETY: The workqueue is valid as long as there are objects. By the type invariants only
+        // the owner of the last reference uses `work`. `free` gets it after a grace period.
         unsafe { bindings::ioipc_queue_rcu_work(QUEUE.load(Relaxed), work, Some(Self::free)) };
     }
 }

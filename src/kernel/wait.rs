@@ -10,9 +10,9 @@
 //! Locking: the lock of the queue, inside. The wake-up functions of the watchers take their own
 //! locks inside that.
 
-use kernel::{prelude::*, types::Opaque};
+use kernel::{ffi::c_int, prelude::*, types::Opaque};
 
-use crate::kernel::bindings;
+use crate::kernel::bindings::{self, safe_functions};
 
 /// There is something to receive.
 pub(crate) const READABLE: u32 = bindings::IOIPC_EPOLLIN;
@@ -27,6 +27,7 @@ pub(crate) const HANGUP: u32 = bindings::IOIPC_EPOLLHUP;
 ///
 /// `head` is an initialized wait queue.
 #[pin_data]
+#[repr(transparent)]
 pub(crate) struct WaitQueue {
     #[pin]
     head: Opaque<bindings::wait_queue_head>,
@@ -37,6 +38,17 @@ unsafe impl Send for WaitQueue {}
 
 // SAFETY: As above.
 unsafe impl Sync for WaitQueue {}
+
+// By the invariants of `WaitQueue` the queue is a valid one, and C locks it inside.
+safe_functions! { generated:
+    fn ioipc_waitqueue_active(queue: &WaitQueue as *mut bindings::wait_queue_head) -> bool;
+
+    fn ioipc_wake(
+        queue: &WaitQueue as *mut bindings::wait_queue_head,
+        requests: c_int,
+        events: u32
+    ) -> c_int;
+}
 
 impl WaitQueue {
     /// An empty queue.
@@ -58,8 +70,7 @@ impl WaitQueue {
     /// Whether there is a watcher.
     #[inline]
     pub(crate) fn is_active(&self) -> bool {
-        // SAFETY: It is initialized by the type invariants.
-        unsafe { bindings::ioipc_waitqueue_active(self.head.get()) }
+        ioipc_waitqueue_active(self)
     }
 
     /// Wakes all watchers, and one request that waits. Returns how many requests that were: 0 or 1.
@@ -74,7 +85,6 @@ impl WaitQueue {
 
     fn wake(&self, requests: i32, events: u32) -> u32 {
         // CAST: It is a number of requests.
-        // SAFETY: It is initialized by the type invariants.
-        unsafe { bindings::ioipc_wake(self.head.get(), requests, events) as u32 }
+        ioipc_wake(self, requests, events) as u32
     }
 }

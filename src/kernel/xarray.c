@@ -6,29 +6,33 @@
 
 #include "helpers.h"
 
-/* kernel/rcu_xarray.rs; XA_MARK_1 is a macro with a cast. */
-void ioipc_xa_mark(struct xarray *xa, unsigned long index)
+/* kernel/rcu_xarray.rs; xa_init_flags() is an inline function. */
+void ioipc_xa_init(struct ioipc_xarray *array, gfp_t flags)
 {
-	xa_set_mark(xa, index, XA_MARK_1);
+	xa_init_flags(&array->xa, flags);
+	array->next = 0;
 }
 
-/* kernel/rcu_xarray.rs; xa_insert() is an inline function. */
-int ioipc_xa_insert(struct xarray *xa, unsigned long index, void *entry,
-		    bool marked)
+/* kernel/rcu_xarray.rs; xa_insert() and xa_err() are inline functions. */
+int ioipc_xa_put(struct xarray *xa, unsigned long index, void *entry,
+		 bool reserved, bool marked)
 {
 	int ret;
 
-	ret = xa_insert(xa, index, entry, IOIPC_GFP);
+	if (reserved)
+		ret = xa_err(xa_store(xa, index, entry, IOIPC_GFP));
+	else
+		ret = xa_insert(xa, index, entry, IOIPC_GFP);
 	if (!ret && marked)
-		ioipc_xa_mark(xa, index);
+		xa_set_mark(xa, index, XA_MARK_1);
 	return ret;
 }
 
 /* kernel/rcu_xarray.rs; xa_alloc_cyclic() is an inline function. */
-int ioipc_xa_reserve_cyclic(struct xarray *xa, u32 *index, u32 *next)
+int ioipc_xa_reserve_cyclic(struct ioipc_xarray *array, u32 *index)
 {
-	return xa_alloc_cyclic(xa, index, NULL, XA_LIMIT(1, INT_MAX), next,
-			       IOIPC_GFP);
+	return xa_alloc_cyclic(&array->xa, index, NULL, XA_LIMIT(1, INT_MAX),
+			       &array->next, IOIPC_GFP);
 }
 
 /* kernel/rcu_xarray.rs; XA_STATE() is a macro. */
