@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What channels shall do, as README.md and <linux/io_uring/ipc.h> say: an
+ * What channels shall do, as docs/using.md and <linux/io_uring/ipc.h> say: an
  * executable model that is as simple as it can be.  It knows nothing of how the
  * module does it: a channel is the list of all messages that were ever sent.
  *
