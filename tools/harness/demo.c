@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Streams a file through a broadcast channel to receivers that each get all of
- * it, then spreads it over the workers of a multicast channel, checks that
- * everything arrived as it was sent, and prints who did what.
+ * Streams a file through a broadcast channel to receivers that each get the whole
+ * file.  Then spreads it over the workers of a multicast channel.  Checks that
+ * everything arrived as it was sent, and prints what each process did.
  *
  * usage: demo FILE
  */
@@ -25,7 +25,7 @@
 /* Much less than the file needs, so that senders meet a full ring. */
 #define RING_ENTRIES	64
 
-/* Comes before the file, which is what all other broadcast messages are. */
+/* The first broadcast message.  All others are pieces of the file. */
 struct file_header {
 	uint64_t length;
 	uint8_t digest[SHA256_DIGEST_LENGTH];
@@ -47,7 +47,7 @@ struct record {
 
 #define RECORD_DATA_SIZE	(MESSAGE_SIZE - sizeof(struct record))
 
-/* How many records a worker has processed, targeted at this worker. */
+/* How many records a worker has processed; sent to this worker alone. */
 struct reply {
 	uint32_t kind;
 	uint32_t worker;
@@ -83,7 +83,7 @@ struct worker {
 };
 
 static struct shared {
-	/* Of the stream that is running; valid once @created is set. */
+	/* Of the current stream; valid once @created is set. */
 	unsigned int channel;
 	atomic_uint created;
 	atomic_uint attached;
@@ -396,7 +396,7 @@ static bool print_file_stream(const struct tally *sender, uint64_t start_ns)
 	for (i = 0; i < RECEIVERS; i++) {
 		const struct receiver *receiver = &shared->receivers[i];
 
-		/* Neither the sender's claim nor the bytes can be wrong unnoticed. */
+		/* Checks the digest that the sender claims, and the bytes against the file. */
 		ok = receiver->tally.digest_ok && same_digest(receiver->digest, file.digest);
 		print_row("receiver", (int)i, &receiver->tally, yes_no(ok), start_ns);
 		all_ok &= ok;

@@ -2,11 +2,11 @@
 /*
  * One ring for everything: a socket, a timer and a channel.
  *
- * Each is one multishot request, known by its user_data, and the loop sleeps until
- * any of them has something.  Socket and channel share a group of provided buffers.
- * A child sends to both, and says that it is done as is usual for each: it closes
- * the socket, so the last result is 0, and destroys the channel, so it is -EPIPE
- * after all messages have been received.
+ * Each is one multishot request with its own user_data, and the loop sleeps until one
+ * of them has an event.  The socket and the channel share a group of provided buffers.
+ * A child sends to both, and then ends both: it closes the socket, so the last result
+ * is 0, and destroys the channel, so the result is -EPIPE after all messages have been
+ * received.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -41,7 +41,7 @@ static struct loop {
 	struct __kernel_timespec tick;
 	struct io_uring_buf_ring *buf_ring;
 	char buffers[BUFFERS][BUFFER_SIZE];
-	/* What each source has brought, and whether it will bring more. */
+	/* How many events each source has had, and whether it has ended. */
 	unsigned int events[SOURCES];
 	bool ended[SOURCES];
 } loop = {
@@ -57,7 +57,7 @@ static void give_buffer(unsigned int buffer)
 
 static void start(enum source source)
 {
-	/* There is always room: no more than one request of each is prepared at a time. */
+	/* There is always room: at most one request of each source is prepared at a time. */
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&loop.ring);
 
 	switch (source) {
@@ -109,10 +109,10 @@ static void handle(const struct io_uring_cqe *cqe)
 		if (cqe->res != -ETIME)
 			die("the timer: %s", strerror(-cqe->res));
 		loop.events[source]++;
-		/* Those who have failed do not say that they are done. */
+		/* A child that has failed neither closes the socket nor destroys the channel. */
 		check_children();
 	}
-	/* For example because all buffers were in use. */
+	/* A multishot request ends, for example, because all buffers were in use. */
 	if (!(cqe->flags & IORING_CQE_F_MORE) && !loop.ended[source])
 		start(source);
 }
@@ -137,7 +137,7 @@ static void run_sender(void *arg)
 		if (send(loop.sockets[1], text, (size_t)len, 0) < 0)
 			die("sending to the socket: %s", strerror(errno));
 	}
-	/* Its owner may do that with any ring. */
+	/* The owner of a channel may destroy it with any ring. */
 	ret = io_uring_ipc_channel_destroy(&ring, loop.channel);
 	if (ret)
 		die("io_uring_ipc_channel_destroy: %s", strerror(-ret));
@@ -186,7 +186,7 @@ int main(void)
 	spawn(run_sender, NULL, "sender");
 	close(loop.sockets[1]);
 	run_loop();
-	/* Ends the timer too. */
+	/* Ends the request of the timer too. */
 	io_uring_queue_exit(&loop.ring);
 	wait_children();
 

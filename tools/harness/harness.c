@@ -200,7 +200,7 @@ pid_t spawn(void (*run)(void *arg), void *arg, const char *name_fmt, ...)
 	vsnprintf(child->name, sizeof(child->name), name_fmt, args);
 	va_end(args);
 
-	/* Or the child would print what is buffered once more. */
+	/* Otherwise the child would print the buffered output once more. */
 	fflush(NULL);
 	child->pid = fork();
 	if (child->pid < 0)
@@ -210,7 +210,7 @@ pid_t spawn(void (*run)(void *arg), void *arg, const char *name_fmt, ...)
 		return child->pid;
 	}
 
-	/* The parent may have ended before it is asked to kill. */
+	/* The parent may have ended before this call. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
 		die("prctl(PR_SET_PDEATHSIG): %s", strerror(errno));
 	if (getppid() != parent)
@@ -221,7 +221,7 @@ pid_t spawn(void (*run)(void *arg), void *arg, const char *name_fmt, ...)
 	exit(0);
 }
 
-/* Forgets a child that has ended; the last one takes its place. */
+/* Forgets a child that has ended.  The last child takes its place in the array. */
 static void forget(struct child *child)
 {
 	*child = children[--nr_children];

@@ -2,12 +2,12 @@
 /*
  * Two threads of one process read all messages of a broadcast in place.
  *
- * Each has a ring, a subscriber and a mapping of its own: what one of them reads
- * and consumes is nothing to the other one. A request tells that there is something
- * to read, and then one after the other is read without a system call.
+ * Each thread has a ring, a subscriber and a mapping of its own: the messages that one
+ * thread consumes stay for the other one.  A request waits until there are messages,
+ * and then the thread reads one after the other without a system call.
  *
- * First a sender waits for the slower of them. Then the channel overwrites, and what
- * they have read counts only if it was still there afterwards.
+ * At first a sender waits for the slower thread.  Then the channel overwrites messages,
+ * and a message that a thread has read counts only if it was still there afterwards.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -64,7 +64,10 @@ static void *read_in_place(void *arg)
 	close(attach.channel_fd);
 	pthread_barrier_wait(&all_attached);
 	for (;;) {
-		/* Also tells a sender that waits what was consumed. */
+		/*
+		 * This request also tells the kernel which messages were consumed, for
+		 * a sender that waits.
+		 */
 		io_uring_prep_ipc_recv_mapped(io_uring_get_sqe(&ring), map.id, IOIPC_RECV_WAIT);
 		ret = submit_one(&ring);
 		if (ret == -EPIPE)
@@ -111,7 +114,7 @@ static void broadcast(bool overwrite)
 		if (ret < 0)
 			die("sending: %s", strerror(-ret));
 	}
-	/* They get what is there, and then -EPIPE. */
+	/* The readers get the messages that are left, and then -EPIPE. */
 	ret = io_uring_ipc_channel_destroy(&ring, channel);
 	if (ret)
 		die("io_uring_ipc_channel_destroy: %s", strerror(-ret));

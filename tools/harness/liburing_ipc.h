@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Helpers for io_uring IPC channels, as liburing would have them.  A program
- * needs this file, <linux/io_uring/ipc.h> and liburing 2.4 or later, nothing
- * else.  What the operations do and what they fail with is written in
- * <linux/io_uring/ipc.h>.
+ * needs only this file, <linux/io_uring/ipc.h> and liburing 2.4 or later.  What
+ * the operations do and how they fail is documented in <linux/io_uring/ipc.h>.
  */
 #ifndef LIBURING_IPC_H
 #define LIBURING_IPC_H
@@ -38,7 +37,7 @@ extern "C" {
  * io_uring_prep_ipc_send() - prepare sending a message
  * @sqe: submission queue entry to fill in
  * @id: a subscriber of this ring, or a channel to send without being attached
- * @buf: the message, to be left alone until the completion
+ * @buf: the message; do not change it before the completion
  * @len: length of the message in bytes, may be 0
  * @target: the only subscriber that shall receive the message, or 0
  * @flags: 0, or IOIPC_SEND_WAIT to wait for room
@@ -59,10 +58,11 @@ static inline void io_uring_prep_ipc_send(struct io_uring_sqe *sqe, unsigned int
  * io_uring_prep_ipc_send_vec() - prepare sending several messages at once
  * @sqe: submission queue entry to fill in
  * @id: a subscriber of this ring, or a channel to send without being attached
- * @messages: one entry for each message, to be left alone like the messages
+ * @messages: one entry for each message; do not change entries or messages before
+ *	the completion
  * @count: how many, from 1 to IOIPC_MAX_VEC
  * @target: the only subscriber that shall receive the messages, or 0
- * @flags: 0, or IOIPC_SEND_WAIT to wait for room for one of them at least
+ * @flags: 0, or IOIPC_SEND_WAIT to wait for room for at least one of them
  *
  * The result of the completion is how many messages were sent, at least one, or
  * a negative error.
@@ -102,8 +102,8 @@ static inline void io_uring_prep_ipc_send_fixed(struct io_uring_sqe *sqe, unsign
  * @flags: 0, or of IOIPC_RECV_WAIT to wait for a message, IOIPC_RECV_INFO,
  *	IOIPC_RECV_BUNDLE and IOIPC_RECV_TRUNC
  *
- * The result of the completion is the number of bytes stored or a negative
- * error, -EAGAIN if there is no message.
+ * The result of the completion is the number of bytes stored, or a negative error:
+ * -EAGAIN if there is no message.
  */
 static inline void io_uring_prep_ipc_recv(struct io_uring_sqe *sqe, unsigned int id,
 					  void *buf, unsigned int len, unsigned int flags)
@@ -119,8 +119,9 @@ static inline void io_uring_prep_ipc_recv(struct io_uring_sqe *sqe, unsigned int
  * @buf_group: group of provided buffers; each message is stored in one of them
  * @flags: 0, or of IOIPC_RECV_INFO, IOIPC_RECV_BUNDLE and IOIPC_RECV_TRUNC
  *
- * There is a completion for each message, with the buffer in its flags, and with
- * IORING_CQE_F_MORE as long as more will follow: until one fails, or the CQ is full.
+ * There is a completion for each message, with the buffer in its flags.  The
+ * completion has IORING_CQE_F_MORE as long as more will follow: until a receive
+ * fails, or the CQ is full.
  */
 static inline void io_uring_prep_ipc_recv_multishot(struct io_uring_sqe *sqe, unsigned int id,
 						    unsigned short buf_group,
@@ -166,11 +167,11 @@ static inline void io_uring_prep_ipc_recv_mapped(struct io_uring_sqe *sqe, unsig
 /**
  * ipc_bundle_next() - find the messages that IOIPC_RECV_BUNDLE has stored
  * @buf: the buffer, aligned to 8 bytes
- * @used: how many bytes of it are used, from the completion
+ * @used: how many bytes of the buffer are used, from the completion
  * @offset: where to look: 0 for the first message; set to where the next one is
  *
- * The bytes of the message follow the info that is returned: as many as
- * info->len, or less if info->flags has IOIPC_INFO_TRUNCATED.
+ * The bytes of the message follow the returned info.  There are info->len bytes, or
+ * fewer if info->flags has IOIPC_INFO_TRUNCATED.
  *
  * Return: the info, or NULL if there are no more messages.
  */
@@ -193,8 +194,8 @@ ipc_bundle_next(const void *buf, unsigned int used, unsigned int *offset)
  * @res: the result of a receive with IOIPC_RECV_INFO or IOIPC_RECV_BUNDLE
  * @left: how many bytes were left of the buffer (IOU_PBUF_RING_INC)
  *
- * If the completion has IORING_CQE_F_BUF_MORE, the next one continues so many bytes
- * further in the same buffer, or at the start of another one.
+ * If the completion has IORING_CQE_F_BUF_MORE, the next one continues that many bytes
+ * further in the same buffer, or at the start of another buffer.
  *
  * Return: the number of bytes.
  */
@@ -221,7 +222,7 @@ static inline int __io_uring_ipc_register(struct io_uring *ring, unsigned int op
 /**
  * io_uring_ipc_channel_create() - create a channel
  * @ring: the channel is destroyed when this ring is closed
- * @create: what channel; its id is stored in @create->channel_id_out
+ * @create: describes the channel; its id is stored in @create->channel_id_out
  *
  * Return: 0 or a negative error.
  */
@@ -247,8 +248,8 @@ static inline int io_uring_ipc_channel_attach(struct io_uring *ring,
 
 /**
  * io_uring_ipc_channel_detach() - end a subscription
- * @ring: the ring that attached; or the ring that created the channel, or any ring
- *	of its owner: that evicts the subscriber of another ring
+ * @ring: the ring that attached the subscriber; or, to evict the subscriber of
+ *	another ring, the ring that created the channel or any ring of its owner
  * @id: the subscriber
  *
  * Return: 0 or a negative error.
@@ -271,21 +272,21 @@ static inline int io_uring_ipc_channel_destroy(struct io_uring *ring, unsigned i
 }
 
 /*
- * Receiving in place, in a broadcast channel: the messages are read where the
- * sender has put them, and consumed with a store.  There is no system call as
- * long as there are messages.
+ * Receiving in place, in a broadcast channel: a receiver reads messages where the
+ * sender has put them, and consumes them with a store.  A receiver makes no system
+ * call as long as there are messages.
  */
 
 /**
  * struct ipc_map - a receiver's mapping
  * @ring: the region of the channel
  * @size: its size in bytes
- * @cursor: the page where the receiver says how far it has read
- * @page_size: the size of that
+ * @cursor: the page where the receiver stores how far it has read
+ * @page_size: size of that page
  * @id: the subscriber
  * @next: position that ipc_peek() looks at next
- * @lost: how many messages were overwritten before they were read: at most,
- *	because it counts also what was for others
+ * @lost: how many messages were overwritten before this receiver read them.  This is
+ *	an upper bound: it also counts messages for other receivers
  */
 struct ipc_map {
 	const struct io_uring_ipc_ring *ring;
@@ -316,10 +317,10 @@ struct ipc_message {
 };
 
 /**
- * ipc_unmap() - take a mapping back
+ * ipc_unmap() - remove a mapping
  * @map: what ipc_map() has filled in
  *
- * The subscriber stays where it is and can receive by other means.
+ * The subscriber stays attached and can receive by other means.
  */
 static inline void ipc_unmap(struct ipc_map *map)
 {
@@ -331,12 +332,12 @@ static inline void ipc_unmap(struct ipc_map *map)
  * ipc_map() - map a channel to receive in place
  * @map: filled in
  * @attach: what io_uring_ipc_channel_attach() has filled in: a receiver of a
- *	broadcast channel that is not private.  Its channel_fd can be closed after
- *	this
+ *	broadcast channel that is not private.  The caller can close its channel_fd
+ *	after this
  *
- * Return: 0 or a negative error: -EOPNOTSUPP if this subscriber cannot be mapped,
- * -EOVERFLOW if off_t has 32 bits and cannot say where the cursor is: build a 32-bit
- * program with -D_FILE_OFFSET_BITS=64.
+ * Return: 0 or a negative error: -EOPNOTSUPP if this subscriber cannot map the channel;
+ * -EOVERFLOW if off_t has 32 bits, too few for the offset of the cursor: build a
+ * 32-bit program with -D_FILE_OFFSET_BITS=64.
  */
 static inline int ipc_map(struct ipc_map *map, const struct io_uring_ipc_channel_attach *attach)
 {
@@ -373,13 +374,13 @@ static inline int ipc_map(struct ipc_map *map, const struct io_uring_ipc_channel
 }
 
 /*
- * What is read before this comes before what is read after it: the kernel writes
- * to a slot after it has moved the head, with a barrier in between.
+ * Orders the reads before this call before the reads after it.  The kernel moves the
+ * head, has a barrier, and only then writes to the slot.
  *
- * An acquire fence does it, and on x86 only the compiler sees that.  gcc warns of a
- * fence where ThreadSanitizer is to find data races, which does not understand
- * fences. It need not, it does not see what the kernel writes either. There, a full
- * barrier stands in for the fence.
+ * An acquire fence is enough, and on x86 it affects only the compiler.  gcc warns of a
+ * fence when ThreadSanitizer looks for data races, because ThreadSanitizer does not
+ * understand fences.  It does not see the kernel's writes either, so it loses nothing
+ * by that.  There, a full barrier replaces the fence.
  */
 static inline void __ipc_read_barrier(void)
 {
@@ -391,17 +392,17 @@ static inline void __ipc_read_barrier(void)
 }
 
 /**
- * ipc_intact() - tell whether a message was still there until now
+ * ipc_intact() - check whether a message was still there until now
  * @map: the mapping
  * @message: from ipc_peek()
  *
- * Only in a channel with IOIPC_F_OVERWRITE, or for a receiver with IOIPC_SUB_LOSSY,
- * a message can go away before it is consumed.  There, what was read of it counts
- * only if this is true afterwards.
+ * A message can go away before the receiver consumes it only in a channel with
+ * IOIPC_F_OVERWRITE, or for a receiver with IOIPC_SUB_LOSSY.  There, the receiver
+ * must discard what it has read of the message if this returns false afterwards.
  */
 static inline bool ipc_intact(const struct ipc_map *map, const struct ipc_message *message)
 {
-	/* what was read of the message comes first */
+	/* The reads of the message come first. */
 	__ipc_read_barrier();
 	return (int32_t)(__atomic_load_n(&map->ring->consumer.head, __ATOMIC_RELAXED) -
 			 message->position) <= 0;
@@ -412,8 +413,8 @@ static inline bool ipc_intact(const struct ipc_map *map, const struct ipc_messag
  * @map: the mapping
  * @message: filled in
  *
- * The message stays there until ipc_consume().  Call this again for the message
- * after it.
+ * The message stays there until ipc_consume().  Another call finds the message after
+ * it.
  *
  * Return: whether there is one.
  */
@@ -435,12 +436,12 @@ static inline bool ipc_peek(struct ipc_map *map, struct ipc_message *message)
 		message->sender_data = desc->sender_data;
 		message->sender = desc->sender;
 
-		/* all of that may be another one's, once the head is past this one */
+		/* Once the head is past this position, all of that may be another message's. */
 		__ipc_read_barrier();
 		head = __atomic_load_n(&ring->consumer.head, __ATOMIC_RELAXED);
 		if ((int32_t)(head - position) > 0) {
 			map->lost += head - position;
-			/* the loop adds the one */
+			/* The loop adds 1. */
 			map->next = head - 1;
 			continue;
 		}
@@ -454,23 +455,24 @@ static inline bool ipc_peek(struct ipc_map *map, struct ipc_message *message)
 }
 
 /**
- * ipc_consume() - be done with all messages that ipc_peek() has found
+ * ipc_consume() - consume all messages that ipc_peek() has found
  * @map: the mapping
  *
- * Return: whether a sender waits for room: then submit an
- * io_uring_prep_ipc_recv_mapped() that does not wait, for the kernel to see it.
- * That is worth a system call when much has been read, such as half of the ring:
- * a sender that is told of each message soon waits again.  One that waits for a
- * message tells it too.
+ * Return: whether a sender waits for room.  If so, submit an
+ * io_uring_prep_ipc_recv_mapped() that does not wait, so that the kernel sees the room.
+ * This is worth a system call when the receiver has read much, such as half of the
+ * ring: a sender that is woken for each message soon waits again.  A
+ * io_uring_prep_ipc_recv_mapped() that waits for a message tells the kernel too.
  */
 static inline bool ipc_consume(struct ipc_map *map)
 {
-	/* what was read comes first */
+	/* The reads of the messages come first. */
 	__atomic_store_n(&map->cursor->position, map->next, __ATOMIC_SEQ_CST);
 	/*
-	 * A sender sets the flag, passes a full barrier and looks at the position. If
-	 * it has not seen this one, its barrier comes before the store in the one order
-	 * of all that is SEQ_CST, and so before this load, which finds the flag.
+	 * A sender sets the flag, has a full barrier, and then looks at the position.  If
+	 * the sender has not seen this position, its barrier precedes the store in the one
+	 * order of all SEQ_CST operations.  So the barrier precedes this load too, and the
+	 * load finds the flag.
 	 */
 	return __atomic_load_n(&map->ring->senders_wait, __ATOMIC_SEQ_CST);
 }

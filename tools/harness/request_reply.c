@@ -2,18 +2,19 @@
 /*
  * A server and its clients on one channel.
  *
- * All of them send and receive there, and every message is for somebody: requests
- * are targeted at the subscriber id of the server, replies at the id of the client,
- * which the server finds in the struct io_uring_ipc_msg_info before the request.
- * So neither gets what is for others.  What that struct tells of the sender comes
- * from the kernel: the client checks by it that the reply is the server's.
+ * The server and the clients send and receive on the channel, and every message has a
+ * target.  A request has the subscriber id of the server as its target.  A reply has
+ * the id of the client, which the server finds in the struct io_uring_ipc_msg_info
+ * before the request.  So no client gets the messages of another one.  The kernel fills
+ * in what that struct says of the sender, and the client uses it to check that the
+ * reply comes from the server.
  *
- * The server has one multishot receive, replies out of the buffer that the request
- * came in, and waits for the end of its clients in the same loop.  A call is one
- * system call of the client: send, receive and a deadline for the latter, linked.
+ * The server has one multishot receive.  It replies from the buffer of the request, and
+ * waits for the end of its clients in the same loop.  A call is one system call of the
+ * client: a send, a receive and a deadline for the receive, linked.
  *
- * Here everybody knows the ids from before the fork.  Others would attach by key,
- * and learn the server's id from where they have the key from.
+ * Here all processes know the ids from before the fork.  Other programs would attach by
+ * key, and learn the server's id from the source of the key.
  *
  * usage: request_reply [CLIENTS]
  */
@@ -30,7 +31,7 @@
 #define MAX_CLIENTS	128
 #define CALLS		100
 #define CALL_SECONDS	30
-/* Less than there can be clients, so that the server runs out of them. */
+/* Fewer buffers than there can be clients, so that the server runs out of buffers. */
 #define BUFFERS		16
 #define BUFFER_GROUP	1
 #define RING_FLAGS	(IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN)
@@ -43,12 +44,12 @@ struct request {
 struct reply {
 	uint64_t call;
 	uint64_t square;
-	/* Who has asked, as the server sees it. */
+	/* The client, as the server sees it. */
 	uint32_t pid;
 	uint32_t uid;
 };
 
-/* What is received: who sent it, and what. */
+/* A received message: its sender and its contents. */
 struct incoming {
 	struct io_uring_ipc_msg_info info;
 	union {
@@ -63,14 +64,14 @@ static struct server {
 	unsigned int channel;
 	unsigned int id;
 	struct io_uring_buf_ring *buf_ring;
-	/* A buffer has a request until the reply, in the same place, is sent. */
+	/* A buffer has a request until the reply, which takes its place, is sent. */
 	struct incoming buffers[BUFFERS];
 	unsigned int free_buffers;
 	bool receiving;
 	unsigned int clients;
 } server;
 
-/* user_data of the server; less is the number of the buffer that is being sent. */
+/* user_data of the server; smaller values are the number of the buffer being sent */
 enum {
 	RECEIVE = BUFFERS,
 	CLIENT_ENDED,
@@ -89,7 +90,7 @@ static unsigned int attach(struct io_uring *ring)
 	return attach_channel(ring, server.channel, IOIPC_SUB_BOTH);
 }
 
-/* Returns what was received, or a negative error. */
+/* Returns how many bytes were received, or a negative error. */
 static int call(struct io_uring *ring, unsigned int id, const struct request *request,
 		struct incoming *incoming)
 {
@@ -155,7 +156,7 @@ static void run_client(void *arg)
 	unsigned int id;
 	int ret;
 
-	/* As long as this process had it, the server's end would not be noticed. */
+	/* The ring of the server would stay open in this process after the server's end. */
 	io_uring_queue_exit(&server.ring);
 	open_ring(&ring, RING_FLAGS);
 	id = attach(&ring);
@@ -173,7 +174,7 @@ static void run_client(void *arg)
 	       number, id, getpid(), CALLS, server.id, server.pid);
 }
 
-/* An SQE for the server; what has been prepared is submitted if there is no room. */
+/* An SQE for the server.  If the queue is full, submits the prepared SQEs first. */
 static struct io_uring_sqe *get_sqe(void)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(&server.ring);
@@ -208,7 +209,7 @@ static void handle_request(unsigned int buffer, size_t len)
 	struct request request = incoming->request;
 	struct io_uring_sqe *sqe;
 
-	/* Anything can come, and from somebody who is not attached: a target of 0 is no target. */
+	/* Any process may send anything here, also one that is not attached: 0 is no target. */
 	if (len != sizeof(incoming->info) + sizeof(request) || !incoming->info.sender) {
 		give_buffer(buffer);
 		return;
@@ -238,7 +239,7 @@ static void handle(const struct io_uring_cqe *cqe)
 		}
 		break;
 	case CLIENT_ENDED:
-		/* die() tells which one has failed. */
+		/* die() names the client that has failed. */
 		check_children();
 		server.clients--;
 		break;
@@ -256,8 +257,8 @@ static void start_server(unsigned int clients)
 	int ret;
 
 	/*
-	 * Room for a request and a reply of each client.  With less, requests
-	 * could fill the channel while all buffers have a reply that waits for room.
+	 * Room for a request and a reply of each client.  With less, requests could
+	 * fill the channel while every buffer has a reply that waits for room.
 	 */
 	while (entries < 2 * clients)
 		entries *= 2;
@@ -279,7 +280,7 @@ static void serve(void)
 	for (i = 0; i < BUFFERS; i++)
 		give_buffer(i);
 	while (server.clients) {
-		/* It has ended if there was no buffer left. */
+		/* The receive has ended if there was no buffer left. */
 		if (!server.receiving && server.free_buffers)
 			receive_requests();
 		ret = io_uring_submit_and_wait(&server.ring, 1);

@@ -2,9 +2,9 @@
 /*
  * io_uring IPC channels: message channels between processes.
  *
- * A process creates a channel with io_uring_register(2), others attach to it by
- * id or key, and messages are sent and received with two io_uring opcodes.
- * The header needs nothing from the kernel's own <linux/io_uring.h>.
+ * A process creates a channel with io_uring_register(2), and other processes
+ * attach to the channel by id or key.  Two io_uring opcodes send and receive
+ * messages.  The header needs nothing from the kernel's own <linux/io_uring.h>.
  *
  * All fields are in host byte order.
  */
@@ -25,9 +25,10 @@ extern "C" {
  *	fd		id of a subscriber of this ring that may send, or id of a
  *			channel to send without being attached to it
  *	addr, len	the message; len may be 0
- *	file_index	0, or id of the only subscriber that shall receive it
+ *	file_index	0, or id of the only subscriber that shall receive the
+ *			message
  *	rw_flags	IOIPC_SEND_*
- *	user_data	also handed to the receiver, as sender_data
+ *	user_data	the receiver gets it as sender_data
  *	cqe->res	len, with IOIPC_SEND_VEC how many messages were sent, or
  *	  -EINVAL	a field or flag that must be zero is not; flags that exclude
  *			each other; IOIPC_SEND_VEC with a count that is not from 1
@@ -35,31 +36,33 @@ extern "C" {
  *	  -ENOENT	no such subscriber on this ring, no such channel in this
  *			IPC namespace, or the target cannot receive from this
  *			channel
- *	  -EACCES	the subscriber did not attach with IOIPC_SUB_SEND, or,
- *			not attached, write permission is missing or the channel
- *			is private
+ *	  -EACCES	the subscriber did not attach with IOIPC_SUB_SEND; or the
+ *			sender is not attached, and either lacks write permission
+ *			or the channel is private
  *	  -EMSGSIZE	len is greater than max_msg_size of the channel
- *	  -ENOBUFS	the ring is full; in a channel with IOIPC_F_OVERWRITE, or
- *			whose receivers are all IOIPC_SUB_LOSSY, only while
- *			something holds the oldest message: a receiver that copies
- *			it or a bundle that begins with it, a receiver that just
- *			attaches or detaches, or its own sender; or while others
- *			take all room that this sender makes
- *	  -EPIPE	the channel was destroyed; who is not attached gets -ENOENT,
- *			unless the request was waiting then
- *	  -EFAULT	the message cannot be read; the registered buffer does not
- *			have it
- *	  -ENOMEM	no memory for the first request of a ring, to wait without
- *			being attached, or for a copy of the message; only for
- *			buffers that change while they are being read
+ *	  -ENOBUFS	the ring is full.  With IOIPC_F_OVERWRITE, or if all
+ *			receivers are IOIPC_SUB_LOSSY, the sender makes room
+ *			instead, unless other senders take all of that room, or the
+ *			oldest message is held: by a receiver that is copying it, by
+ *			a bundle that starts with it, by a receiver that is
+ *			attaching or detaching, or by its own sender
+ *	  -EPIPE	the channel was destroyed.  A sender that is not attached
+ *			gets -ENOENT instead, unless its request was waiting then
+ *	  -EFAULT	the message cannot be read, or is not inside the registered
+ *			buffer
+ *	  -ENOMEM	no memory for the first request of a ring, for a request to
+ *			wait without being attached, or for a copy of the message.
+ *			The kernel makes such a copy only if the pages of the
+ *			message go away again and again
  *
  * RECV:
  *	fd		id of a subscriber of this ring that may receive
- *	addr, len	the buffer; what does not fit of the message is lost.  With
- *			IOSQE_BUFFER_SELECT a buffer of the group buf_group is
- *			taken, addr is 0, and len is 0 or limits what is used of it.
- *			Of an incremental buffer, a rest that is smaller than
- *			min_left of struct io_uring_buf_reg is not used any more
+ *	addr, len	the buffer; the part of a message that does not fit is lost.
+ *			With IOSQE_BUFFER_SELECT the kernel takes a buffer of the
+ *			group buf_group, addr is 0, and len is 0 or limits how much
+ *			of the buffer is used.  The kernel no longer uses the rest
+ *			of an incremental buffer if the rest is smaller than
+ *			min_left of struct io_uring_buf_reg
  *	rw_flags	IOIPC_RECV_*
  *	cqe->res	min(length of the message, len), see also the flags, or
  *	  -EINVAL	a field or flag that must be zero is not; flags that exclude
@@ -69,56 +72,62 @@ extern "C" {
  *	  -ENOENT	no such subscriber on this ring
  *	  -EACCES	the subscriber did not attach with IOIPC_SUB_RECV
  *	  -EAGAIN	there is no message, or another request of this subscriber
- *			is just receiving the next one of a broadcast
+ *			is receiving the next message of a broadcast
  *	  -EPIPE	there is no message, and the channel was destroyed
- *	  -EFAULT	the buffer cannot be written; the message stays, and
- *			a part of it may have been written
+ *	  -EFAULT	the buffer cannot be written; the message stays, and the
+ *			buffer may have a part of the message
  *	  -ENOBUFS	no provided buffer is left, or the next one has 0 bytes; the
  *			message stays
  *
- * A group with IOU_PBUF_RING_INC has buffers that several messages share, one
- * behind the other.  With IOIPC_RECV_INFO or IOIPC_RECV_BUNDLE each completion
- * uses cqe->res bytes rounded up to a multiple of 8, without them cqe->res bytes,
- * and never more than there is, also with IOIPC_RECV_TRUNC.  So what is received
- * stays aligned, if the buffers are.  The next completion continues there if this
- * one has IORING_CQE_F_BUF_MORE, unless it names another buffer: the next message
- * did not fit into the rest of the former one, and that rest was given up.  So a
- * message is cut only if it does not fit into a whole buffer.  After -ENOBUFS the
- * rests of all buffers have been given up as well.  A buffer is also used up when
- * less than min_left is left of it, see struct io_uring_buf_reg; and a receive that
- * runs in a worker, such as with IOSQE_ASYNC, uses up all that is left.
+ * Several messages share a buffer of a group with IOU_PBUF_RING_INC, one behind
+ * the other.  With IOIPC_RECV_INFO or IOIPC_RECV_BUNDLE each completion uses
+ * cqe->res bytes rounded up to a multiple of 8, without them cqe->res bytes.  A
+ * completion never uses more bytes than the buffer has left, also with
+ * IOIPC_RECV_TRUNC.  So the messages stay aligned if the buffers are aligned.
  *
- * A request that waits can also be ended with the usual -ECANCELED or -EINTR,
- * and with -ENOENT by DETACH of its subscriber.  No message is lost by that.
- * Without the module, requests end with -EOPNOTSUPP, and on a kernel that does
- * not have these opcodes with -EINVAL.
+ * If a completion has IORING_CQE_F_BUF_MORE, the next one continues in the same
+ * buffer, or names another buffer: then the next message did not fit into the
+ * rest of the former buffer, and the kernel has given up that rest.  So a message
+ * is cut only if it does not fit into a whole buffer.  When a receive fails with
+ * -ENOBUFS, the kernel has given up the rests of all buffers as well.  A buffer is
+ * also used up when less than min_left is left of it, see struct io_uring_buf_reg.
+ * A receive in a worker, such as with IOSQE_ASYNC, uses up all that is left of its
+ * buffer.
  *
- * All other fields of the SQE must be zero, buf_index too unless there is
- * IOIPC_FIXED_BUF or IOSQE_BUFFER_SELECT.  All flags of the SQE work except
+ * A request that waits can also end with the usual -ECANCELED or -EINTR, and with
+ * -ENOENT when its subscriber is detached.  No message is lost by that.  Requests
+ * fail with -EOPNOTSUPP if the module is not loaded, and with -EINVAL if the
+ * kernel does not have these opcodes.
+ *
+ * All other fields of the SQE must be zero.  buf_index must be zero too, except
+ * with IOIPC_FIXED_BUF or IOSQE_BUFFER_SELECT.  All flags of the SQE work except
  * IOSQE_FIXED_FILE (-EINVAL), IOSQE_BUFFER_SELECT for SEND (-EOPNOTSUPP), and
  * IOSQE_CQE_SKIP_SUCCESS with IOIPC_RECV_MULTISHOT (-EINVAL).
  *
  * A request has the credentials of the task that submits it, or those of its
- * personality, for as long as it takes: what the task becomes while the request
- * waits, or waits for the rest of its chain, does not count.
+ * personality, until it ends.  The task may change its credentials while the
+ * request waits, or waits for the rest of its chain: the request keeps the old
+ * ones.
  */
 #define IOIPC_OP_SEND			65
 #define IOIPC_OP_RECV			66
 
 /* sqe->rw_flags of SEND */
-/* Wait for room in place of -ENOBUFS. */
+/* Wait for room instead of failing with -ENOBUFS. */
 #define IOIPC_SEND_WAIT			(1U << 0)
 /*
- * addr is an array of len struct iovec, each of them a message, sent in this
- * order and with the same target and user_data.  The entries are those of a 32-bit
- * process if one has made the ring.  cqe->res is how many of them
- * were sent, at least one: with IOIPC_SEND_WAIT the request waits until one can
- * be.  What kept the next one from being sent is told by sending it again.
+ * addr is an array of len struct iovec.  Each entry is a message.  The request
+ * sends the messages in this order, with the same target and user_data.  If a
+ * 32-bit process has made the ring, the entries are those of a 32-bit process.
+ * cqe->res is how many messages the request has sent, at least one: with
+ * IOIPC_SEND_WAIT the request waits until it can send one.  To learn why the
+ * request has not sent the next message, send that message again.
  *
- * In a channel that is no broadcast, all that were sent wake one receiver that
- * waits, and each that takes a message and leaves more wakes the next.  So if the
- * process of one that was woken is stopped, others that wait get what is left when
- * it runs again or ends, or when the next SEND wakes one of them.
+ * In a channel that is no broadcast, one SEND wakes one receiver that waits, for
+ * all its messages.  Each woken receiver that takes a message and leaves others
+ * wakes the next receiver.  If the process of a woken receiver is stopped, other
+ * receivers that wait get the messages that are left when that process runs again
+ * or ends, or when the next SEND wakes one of them.
  */
 #define IOIPC_SEND_VEC			(1U << 1)
 
@@ -130,34 +139,35 @@ extern "C" {
 #define IOIPC_FIXED_BUF			(1U << 2)
 
 /* sqe->rw_flags of RECV */
-/* Wait for a message in place of -EAGAIN. */
+/* Wait for a message instead of failing with -EAGAIN. */
 #define IOIPC_RECV_WAIT			(1U << 0)
 /*
- * Receive until it fails or the CQ is full: a CQE for each message, or with
- * IOIPC_RECV_BUNDLE for each bundle, and a buffer for each.  The last CQE is the
- * one without IORING_CQE_F_MORE, also if its res is no error.  Waits, and needs
- * IOSQE_BUFFER_SELECT.  Not with IOSQE_CQE_SKIP_SUCCESS: when the CQ is full, the
- * last message would be lost.
+ * Receive until a receive fails or the CQ is full.  There is a CQE, and a buffer,
+ * for each message, or with IOIPC_RECV_BUNDLE for each bundle.  The last CQE is
+ * the one without IORING_CQE_F_MORE, also if its res is no error.  The request
+ * waits for messages, and needs IOSQE_BUFFER_SELECT.  Not with
+ * IOSQE_CQE_SKIP_SUCCESS: when the CQ is full, the last message would be lost.
  */
 #define IOIPC_RECV_MULTISHOT		(1U << 1)
 /*
- * The message is preceded by a struct io_uring_ipc_msg_info in the buffer.
- * cqe->res is the size of that plus the number of bytes of the message.
+ * In the buffer, a struct io_uring_ipc_msg_info precedes the message.  cqe->res is
+ * the size of this struct plus the number of bytes of the message.
  */
 #define IOIPC_RECV_INFO			(1U << 3)
 /*
- * Receive as many messages as there are and fit in the buffer.  Each is preceded
- * by a struct io_uring_ipc_msg_info, which starts at the next multiple of 8 bytes
- * from the start of the buffer.  Only the first message can be truncated, and is
- * alone then.  cqe->res is how many bytes of the buffer are used.  Not with
- * IOIPC_RECV_TRUNC; with IOIPC_RECV_INFO it means the same as without.
+ * Receive as many messages as there are and fit in the buffer.  A struct
+ * io_uring_ipc_msg_info precedes each message, and starts at the next multiple of
+ * 8 bytes from the start of the buffer.  Only the first message can be truncated,
+ * and is the only one of its bundle then.  cqe->res is how many bytes of the
+ * buffer are used.  Not with IOIPC_RECV_TRUNC.  IOIPC_RECV_INFO changes nothing
+ * here.
  */
 #define IOIPC_RECV_BUNDLE		(1U << 4)
-/* cqe->res counts the whole message, also what did not fit in the buffer. */
+/* cqe->res counts the whole message, also the part that did not fit in the buffer. */
 #define IOIPC_RECV_TRUNC		(1U << 5)
 /*
- * Copy nothing: addr and len are 0, and cqe->res is how many messages there are
- * in the mapping from the position on that the receiver has stored in its struct
+ * Copy nothing: addr and len are 0, and cqe->res is how many messages the mapping
+ * has from the position on that the receiver has stored in its struct
  * io_uring_ipc_cursor.  Only in broadcast channels (-EINVAL), and with no other
  * flag than IOIPC_RECV_WAIT.
  */
@@ -179,38 +189,41 @@ extern "C" {
  *		does not have these commands
  *   EFAULT	the struct cannot be read or written; nothing was done
  *   ENOMEM	no memory, or beyond the memory limits of the caller
- *   EEXIST	CREATE: the key is taken in this IPC namespace
+ *   EEXIST	CREATE: another channel of this IPC namespace has the key
  *   ENOENT	no such channel in this IPC namespace, no such subscriber on
- *		this ring; DETACH: nor one of a channel that the caller may know
- *		of and that is not destroyed, or it is detached already
+ *		this ring.  DETACH: also no such subscriber of a channel that is
+ *		not destroyed and that the caller may know of, or the subscriber
+ *		is detached already
  *   EACCES	ATTACH: the mode of the channel does not permit this
- *   EPERM	DESTROY, and DETACH of another ring's subscriber: neither is this
- *		the ring that created the channel, nor is the caller its owner,
- *		nor does it have CAP_IPC_OWNER
- *   EMFILE	ATTACH: no file descriptor left, or this ring has as many
+ *   EPERM	DESTROY, and DETACH of another ring's subscriber: this ring did
+ *		not create the channel, and the caller is not its owner and does
+ *		not have CAP_IPC_OWNER
+ *   EMFILE	ATTACH: no file descriptor left; or this ring has as many
  *		subscribers as RLIMIT_NOFILE, also if their descriptors are
- *		closed; ENFILE: no file left
+ *		closed
+ *   ENFILE	ATTACH: no file left
  *   EUSERS	ATTACH: the channel has IOIPC_MAX_SUBSCRIBERS subscribers; or the
- *		caller's file system uid has attached as many of them as places
- *		are left beyond IOIPC_RESERVED_SUBSCRIBERS.  The latter is not for
- *		the owner and CAP_IPC_OWNER
+ *		caller's file system uid has attached as many subscribers as
+ *		places are left beyond IOIPC_RESERVED_SUBSCRIBERS.  The latter
+ *		limit does not hold for the owner and CAP_IPC_OWNER
  *   EBUSY	CREATE, ATTACH: no id left
  *
  * After an error the out fields of the struct are undefined.
  *
- * When the last descriptor of a ring is closed, its subscribers are detached and
- * the channels that it created are destroyed: before close(2),
- * io_uring_queue_exit(3) or execve(2) returns, and before the end of the process
- * is told by wait(2).  Only memory may be given back later.
+ * When the last descriptor of a ring is closed, the kernel detaches the ring's
+ * subscribers and destroys the channels that the ring has created.  This is done
+ * before close(2), io_uring_queue_exit(3) or execve(2) returns, and before wait(2)
+ * tells the end of the process.  Only memory may be freed later.
  *
- * DETACH of another ring's subscriber evicts it: at once it holds no message and
- * no place in the channel, its requests end with -ENOENT, and its file says
- * EPOLLHUP.  What only it could have received is dropped.  It keeps its id, and
- * counts as a subscriber of its ring, until that detaches it as well (which
- * returns 0) or is closed.
+ * DETACH of another ring's subscriber evicts the subscriber.  At once the
+ * subscriber holds no message and no place in the channel, its requests end with
+ * -ENOENT, and its file reports EPOLLHUP.  The kernel drops the messages that only
+ * this subscriber could have received.  The subscriber keeps its id, and counts as
+ * a subscriber of its ring, until that ring detaches it as well (which returns 0)
+ * or is closed.
  *
- * DESTROY takes the channel out of lookup and ends sending at once.  What is
- * queued can still be received.
+ * DESTROY takes the channel out of lookup and ends sending at once.  Receivers can
+ * still receive the queued messages.
  */
 #define IOIPC_REGISTER_CREATE		38
 #define IOIPC_REGISTER_ATTACH		39
@@ -221,29 +234,29 @@ extern "C" {
 #define IOIPC_MAX_RING_ENTRIES		32768
 #define IOIPC_MAX_MSG_SIZE		(1U << 20)
 #define IOIPC_MAX_SUBSCRIBERS		4096
-/* So many of them are only for the owner and CAP_IPC_OWNER. */
+/* Of IOIPC_MAX_SUBSCRIBERS, only for the owner and CAP_IPC_OWNER. */
 #define IOIPC_RESERVED_SUBSCRIBERS	64
 /* Messages in one SEND with IOIPC_SEND_VEC. */
 #define IOIPC_MAX_VEC			1024
 
 /*
  * io_uring_ipc_channel_create.flags.  Without BROADCAST and MULTICAST, each
- * message goes to exactly one receiver, in the order of sending.  The two
+ * message goes to exactly one receiver, in the order of sending.  The two flags
  * exclude each other.
  */
 /* Each receiver gets each message that was sent after it attached. */
 #define IOIPC_F_BROADCAST		(1U << 0)
-/* Each message goes to one receiver, waiting ones are served in turn. */
+/* Each message goes to one receiver; receivers that wait get messages in turn. */
 #define IOIPC_F_MULTICAST		(1U << 1)
 /*
- * Nobody can map the channel, nobody can send without being attached, and
- * another ring finds it by id only with the owner's uid or CAP_IPC_OWNER.
+ * No process can map the channel or send without being attached.  Another ring
+ * finds the channel by id only with the owner's uid or CAP_IPC_OWNER.
  */
 #define IOIPC_F_PRIVATE			(1U << 2)
 /*
- * With IOIPC_F_BROADCAST only: when the ring is full, a message that is sent
- * takes the place of the oldest one, and for each receiver that had not received
- * that one it counts as lost.
+ * With IOIPC_F_BROADCAST only: when the ring is full, a new message takes the
+ * place of the oldest one.  The oldest message counts as lost for each receiver
+ * that had not received it.
  */
 #define IOIPC_F_OVERWRITE		(1U << 3)
 
@@ -254,18 +267,18 @@ extern "C" {
 #define IOIPC_SUB_RECV			(1U << 1)
 #define IOIPC_SUB_BOTH			(IOIPC_SUB_SEND | IOIPC_SUB_RECV)
 /*
- * With IOIPC_SUB_RECV in a broadcast channel (otherwise EINVAL): begin with the
- * oldest message that is still in the ring, not with the next one that is sent; but
- * without IOIPC_F_OVERWRITE or IOIPC_SUB_LOSSY leave a quarter of the ring to the
- * senders.
+ * With IOIPC_SUB_RECV in a broadcast channel (otherwise EINVAL): start with the
+ * oldest message that is still in the ring, not with the next one that is sent.
+ * Without IOIPC_F_OVERWRITE or IOIPC_SUB_LOSSY, however, leave a quarter of the
+ * ring to the senders.
  */
 #define IOIPC_SUB_HISTORY		(1U << 2)
 /*
- * With IOIPC_SUB_RECV in a broadcast channel (elsewhere EINVAL): senders never wait
- * for this receiver.  When the ring is full, a message that is sent takes the place of the
- * oldest one that only such receivers have not received, and for each of them that
- * one counts as lost.  As with IOIPC_F_OVERWRITE, a receiver that reads in place
- * has to look after reading whether the message was still there.
+ * With IOIPC_SUB_RECV in a broadcast channel (otherwise EINVAL): senders never wait
+ * for this receiver.  When the ring is full, a new message takes the place of the
+ * oldest one if only lossy receivers have not received that one.  It counts as
+ * lost for each of them.  As with IOIPC_F_OVERWRITE, a receiver that reads in place
+ * has to check after reading that the message was still there.
  */
 #define IOIPC_SUB_LOSSY			(1U << 3)
 
@@ -280,10 +293,10 @@ extern "C" {
  * @mode: in: permission bits for user, group and others like those of a file,
  *	read bits to receive, write bits to send; other bits are ignored.  The
  *	owner is the file system uid and gid of the caller
- * @key: in: 0, or a number by which others find the channel, unique in the IPC
- *	namespace
+ * @key: in: 0, or a number by which other processes find the channel, unique in
+ *	the IPC namespace
  * @channel_id_out: out: id of the channel.  Ids of channels and subscribers
- *	come from the same sequence and are not used again soon
+ *	come from the same sequence, and the kernel does not use them again soon
  * @reserved: must be zero
  */
 struct io_uring_ipc_channel_create {
@@ -301,13 +314,13 @@ struct io_uring_ipc_channel_create {
  * @channel_id: in: id of the channel, ignored if @key is not 0
  * @flags: in: IOIPC_SUB_*
  * @key: in: key of the channel, or 0 to use @channel_id
- * @channel_fd: out: file descriptor (close-on-exec) of the subscriber.  It is
- *	there to be mapped, to be polled (EPOLLIN when there is a message,
- *	EPOLLOUT when there is room, EPOLLHUP when the channel is destroyed or
- *	the subscriber detached) and to show the subscriber in /proc/PID/fdinfo.
- *	The subscriber stays attached when it is closed, and a mapping stays when
- *	the subscriber is detached.  A receiver sees in the mapping what has been
- *	in the slots before, also messages from before it attached
+ * @channel_fd: out: file descriptor (close-on-exec) of the subscriber.  Use it
+ *	to map the channel, to poll it (EPOLLIN when there is a message, EPOLLOUT
+ *	when there is room, EPOLLHUP when the channel is destroyed or the
+ *	subscriber detached) and to find the subscriber in /proc/PID/fdinfo.
+ *	The subscriber stays attached when the descriptor is closed, and a mapping
+ *	stays when the subscriber is detached.  A receiver sees in the mapping
+ *	what senders have put into the slots, also before the receiver attached
  * @local_id_out: out: id of the subscriber, for sqe->fd and sqe->file_index
  * @mmap_offset_out: out: offset for mmap(2)
  * @region_size: out: how many bytes can be mapped, read-only, at that offset;
@@ -327,29 +340,29 @@ struct io_uring_ipc_channel_attach {
 };
 
 /* io_uring_ipc_msg_info.flags */
-/* It was sent to this subscriber and nobody else. */
+/* The sender named this subscriber as the only receiver. */
 #define IOIPC_INFO_TARGETED		(1U << 0)
-/* The buffer has only the first part of it. */
+/* The buffer has only the first part of the message. */
 #define IOIPC_INFO_TRUNCATED		(1U << 1)
 
 /**
- * struct io_uring_ipc_msg_info - what a receiver is told about a message
+ * struct io_uring_ipc_msg_info - what the kernel tells a receiver of a message
  * @len: length of the message in bytes, also if the buffer has only a part
  * @msg_id: number of the message, as in struct io_uring_ipc_msg_desc
  * @sender_data: user_data of the SQE that sent it
  * @sender: id of the subscriber that sent it, 0 if it was not attached
- * @pid: process that sent it, in the pid namespace of the receiver; 0 if it is
- *	not visible there
- * @uid: effective user that the request was submitted by, in the user namespace of
- *	the receiver; the overflow uid if it has no number there
+ * @pid: process that sent it, in the pid namespace of the receiver; 0 if the
+ *	process is not visible there
+ * @uid: effective user of the request that sent the message, in the user
+ *	namespace of the receiver; the overflow uid if the user has no number there
  * @gid: effective group, likewise
  * @flags: IOIPC_INFO_*
  * @reserved: zero
  * @lost: how many messages this subscriber has lost since the last one that it
  *	received, see IOIPC_F_OVERWRITE and IOIPC_SUB_LOSSY
  *
- * The kernel fills in all of it, the sender has no say except for @sender_data.
- * "The receiver" is the task that the request runs in, with its credentials.
+ * The kernel fills in all fields.  The sender chooses only @sender_data.  "The
+ * receiver" is the task that the request runs in, with its credentials.
  */
 struct io_uring_ipc_msg_info {
 	__u32	len;
@@ -365,9 +378,10 @@ struct io_uring_ipc_msg_info {
 };
 
 /*
- * io_uring_ipc_msg_desc.state, valid while seq is the position plus one.  Only
- * IOIPC_MSG_READY has a message: the others stand for one that a receiver has
- * in hand, and for one that is consumed or that was given up by its sender.
+ * io_uring_ipc_msg_desc.state, valid while seq is the position plus one.  Only a
+ * slot with IOIPC_MSG_READY has a message.  A receiver has claimed the message of
+ * a slot with IOIPC_MSG_CLAIMED.  In a slot with IOIPC_MSG_FREE, a receiver has
+ * consumed the message, or the sender has given up the slot.
  */
 #define IOIPC_MSG_READY			1
 #define IOIPC_MSG_CLAIMED		2
@@ -375,17 +389,18 @@ struct io_uring_ipc_msg_info {
 
 /**
  * struct io_uring_ipc_msg_desc - one slot of the ring, as mapped
- * @offset: of the message from the start of the region, in bytes
+ * @offset: of the message, from the start of the region, in bytes
  * @len: length of the message in bytes
  * @msg_id: number of the message: its position in the channel plus one, so it
  *	wraps after 2^32 messages
  * @sender_data: user_data of the SQE that sent it
  * @seq: position plus one, once the slot is published.  To read a message in
- *	place, load @seq and @state with acquire; after reading, with an acquire
- *	fence in between, the message was still there if consumer.head of the
- *	ring is not past its position.  In a broadcast without IOIPC_F_OVERWRITE
- *	no slot is used again before each receiver that is not IOIPC_SUB_LOSSY has
- *	received its message or consumed it, so such a receiver need not look again
+ *	place, load @seq and @state with acquire.  Read the message, and load
+ *	consumer.head of the ring after an acquire fence.  The message was still
+ *	there if consumer.head is not past its position.  In a broadcast without
+ *	IOIPC_F_OVERWRITE no sender uses a slot again before each receiver that is
+ *	not IOIPC_SUB_LOSSY has received its message or consumed it, so such a
+ *	receiver need not check that
  * @state: IOIPC_MSG_*, written together with @seq
  * @sender: id of the subscriber that sent the message, 0 if it was not attached
  * @target: id of the only subscriber that may receive it, 0 for any
@@ -418,9 +433,9 @@ struct io_uring_ipc_msg_desc {
 /**
  * struct io_uring_ipc_ring - start of the mapped region
  *
- * Positions count messages since the channel was created; they are u32 and
- * wrap.  The slot of a position is at (position & ring_mask).  User space sees
- * all of this read-only.
+ * Positions count messages since the channel was created.  They are u32 and wrap.
+ * The slot of a position is at (position & ring_mask).  User space cannot write
+ * to any of this.
  *
  * @producer.head: 0, or IOIPC_RING_CLOSED once the channel is destroyed
  * @producer.tail: position after the last slot that a sender has reserved
@@ -430,16 +445,16 @@ struct io_uring_ipc_msg_desc {
  * @ring_entries: number of slots, a power of two
  * @max_msg_size: of the channel, in bytes
  * @version: IOIPC_RING_VERSION
- * @desc_offset: of @msgs from the start of the region, in bytes
+ * @desc_offset: of @msgs, from the start of the region, in bytes
  * @desc_stride: from one struct io_uring_ipc_msg_desc to the next, in bytes
- * @data_offset: of the message of slot 0 from the start of the region, in bytes
+ * @data_offset: of the message of slot 0, from the start of the region, in bytes
  * @data_stride: from the message of one slot to that of the next, in bytes:
  *	@max_msg_size rounded up to 64
  * @cursor_offset: offset for mmap(2) of the struct io_uring_ipc_cursor of a
  *	receiver; 0 if the channel is no broadcast
- * @senders_wait: not 0 if somebody waits for room.  Whoever finds that after
- *	storing a position (with a full barrier in between) has to tell the kernel
- *	with a RECV of IOIPC_RECV_MAPPED that does not wait
+ * @senders_wait: not 0 if a sender waits for room.  A receiver that stores a
+ *	position, has a full barrier, and then finds this not 0, must tell the
+ *	kernel: with a RECV of IOIPC_RECV_MAPPED that does not wait
  * @msgs: the slots
  */
 struct io_uring_ipc_ring {
@@ -475,13 +490,14 @@ struct io_uring_ipc_ring {
  *	(with release) consumes all messages before it
  * @reserved: not used
  *
- * A receiver maps this page, one of its own, shared and writable at
- * cursor_offset of its file, and reads messages in place.  When the page is
- * mapped, also again, the kernel moves @position forward to the next message
- * that the receiver has not received, and at no other time.  It takes over a
- * position that is not before the last one and not after producer.tail, and
- * takes any other as if the receiver had not moved.  A slot that is published
- * but not IOIPC_MSG_READY, or is for another target, is to be stepped over.
+ * A receiver maps this page, which is its own, shared and writable at
+ * cursor_offset of its file, and reads messages in place.  Whenever the receiver
+ * maps the page, the kernel moves @position forward to the next message that the
+ * receiver has not received.  The kernel writes @position at no other time.  The
+ * kernel accepts a position that is not before the last one and not after
+ * producer.tail.  It treats any other position as if the receiver had not moved.
+ * The receiver must step over a slot that is published but not IOIPC_MSG_READY,
+ * or has another target.
  */
 struct io_uring_ipc_cursor {
 	__u32	position;
