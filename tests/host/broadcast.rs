@@ -66,13 +66,13 @@ fn bundle_looks_as_often_as_it_has_messages() {
             let messages = channel.receive_bundle(1, entries as usize + 1).unwrap();
             assert_eq!(messages.len(), entries as usize);
             let looks = channel.ring.memory().slot_looks() - before;
-            // And at the one after the last.
+            // One more look at the slot after the last message.
             assert!(looks <= messages.len() as u64 + 2, "{looks}, round {round}");
         }
     }
 }
 
-/// A slot is used again when the slowest receiver is past it, and not before.
+/// A sender uses a slot again when the slowest receiver is past it, and not before.
 #[test]
 fn full() {
     for (channel, entries) in broadcasts() {
@@ -85,7 +85,7 @@ fn full() {
             assert!(channel.receive(2).is_ok());
             assert!(channel.send(payload).is_ok());
         }
-        // Now the first one is the slowest.
+        // Now receiver 1 is the slowest.
         assert!(receive_all(&channel, 2)
             .into_iter()
             .eq(entries..2 * entries));
@@ -95,7 +95,8 @@ fn full() {
     }
 }
 
-/// A closed ring takes nothing more, gives everybody what it has, and then says that it is closed.
+/// A closed ring takes no more messages. All receivers get the messages that it has, and then
+/// `Closed`.
 #[test]
 fn close() {
     for (channel, entries) in broadcasts() {
@@ -108,13 +109,13 @@ fn close() {
             assert!(receive_all(&channel, id).into_iter().eq(0..entries));
             assert_eq!(channel.receive(id), Err(NoMessage::Closed));
         }
-        // Also for one that comes too late.
+        // Also a receiver that attaches too late.
         channel.attach(3);
         assert_eq!(channel.receive(3), Err(NoMessage::Closed));
     }
 }
 
-/// A slot that was reserved before the ring was closed may still bring a message.
+/// A sender may still publish a slot that it reserved before the ring was closed.
 #[test]
 fn close_with_a_reservation() {
     for (channel, _) in broadcasts() {
@@ -128,7 +129,7 @@ fn close_with_a_reservation() {
     }
 }
 
-/// A slot that is reserved holds back the messages behind it, until its own is there.
+/// A reserved slot holds back the messages behind it until its sender publishes it.
 #[test]
 fn reservation_holds_back() {
     for (channel, entries) in broadcasts() {
@@ -141,7 +142,7 @@ fn reservation_holds_back() {
     }
 }
 
-/// A slot that is given up is skipped, and used again.
+/// Receivers skip a slot that its sender gave up, and a sender uses it again.
 #[test]
 fn skip() {
     for (channel, entries) in broadcasts() {
@@ -160,7 +161,7 @@ fn skip() {
     }
 }
 
-/// A message that is put back is the next one again.
+/// The next request finds a message that another request has put back.
 #[test]
 fn put_back() {
     for (channel, entries) in broadcasts() {
@@ -173,8 +174,8 @@ fn put_back() {
     }
 }
 
-/// While one request of a receiver has a message in hand, the others of it have to wait, and their
-/// receiver alone.
+/// While a request of a receiver has claimed a message, the other requests of this receiver find it
+/// busy. Other receivers do not.
 #[test]
 fn busy() {
     for (channel, _) in broadcasts() {
@@ -192,7 +193,7 @@ fn busy() {
     }
 }
 
-/// A slot is not used again as long as a receiver has its message in hand.
+/// No sender uses a slot again as long as a receiver has claimed its message.
 #[test]
 fn claim_keeps_the_slot() {
     for (channel, entries) in broadcasts() {
@@ -206,7 +207,7 @@ fn claim_keeps_the_slot() {
     }
 }
 
-/// A message for one receiver is skipped by the others.
+/// Other receivers skip a message for one receiver.
 #[test]
 fn targeted() {
     for (channel, entries) in broadcasts() {
@@ -224,8 +225,8 @@ fn targeted() {
     }
 }
 
-/// A receiver holds no slots up with messages for others, or that were given up, also if it never
-/// looks at them.
+/// A receiver does not hold slots with messages for other receivers, or that their sender gave up,
+/// even if it never looks at them.
 #[test]
 fn holds_only_its_own() {
     for (channel, entries) in broadcasts() {
@@ -245,8 +246,8 @@ fn holds_only_its_own() {
     }
 }
 
-/// A receiver begins with the first message that is sent after it has joined, and holds the slots
-/// from there on, not those before.
+/// A receiver starts with the first message that is sent after it has joined. It holds the slots
+/// from there on, and none before.
 #[test]
 fn late_joiner() {
     for (channel, entries) in broadcasts() {
@@ -264,7 +265,7 @@ fn late_joiner() {
     }
 }
 
-/// Who joins while a slot is reserved does not get its message.
+/// A receiver that joins while a slot is reserved does not get the message of this slot.
 #[test]
 fn late_joiner_and_a_reservation() {
     for (channel, entries) in broadcasts().filter(|(_, entries)| *entries > 1) {
@@ -276,7 +277,7 @@ fn late_joiner_and_a_reservation() {
     }
 }
 
-/// When the slowest receiver leaves, its slots can be used at once.
+/// When the slowest receiver leaves, senders can use its slots at once.
 #[test]
 fn leave_frees_the_slots() {
     for (channel, entries) in broadcasts() {
@@ -296,8 +297,8 @@ fn leave_frees_the_slots() {
     }
 }
 
-/// A receiver that leaves while a request reads a message keeps that slot until the request ends,
-/// however it ends.
+/// A receiver that leaves while a request reads a message holds that slot until the request ends,
+/// with or without consuming the message.
 #[test]
 fn leave_while_busy() {
     for (channel, entries) in broadcasts() {
@@ -321,7 +322,7 @@ fn leave_while_busy() {
     }
 }
 
-/// A message that a request had found before its receiver left cannot be claimed any more.
+/// A request cannot claim a message that it found before its receiver left.
 #[test]
 fn claim_after_leaving() {
     for (channel, _) in broadcasts() {
@@ -333,8 +334,8 @@ fn claim_after_leaving() {
     }
 }
 
-/// Messages for a receiver that leaves before it has received them are dropped and counted, and so
-/// are those that are sent to it afterwards. Those for others are not.
+/// Messages for a receiver that leaves before it has received them are dropped and counted, like
+/// messages that are sent to it afterwards. Messages for other receivers are not.
 #[test]
 fn drop_targeted() {
     for (channel, entries) in broadcasts().filter(|(_, entries)| *entries > 1) {
@@ -353,7 +354,7 @@ fn drop_targeted() {
     }
 }
 
-/// Messages that a receiver has received are not dropped when it leaves.
+/// Messages that a receiver has received are not dropped when the receiver leaves.
 #[test]
 fn drop_targeted_spares_what_was_received() {
     for (channel, entries) in broadcasts() {
@@ -367,7 +368,7 @@ fn drop_targeted_spares_what_was_received() {
     }
 }
 
-/// Slots with messages for a receiver that leaves are not used again before these are counted.
+/// Messages for a receiver that leaves are counted before a sender uses their slots again.
 #[test]
 fn drop_targeted_comes_before_the_slots_are_used_again() {
     for (channel, entries) in broadcasts() {
@@ -397,8 +398,8 @@ fn nobody() {
     }
 }
 
-/// A slot that a sender is writing is not given to another sender, also when no receiver waits
-/// for it: nobody has joined, or only after it was reserved.
+/// A slot that a sender is writing is not given to another sender, even if no receiver waits for
+/// it: no receiver has joined, or one has joined only after the slot was reserved.
 #[test]
 fn reservation_keeps_the_slot() {
     for (channel, entries) in broadcasts() {
@@ -420,7 +421,7 @@ fn reservation_keeps_the_slot() {
     }
 }
 
-/// `head` does not move backwards when one who reclaims has seen less than another before.
+/// `head` does not move backwards when a reclaimer has seen less than another one before.
 #[test]
 fn head_moves_forward_only() {
     for (channel, entries) in broadcasts() {
@@ -428,7 +429,7 @@ fn head_moves_forward_only() {
         fill(&channel, 0..entries);
         let mut reached = channel.head();
         channel.ring.reclaim_broadcast(|each| {
-            // Sees the cursor here, and is overtaken.
+            // This reclaimer sees the cursor here, and another one overtakes it.
             each(channel.cursor(1), 1);
             receive_all(&channel, 1);
             channel.reclaim();
@@ -446,7 +447,7 @@ fn is_ahead(position: u32, other: u32) -> bool {
     position.wrapping_sub(other) as i32 >= 0
 }
 
-/// Reclaiming moves `head` by a quarter of the slots, or one, at once.
+/// One reclaim moves `head` by at most a quarter of the slots, or by one.
 #[test]
 fn reclaim_a_quarter() {
     for (channel, entries) in broadcasts() {
@@ -463,13 +464,13 @@ fn reclaim_a_quarter() {
     }
 }
 
-/// By how much `head` moves at most when slots are reclaimed.
+/// By how much one reclaim moves `head` at most.
 fn quarter(entries: u32) -> u32 {
     (entries / 4).max(1)
 }
 
-/// A receiver that reads slowly while another one joins is not overtaken by `head`. The new one is
-/// seen before it has joined, with a cursor that is behind `head` by then.
+/// `head` does not overtake a receiver that reads slowly while another one joins. A reclaimer sees
+/// the new receiver before it has joined, with a cursor that is behind `head` by then.
 #[test]
 fn head_and_a_cursor_that_is_behind() {
     for (channel, entries) in broadcasts() {
@@ -493,7 +494,7 @@ fn head_and_a_cursor_that_is_behind() {
     }
 }
 
-/// Several slots can be reserved at once.
+/// A sender can reserve several slots at once.
 #[test]
 fn batches() {
     for (channel, entries) in broadcasts() {
@@ -501,14 +502,14 @@ fn batches() {
         for round in 0..20 {
             let payloads: Vec<_> = (0..=entries).map(|payload| payload + round).collect();
             let sent = channel.send_up_to(&payloads).unwrap();
-            // When the slots are reclaimed first, there is not room for all.
+            // If the sender has to reclaim slots first, there is not room for all messages.
             assert!((1..=entries as usize).contains(&sent.len()));
             assert_eq!(receive_all(&channel, 1), payloads[..sent.len()]);
         }
     }
 }
 
-/// A receiver that begins with the oldest message of an empty ring gets what is sent next.
+/// A receiver that joins at the oldest message of an empty ring gets the next message.
 #[test]
 fn join_at_oldest_of_none() {
     for (channel, entries) in broadcasts() {
@@ -526,9 +527,9 @@ fn join_at_oldest_of_none() {
     }
 }
 
-/// A receiver that begins with the oldest message gets the last ones, one after the other. As slots
-/// are reclaimed only when the ring is full, at least as many are left as it has slots, without
-/// those that are reclaimed at once, and with the one that needed them.
+/// A receiver that joins at the oldest message gets the last messages in order. A sender reclaims
+/// only when the ring is full. So the ring still has as many messages as it has slots, less those
+/// that one reclaim frees, plus the message that needed them.
 #[test]
 fn history() {
     for sent in 0..50 {
@@ -543,7 +544,7 @@ fn history() {
     }
 }
 
-/// A receiver that begins with the oldest message can leave room for senders.
+/// A receiver that joins at the oldest message can leave room for senders.
 #[test]
 fn history_with_room() {
     for sent in 0..30 {
@@ -564,7 +565,7 @@ fn history_with_room() {
     }
 }
 
-/// The same, sent in batches: those get only the room that there is.
+/// The same, sent in batches: a batch gets only the room that there is.
 #[test]
 fn history_of_batches() {
     for (channel, entries) in broadcasts() {
@@ -583,8 +584,8 @@ fn history_of_batches() {
     }
 }
 
-/// A receiver that begins with the oldest message holds the slots from there on, and gets those
-/// that others still have to receive.
+/// A receiver that joins at the oldest message holds the slots from there on, and gets the messages
+/// that other receivers still have to receive.
 #[test]
 fn join_at_oldest_beside_others() {
     for (channel, entries) in broadcasts() {
@@ -601,7 +602,7 @@ fn join_at_oldest_beside_others() {
     }
 }
 
-/// A receiver that begins with the oldest message skips what it has no use for.
+/// A receiver that joins at the oldest message skips slots that have no message for it.
 #[test]
 fn join_at_oldest_and_skip() {
     for (channel, entries) in broadcasts() {
@@ -620,7 +621,7 @@ fn join_at_oldest_and_skip() {
     }
 }
 
-/// A slot that is still being written holds back a receiver that begins there.
+/// A slot that is still being written holds back a receiver that joins there.
 #[test]
 fn join_at_oldest_and_a_reservation() {
     for (channel, entries) in broadcasts() {
@@ -634,8 +635,8 @@ fn join_at_oldest_and_a_reservation() {
     }
 }
 
-/// One who reclaims and has not seen a receiver that joins at the oldest message does not move
-/// `head` after that.
+/// A reclaimer that has not seen a receiver join at the oldest message does not move `head` after
+/// that.
 #[test]
 fn join_at_oldest_while_slots_are_reclaimed() {
     for (channel, entries) in broadcasts() {
@@ -643,7 +644,8 @@ fn join_at_oldest_while_slots_are_reclaimed() {
         let mut times = 0;
         channel.ring.reclaim_broadcast(|each| {
             if times == 0 {
-                // Comes too late to be seen by this round, which has to be repeated.
+                // This receiver joins too late for this round to see it, so the reclaimer repeats
+                // the round.
                 channel.attach_at_oldest(1, 0);
             } else {
                 each(channel.cursor(1), 1);
@@ -655,7 +657,8 @@ fn join_at_oldest_while_slots_are_reclaimed() {
     }
 }
 
-/// Receivers that join at the oldest message and leave all the time do not keep a sender for ever.
+/// Receivers that join at the oldest message and leave all the time do not hold up a sender
+/// forever.
 #[test]
 fn join_at_oldest_all_the_time() {
     for (channel, entries) in broadcasts() {
@@ -672,8 +675,8 @@ fn join_at_oldest_all_the_time() {
     }
 }
 
-/// What a receiver says that it has read is believed from where it stands up to `tail`, and not
-/// otherwise.
+/// The ring accepts a position that a receiver has stored if it is from its cursor up to `tail`,
+/// and ignores any other.
 #[test]
 fn accept() {
     for (channel, entries) in broadcasts() {
@@ -705,7 +708,7 @@ fn accept() {
     }
 }
 
-/// What a receiver says that it has read makes room, but not in slots that are still being written.
+/// A position that a receiver has stored makes room, but not in slots that are still being written.
 #[test]
 fn accept_makes_room() {
     for (channel, entries) in broadcasts() {
@@ -722,7 +725,8 @@ fn accept_makes_room() {
     }
 }
 
-/// What a receiver says is not believed while a request of it reads a message, or when it has left.
+/// The ring ignores a stored position while a request of the receiver reads a message, and after
+/// the receiver has left.
 #[test]
 fn accept_in_vain() {
     for (channel, entries) in broadcasts() {
@@ -745,7 +749,8 @@ fn accept_in_vain() {
     }
 }
 
-/// A message that was found is not there any more once the receiver says that it has read it.
+/// A request cannot claim a message that it has found once the receiver has stored a position after
+/// it.
 #[test]
 fn claim_after_accept() {
     for (channel, _) in broadcasts() {
@@ -760,7 +765,7 @@ fn claim_after_accept() {
     }
 }
 
-/// Receivers that read in place, beside one that does not.
+/// Receivers that read in place, beside one that copies.
 #[test]
 fn in_place() {
     for (entries, start) in rings() {
@@ -787,7 +792,7 @@ fn in_place() {
     }
 }
 
-/// Counting finds what could be received, and leaves it there.
+/// Counting finds the messages that a receiver could receive, and leaves them there.
 #[test]
 fn count() {
     for (channel, entries) in broadcasts() {
@@ -809,7 +814,8 @@ fn count() {
     }
 }
 
-/// Counting leaves out what the receiver has no use for, and ends where somebody still writes.
+/// Counting skips slots that have no message for the receiver, and ends at a slot that a sender
+/// still writes.
 #[test]
 fn count_own() {
     for (channel, entries) in broadcasts().filter(|(_, entries)| *entries > 2) {
@@ -835,7 +841,7 @@ fn count_own() {
     }
 }
 
-/// Nothing can be counted for a receiver that reads or has left.
+/// There is nothing to count for a receiver that reads a message or has left.
 #[test]
 fn count_nothing() {
     for (channel, _) in broadcasts() {
@@ -849,8 +855,8 @@ fn count_nothing() {
     }
 }
 
-/// All messages can be taken with one claim, many times around. They keep their slots as long as it
-/// exists.
+/// One claim can take all messages, many times around. The messages keep their slots as long as the
+/// claim exists.
 #[test]
 fn step() {
     for (channel, entries) in broadcasts() {
@@ -871,7 +877,8 @@ fn step() {
     }
 }
 
-/// A claim that has gone on to a message is done with those before, also if that is put back.
+/// A claim that has gone on to a message has consumed those before it, even if that message is put
+/// back.
 #[test]
 fn step_and_put_back() {
     for (channel, entries) in broadcasts() {
@@ -890,7 +897,8 @@ fn step_and_put_back() {
     }
 }
 
-/// A claim goes over what the receiver has no use for, and not over what is still being written.
+/// A claim skips slots that have no message for the receiver, and does not skip slots that are
+/// still being written.
 #[test]
 fn step_and_skip() {
     for (channel, entries) in broadcasts().filter(|(_, entries)| *entries > 2) {
@@ -924,7 +932,8 @@ fn step_and_skip() {
     }
 }
 
-/// A receiver that leaves while a claim of it goes on keeps the slots until that ends.
+/// A receiver that leaves while one of its requests steps through messages holds the slots until
+/// the claim ends.
 #[test]
 fn step_and_leave() {
     for (channel, entries) in broadcasts() {
@@ -950,8 +959,8 @@ fn step_and_leave() {
     }
 }
 
-/// Messages that a claim goes over while its receiver has left are received and not dropped,
-/// although a sender looks for what to drop. Those after it are dropped.
+/// The messages that a claim steps over while its receiver has left are received and not dropped,
+/// although a sender looks for messages to drop. Those after them are dropped.
 #[test]
 fn step_and_drop_targeted() {
     for (channel, entries) in broadcasts().filter(|(_, entries)| *entries > 2) {
@@ -970,8 +979,8 @@ fn step_and_drop_targeted() {
     }
 }
 
-/// The oldest message is taken away from those who have not received it, if they do not just read
-/// it.
+/// The oldest message is taken away from the receivers that have not received it, except from one
+/// that is reading it.
 #[test]
 fn overwrite() {
     for (channel, entries) in broadcasts() {
@@ -993,7 +1002,7 @@ fn overwrite() {
     }
 }
 
-/// Several messages are taken away at once, as far as they are among the oldest.
+/// Several messages are taken away at once, if they are among the oldest.
 #[test]
 fn overwrite_several() {
     for (channel, entries) in broadcasts().filter(|(_, entries)| *entries > 2) {
@@ -1022,8 +1031,8 @@ fn overwrite_several() {
     }
 }
 
-/// A sender that finds the ring full moves the cursors of others over what is not for them no farther
-/// than it can reclaim.
+/// A sender that finds the ring full moves the cursors of receivers over messages for others, but
+/// not farther than it can reclaim.
 #[test]
 fn work_of_one_reclaim() {
     let entries = 4096;

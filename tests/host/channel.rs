@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `src/channel` does with a ring, without all the rest.
+//! What `src/channel` does with a ring, without the rest of the module.
 
 #[cfg(loom)]
 use loom::{
@@ -18,10 +18,10 @@ use crate::{
     ring::{Claim, Memory, Mode, NoMessage, NoRoom, Reservation, Reservations, Ring, State},
 };
 
-/// How many subscribers a channel can have. Their ids begin with 1.
+/// How many subscribers a channel can have. Their ids start with 1.
 pub const MAX_SUBSCRIBERS: u32 = 3;
 
-/// A message and where it is.
+/// A message and its position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Message {
     pub position: u32,
@@ -29,14 +29,15 @@ pub struct Message {
 }
 
 struct Subscriber {
-    /// 1 if it is among the subscribers. Stands for its entry in the xarray of the channel.
+    /// 1 if the subscriber is attached. Stands for its entry in the xarray of the channel.
     attached: AtomicU32,
     cursor: AtomicU64,
-    /// How far it says that it has read. Stands for the page that it maps.
+    /// The position that the receiver has stored. Stands for the page that it maps.
     position: AtomicU32,
-    /// How many messages a queue has for it alone.
+    /// How many messages a queue has for this receiver alone.
     pending: AtomicU32,
-    /// How many messages were taken away from it. Not atomic: who has a claim of it has it alone.
+    /// How many messages were taken away from this receiver. Not atomic: only the request that has
+    /// claimed the cursor accesses it.
     lost: Cell<u32>,
 }
 
@@ -47,7 +48,7 @@ unsafe impl Sync for Subscriber {}
 /// A channel.
 pub struct Channel {
     pub mode: Mode,
-    /// Whether receivers say by themselves how far they have read.
+    /// Whether receivers read in place and store their positions.
     is_mapped: bool,
     pub ring: Ring<TestMemory>,
     subscribers: Vec<Subscriber>,
@@ -97,7 +98,7 @@ impl Channel {
         Self::new(Mode::Broadcast, false, entries, start)
     }
 
-    /// The same, where receivers read in place and say by themselves how far they have read.
+    /// The same, where receivers read in place and store their positions.
     pub fn mapped(entries: u32, start: u32) -> Self {
         Self::new(Mode::Broadcast, true, entries, start)
     }
@@ -111,7 +112,7 @@ impl Channel {
         &self.subscribers[id as usize - 1]
     }
 
-    /// Whether a subscriber takes part.
+    /// Whether a subscriber is attached.
     pub fn is_attached(&self, id: u32) -> bool {
         self.subscriber(id).attached.load(Ordering::Acquire) == 1
     }
@@ -121,7 +122,7 @@ impl Channel {
         &self.subscriber(id).cursor
     }
 
-    /// Where a receiver of a broadcast stands.
+    /// The position of a receiver of a broadcast.
     pub fn cursor_position(&self, id: u32) -> u32 {
         self.ring.cursor_position(self.cursor(id))
     }
@@ -141,14 +142,15 @@ impl Channel {
         self.subscriber(id).lost.get()
     }
 
-    /// Puts a subscriber among those that [`Self::reclaim`] looks at. It has yet to join.
+    /// Puts a subscriber among those that [`Self::reclaim`] looks at. The subscriber has yet to
+    /// join.
     pub fn enlist(&self, id: u32) -> &AtomicU64 {
         let subscriber = self.subscriber(id);
         subscriber
             .cursor
             .store(self.ring.new_cursor(), Ordering::Relaxed);
         if self.is_mapped {
-            // Not after the position where it joins, so that it counts as no progress.
+            // Not after the position where the subscriber joins, so that it counts as no progress.
             let position = self.head();
             subscriber.position.store(position, Ordering::Relaxed);
         }
@@ -156,8 +158,8 @@ impl Channel {
         &subscriber.cursor
     }
 
-    /// Lets a subscriber take part that was put among them: with the next message, or the oldest
-    /// one, or a later one that leaves as many slots as `at_oldest` says.
+    /// Lets an enlisted subscriber join: at the next message, or at the oldest one or a later one
+    /// that leaves as many slots as `at_oldest` says.
     pub fn join(&self, id: u32, at_oldest: Option<u32>) {
         let cursor = self.cursor(id);
         match at_oldest {
@@ -167,21 +169,21 @@ impl Channel {
         }
     }
 
-    /// Lets a subscriber take part.
+    /// Attaches a subscriber.
     pub fn attach(&self, id: u32) {
         self.enlist(id);
         self.join(id, None);
     }
 
-    /// Lets a subscriber take part that begins with the oldest message, or with a later one that
-    /// leaves `room` slots.
+    /// Attaches a subscriber that starts with the oldest message, or with a later one that leaves
+    /// `room` slots.
     pub fn attach_at_oldest(&self, id: u32, room: u32) {
         self.enlist(id);
         self.join(id, Some(room));
     }
 
-    /// First half of detaching. If it returns true, the second one has to wait until the claim of
-    /// the subscriber has ended.
+    /// First half of detaching. If this returns true, the second half has to wait until the claim
+    /// of the subscriber has ended.
     pub fn leave(&self, id: u32) -> bool {
         self.ring.broadcast_leave(self.cursor(id))
     }
@@ -243,7 +245,7 @@ impl Channel {
         }
     }
 
-    /// Takes over how far a receiver says that it has read.
+    /// Accepts the position that a receiver has stored, if it is valid.
     pub fn accept_position(&self, id: u32) {
         if self.is_mapped {
             // Pairs with `store_position`.
@@ -252,7 +254,7 @@ impl Channel {
         }
     }
 
-    /// What a receiver does in user space: says how far it has read.
+    /// What a receiver does in user space: stores its position.
     pub fn store_position(&self, id: u32, position: u32) {
         // Pairs with `accept_position`.
         let word = &self.subscriber(id).position;
@@ -282,7 +284,7 @@ impl Channel {
         self.ring.reserve_up_to(count, |_| self.reclaim())
     }
 
-    /// Writes a message to a slot and hands it to the receivers.
+    /// Writes a message to a slot and publishes it.
     pub fn publish(&self, slot: Reservation<'_, TestMemory>, target: u32, payload: u32) -> Message {
         let position = slot.position();
         self.ring.memory().write(slot.index(), payload);
@@ -295,7 +297,7 @@ impl Channel {
         Message { position, payload }
     }
 
-    /// Sends a message to all.
+    /// Sends a message to all receivers.
     pub fn send(&self, payload: u32) -> Result<Message, NoRoom> {
         Ok(self.publish(self.reserve()?, 0, payload))
     }
@@ -316,8 +318,8 @@ impl Channel {
             .collect())
     }
 
-    /// Takes the messages in the `count` oldest slots away from all who have not received them.
-    /// Returns their positions, once for each receiver.
+    /// Takes the messages in the `count` oldest slots away from all receivers that have not
+    /// received them. Returns their positions, once for each receiver.
     pub fn overwrite_oldest(&self, count: u32) -> Vec<u32> {
         let head = self.head();
         let is_old = |position: u32| position.wrapping_sub(head) < count;
@@ -341,7 +343,7 @@ impl Channel {
                     break;
                 }
                 if !is_old(claim.position()) {
-                    // This one stays.
+                    // This message stays.
                     drop(claim);
                     break;
                 }
@@ -368,17 +370,18 @@ impl Channel {
         Ok(1 + self.ring.broadcast_count(&mut position, id, most))
     }
 
-    /// Whether a queue has messages for a receiver alone.
+    /// Whether a queue has messages for one receiver alone.
     pub fn has_targeted(&self, id: u32) -> bool {
         self.subscriber(id).pending.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether a queue may have messages for anybody, as far as a receiver can tell.
+    /// Whether a queue may have a message that any receiver can claim. The receiver looks from its
+    /// place on.
     pub fn may_have_any(&self, id: u32) -> bool {
         self.ring.queue_may_have_any(self.cursor(id))
     }
 
-    /// One message less for a receiver of a queue alone, if it is such a message.
+    /// Counts one message less for its only receiver, if it has one and the channel is a queue.
     fn uncount(&self, claim: &Claim<'_, TestMemory>) {
         let target = self.ring.target(claim.position());
         if target != 0 && !self.is_broadcast() {
@@ -393,7 +396,7 @@ impl Channel {
             Mode::Unicast | Mode::Multicast => self.ring.queue_claim(position),
             Mode::Broadcast => {
                 let claim = self.ring.broadcast_claim(self.cursor(id), position)?;
-                // Each request tells its receiver.
+                // Each request adds to the count of its receiver.
                 self.lost(id);
                 Some(claim)
             }
@@ -409,7 +412,7 @@ impl Channel {
         }
     }
 
-    /// The message that a receiver has in hand.
+    /// The message that a claim has.
     pub fn read(&self, claim: &Claim<'_, TestMemory>) -> Message {
         Message {
             position: claim.position(),
@@ -417,7 +420,7 @@ impl Channel {
         }
     }
 
-    /// Is done with a message.
+    /// Consumes a message.
     pub fn consume(&self, claim: Claim<'_, TestMemory>) {
         self.uncount(&claim);
         claim.consume();
@@ -426,7 +429,8 @@ impl Channel {
         }
     }
 
-    /// Puts a message back. Nobody else will look for it if the receiver has detached meanwhile.
+    /// Puts a message back. If its only receiver has detached meanwhile, no other receiver looks
+    /// for it, so it is dropped.
     pub fn put_back(&self, id: u32, claim: Claim<'_, TestMemory>) {
         drop(claim);
         self.drop_targeted_if_detached(id);
@@ -440,7 +444,7 @@ impl Channel {
         Ok(message)
     }
 
-    /// Is done with a message and claims the next one, if there is one.
+    /// Consumes a message and claims the next one, if there is one.
     pub fn following<'a>(
         &'a self,
         id: u32,

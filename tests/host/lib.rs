@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The ring of the module, compiled for the host, with what its tests have in common.
+//! The ring of the module, compiled for the host, with the helpers that its tests share.
 //!
 //! With `--cfg loom` the atomics and the messages are loom's, otherwise those of `std`.
 
@@ -12,7 +12,8 @@ pub mod memory;
 #[cfg(loom)]
 pub mod waiting;
 
-/// Positions to begin with: two where they wrap soon, as unsigned and as signed numbers.
+/// Positions to start with: 0, and two where positions wrap soon, as unsigned and as signed
+/// numbers.
 pub const STARTS: [u32; 3] = [0, u32::MAX - 3, i32::MAX as u32 - 3];
 
 /// Sizes and first positions of rings to test.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tests of the mark that says that somebody may be waiting.
+//! Tests of the mark of the queues: it is set if a request may be waiting.
 
 #![cfg(not(loom))]
 
@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use host::{memory::TestMemory, ring::Ring};
 
-/// Lets somebody look at a mark for whom `wake` returns one result after the other. Returns how
-/// many of them were asked for, and the mark after that.
+/// Lets a waker look at a mark; `wake` returns one of `results` at each call. Returns the number of
+/// calls, and the mark after that.
 fn wake_marked(mark: &AtomicU32, results: &[bool]) -> (usize, u32) {
     let count = std::cell::Cell::new(0);
     let wake = || {
@@ -22,13 +22,13 @@ fn wake_marked(mark: &AtomicU32, results: &[bool]) -> (usize, u32) {
     (count.get(), mark.load(Ordering::Relaxed))
 }
 
-/// Without a mark nobody is looked for.
+/// Without a mark a waker looks at no queue.
 #[test]
 fn no_mark() {
     assert_eq!(wake_marked(&AtomicU32::new(0), &[]), (0, 0));
 }
 
-/// As long as somebody waits, the mark stays.
+/// The mark stays as long as a request waits.
 #[test]
 fn somebody_waits() {
     let mark = AtomicU32::new(0);
@@ -38,7 +38,7 @@ fn somebody_waits() {
     }
 }
 
-/// When nobody waits, the mark is taken back.
+/// When no request waits, the waker clears the mark.
 #[test]
 fn nobody_waits() {
     let mark = AtomicU32::new(0);
@@ -47,7 +47,7 @@ fn nobody_waits() {
     assert_eq!(wake_marked(&mark, &[]), (0, 0));
 }
 
-/// When somebody comes meanwhile, there is a mark again, and one more look after that.
+/// When a request enters a queue meanwhile, the waker sets the mark again and looks once more.
 #[test]
 fn somebody_comes() {
     let mark = AtomicU32::new(0);

@@ -61,13 +61,13 @@ impl_ring_atomic!(AtomicU64, u64);
 struct Slot {
     word: AtomicU64,
     target: AtomicU32,
-    /// Not atomic: that the accesses to it are ordered is what the ring is for.
+    /// Not atomic: the ring orders the accesses to it, and the tests check that.
     payload: Cell<u32>,
 }
 
 /// The words of a ring and the messages.
 pub struct TestMemory {
-    /// How often a slot was looked at. Nothing that loom knows of.
+    /// How often the word of a slot was looked at or changed. Loom does not know of this counter.
     slot_looks: std::sync::atomic::AtomicU64,
     producer: AtomicU64,
     consumer: AtomicU64,

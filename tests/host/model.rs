@@ -2,8 +2,8 @@
 
 //! Random operations on a ring and on a simple model of it, which predicts each result.
 //!
-//! Operations overlap: reservations, claims and messages that were found stay as they are while
-//! other operations happen.
+//! Operations overlap: reservations, claims and found messages stay as they are while other
+//! operations happen.
 
 #![cfg(not(loom))]
 
@@ -50,11 +50,12 @@ enum Operation {
     Receive(Id),
     /// Join a broadcast, or leave it.
     JoinOrLeave(Id),
-    /// Join a broadcast at the oldest message, or at a later one that leaves so many slots.
+    /// Join a broadcast at the oldest message, or at a later one that leaves this many slots.
     JoinAtOldest(Id, u32),
-    /// Say what a receiver of a broadcast has read: up to so many positions after `tail`.
+    /// Store the position of a receiver of a broadcast: up to this many positions after `tail`.
     Accept(Id, i32),
-    /// Take so many of the oldest messages of a broadcast away from all who have not received them.
+    /// Take this many of the oldest messages of a broadcast away from the receivers that have not
+    /// received them.
     Overwrite(u32),
     /// Drop the messages for one receiver of a queue that has left.
     DropTargeted(Id),
@@ -67,7 +68,7 @@ enum Operation {
 fn operation() -> impl Strategy<Value = Operation> {
     use Operation::*;
     let id = || 1..=MAX_SUBSCRIBERS;
-    // Most messages are for everybody.
+    // Most messages are for any receiver.
     let target = || prop_oneof![3 => Just(0), 1 => id()];
     let index = any::<Index>;
     let position = prop_oneof![4 => -20..4, 1 => any::<i32>()];
@@ -92,7 +93,7 @@ fn operation() -> impl Strategy<Value = Operation> {
         5 => (1..6u32).prop_map(Overwrite),
         10 => id().prop_map(DropTargeted),
         10 => Just(Reclaim),
-        // Rare, so that there is something before it.
+        // Rare, so that other operations come before it.
         2 => Just(Close),
     ]
 }
@@ -113,26 +114,26 @@ enum Slot {
     Free,
 }
 
-/// Where a receiver of a broadcast stands.
+/// The cursor of a receiver of a broadcast.
 #[derive(Clone, Copy)]
 struct Cursor {
-    /// As long as it is busy, this is where its claim began.
+    /// While the receiver is busy, the position where its claim started.
     offset: u32,
     busy: bool,
     left: bool,
 }
 
-/// The cursors of all subscribers, `None` for who never joined.
+/// The cursors of all subscribers, `None` for a subscriber that never joined.
 type Cursors = [Option<Cursor>; MAX_SUBSCRIBERS as usize];
 
-/// What a ring shall do. Positions are counted from 0 here.
+/// What a ring must do. Positions are counted from 0 here.
 struct Model {
     entries: u32,
     closed: bool,
     head: u32,
-    /// The slots of all positions that ever were.
+    /// The slots of all positions that were ever reserved.
     slots: Vec<Slot>,
-    /// If it is a broadcast.
+    /// In a broadcast.
     cursors: Option<Cursors>,
 }
 
@@ -149,7 +150,8 @@ impl Model {
         Some(&mut self.cursors.as_mut()?[id as usize - 1])
     }
 
-    /// The first position from `offset` on that is not free or only for others than `id`.
+    /// The first position from `offset` on that is neither free nor only for other receivers than
+    /// `id`.
     fn skip(&self, id: Id, offset: u32) -> u32 {
         let rest = &self.slots[offset as usize..];
         let useless = |slot: &&Slot| match slot {
@@ -178,7 +180,7 @@ impl Model {
             .fold(self.tail(), u32::min)
     }
 
-    /// The first position that anybody still needs.
+    /// The first position that a receiver or a sender still needs.
     fn in_use(&self) -> u32 {
         let reserved = self.slots.iter().position(|&slot| slot == Slot::Reserved);
         reserved.map_or(self.needed(), |first| self.needed().min(first as u32))
@@ -232,7 +234,7 @@ impl Model {
         found
     }
 
-    /// Finds the first message from `offset` on, and moves that on as far as it has looked.
+    /// Finds the first message from `offset` on, and moves `offset` as far as it has looked.
     fn find_from(&self, id: Id, offset: &mut u32) -> Result<u32, NoMessage> {
         let mut claimed = false;
         loop {
@@ -259,7 +261,7 @@ impl Model {
         Ok(std::iter::successors(Some(first), |offset| self.following(id, *offset)).count() as u32)
     }
 
-    /// Takes over what a receiver says that it has read.
+    /// Accepts the position that a receiver has stored, if it is valid.
     fn accept(&mut self, id: Id, offset: u32) {
         let tail = self.tail();
         if let Some(Some(cursor)) = self.cursor(id) {
@@ -269,7 +271,7 @@ impl Model {
         }
     }
 
-    /// Takes messages before `end` away from `id`. Returns where they are.
+    /// Takes messages before `end` away from `id`. Returns their positions.
     fn overwrite(&mut self, id: Id, end: u32) -> Vec<u32> {
         let mut taken = Vec::new();
         let mut offset = self
@@ -340,7 +342,7 @@ impl Model {
     }
 }
 
-/// A ring, its model, and what is going on.
+/// A ring, its model, and the operations in progress.
 struct Run<'a> {
     channel: &'a Channel,
     start: u32,
@@ -431,7 +433,7 @@ impl<'a> Run<'a> {
         claim
     }
 
-    /// Checks the message that is claimed, and returns its position.
+    /// Checks the claimed message, and returns its position.
     fn read(&mut self, claim: &Claim<'a, TestMemory>) -> u32 {
         let message = self.channel.read(claim);
         let offset = self.offset(message.position);
@@ -484,8 +486,8 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// Lets a receiver of a broadcast join that does not take part: at the next message, or at the
-    /// oldest that leaves so many slots.
+    /// Lets a receiver join a broadcast that it does not take part in: at the next message, or at
+    /// the oldest that leaves `room` slots.
     fn join(&mut self, id: Id, room: Option<u32>) {
         let room = room.map(|room| room.min(self.model.entries));
         let tail = self.model.tail();
@@ -644,7 +646,7 @@ impl<'a> Run<'a> {
         assert_eq!(self.offset(self.channel.head()), self.model.head);
     }
 
-    /// Lets everything that is going on come to an end.
+    /// Ends all operations in progress.
     fn finish(&mut self) {
         while let Some(slot) = self.reserved.pop() {
             self.give_up(slot);

@@ -30,7 +30,7 @@ fn fill(channel: &Channel, payloads: std::ops::Range<u32>) {
     });
 }
 
-/// Messages come out as they went in, at consecutive positions, many times around the ring.
+/// Messages come out in the order of sending, at consecutive positions, many times around the ring.
 #[test]
 fn first_in_first_out() {
     for (channel, entries) in queues() {
@@ -65,7 +65,7 @@ fn full() {
     }
 }
 
-/// A closed ring takes nothing more, gives away what it has, and then says that it is closed.
+/// A closed ring takes no more messages. Receivers get the messages that it has, and then `Closed`.
 #[test]
 fn close() {
     for (channel, entries) in queues() {
@@ -79,7 +79,7 @@ fn close() {
     }
 }
 
-/// A slot that was reserved before the ring was closed may still bring a message.
+/// A sender may still publish a slot that it reserved before the ring was closed.
 #[test]
 fn close_with_a_reservation() {
     for (channel, _) in queues() {
@@ -92,7 +92,7 @@ fn close_with_a_reservation() {
     }
 }
 
-/// Or none.
+/// Or give it up.
 #[test]
 fn close_with_a_reservation_that_is_given_up() {
     for (channel, _) in queues() {
@@ -103,7 +103,7 @@ fn close_with_a_reservation_that_is_given_up() {
     }
 }
 
-/// As long as somebody has a message in hand, it may come back, also when the ring is closed.
+/// A message that a receiver has claimed may come back, also when the ring is closed.
 #[test]
 fn close_with_a_claim() {
     for (channel, _) in queues() {
@@ -120,7 +120,7 @@ fn close_with_a_claim() {
     }
 }
 
-/// Messages that others can have do not keep a receiver from knowing that the ring is closed.
+/// Messages for other receivers do not keep a receiver from seeing that the ring is closed.
 #[test]
 fn close_with_messages_for_others() {
     for (channel, _) in queues() {
@@ -132,7 +132,7 @@ fn close_with_messages_for_others() {
     }
 }
 
-/// A slot that is reserved holds back the messages behind it, until its own is there.
+/// A reserved slot holds back the messages behind it until its sender publishes it.
 #[test]
 fn reservation_holds_back() {
     for (channel, entries) in queues() {
@@ -145,7 +145,7 @@ fn reservation_holds_back() {
     }
 }
 
-/// A slot that is given up is skipped, and used again.
+/// Receivers skip a slot that its sender gave up, and a sender uses it again.
 #[test]
 fn skip() {
     for (channel, entries) in queues() {
@@ -163,7 +163,7 @@ fn skip() {
     }
 }
 
-/// A message that is put back is the next one again, for anybody.
+/// A message that a receiver has put back is the next one again, for any receiver.
 #[test]
 fn put_back() {
     for (channel, entries) in queues() {
@@ -176,7 +176,7 @@ fn put_back() {
     }
 }
 
-/// Nobody else can claim a message that somebody has in hand or has consumed.
+/// No receiver can claim a message that another one has claimed or consumed.
 #[test]
 fn claim_once() {
     for (channel, _) in queues() {
@@ -187,14 +187,14 @@ fn claim_once() {
         assert!(channel.claim_at(1, position).is_none());
         channel.consume(claim);
         assert!(channel.claim_at(1, position).is_none());
-        // The slot of the next message, but not its position.
+        // The same slot has the next message, at another position.
         fill(&channel, 0..1);
         assert!(channel.claim_at(1, position).is_none());
     }
 }
 
-/// Slots become free in the order of their positions, whatever the order in which they are
-/// consumed.
+/// Slots become free in the order of their positions. The order in which receivers consume them
+/// does not matter.
 #[test]
 fn consume_in_any_order() {
     for (channel, entries) in queues() {
@@ -213,7 +213,7 @@ fn consume_in_any_order() {
     }
 }
 
-/// A message for one receiver is skipped by the others, and keeps its slot until it is received.
+/// Other receivers skip a message for one receiver, which keeps its slot until it is received.
 #[test]
 fn targeted() {
     for (channel, entries) in queues() {
@@ -230,7 +230,7 @@ fn targeted() {
     }
 }
 
-/// Dropping the messages for a receiver frees their slots and no others, and counts them.
+/// Dropping the messages for a receiver frees and counts their slots, and no others.
 #[test]
 fn drop_targeted() {
     for (channel, entries) in queues() {
@@ -245,7 +245,7 @@ fn drop_targeted() {
     }
 }
 
-/// A message that its target has in hand is not dropped; a message that is being sent neither.
+/// A message that its target has claimed is not dropped, nor is a message that is being sent.
 #[test]
 fn drop_targeted_spares_what_is_in_use() {
     for (channel, entries) in queues().filter(|(_, entries)| *entries > 1) {
@@ -263,7 +263,7 @@ fn drop_targeted_spares_what_is_in_use() {
     }
 }
 
-/// What is sent to a subscriber after it has detached is dropped by its sender.
+/// A sender drops its message to a subscriber that has detached.
 #[test]
 fn send_to_detached() {
     for (channel, entries) in queues() {
@@ -278,7 +278,7 @@ fn send_to_detached() {
     }
 }
 
-/// A message that is put back after its target has detached is dropped by whoever puts it back.
+/// The request that puts back a message after its target has detached drops this message.
 #[test]
 fn put_back_by_detached() {
     for (channel, entries) in queues() {
@@ -294,7 +294,8 @@ fn put_back_by_detached() {
     }
 }
 
-/// Several slots can be reserved at once: as many as there is room for, one after the other.
+/// A sender can reserve several slots at once: as many as there is room for, at consecutive
+/// positions.
 #[test]
 fn batches() {
     for (channel, entries) in queues() {
@@ -311,7 +312,7 @@ fn batches() {
                 assert_eq!(channel.send(99).is_err(), used + count == entries);
                 let positions = slots.iter().map(|slot| slot.position());
                 assert!(positions.eq((0..count).map(|by| first.wrapping_add(by))));
-                // In any order.
+                // The order does not matter.
                 for (payload, slot) in (0..count).zip(slots).rev() {
                     channel.publish(slot, 0, used + payload);
                 }
@@ -323,7 +324,7 @@ fn batches() {
     }
 }
 
-/// Nothing can be reserved when the ring is full or closed.
+/// A sender can reserve nothing when the ring is full or closed.
 #[test]
 fn batch_without_room() {
     for (channel, entries) in queues() {
@@ -338,7 +339,8 @@ fn batch_without_room() {
     }
 }
 
-/// What is left of a batch when it is dropped is given up, whatever happens to the slots before.
+/// The slots that are left of a batch when it is dropped are given up, in whatever state the slots
+/// before are.
 #[test]
 fn batch_given_up() {
     for (channel, entries) in queues() {
@@ -363,7 +365,7 @@ fn batch_given_up() {
     }
 }
 
-/// A batch that was taken to its end gives up nothing.
+/// A batch of which all slots were taken gives up nothing.
 #[test]
 fn batch_taken_to_its_end() {
     for (channel, entries) in queues() {
@@ -380,7 +382,7 @@ fn batch_taken_to_its_end() {
     }
 }
 
-/// A message that was consumed keeps its slot until somebody reclaims it.
+/// A consumed message keeps its slot until a reclaimer frees it.
 #[test]
 fn consume_and_reclaim() {
     for (channel, entries) in queues() {
@@ -397,13 +399,13 @@ fn consume_and_reclaim() {
     }
 }
 
-/// After a message was consumed, the search for the next one goes on behind it.
+/// After a receiver has consumed a message, it looks for the next one behind it.
 #[test]
 fn following() {
     for (channel, entries) in queues() {
         for round in 0..20 {
             fill(&channel, 0..entries);
-            // Comes before, and back later.
+            // This message comes before the others, and is put back later.
             let first = channel.claim(2).unwrap();
             let mut next = channel.claim(1).ok();
             for payload in 1..entries {
@@ -418,8 +420,9 @@ fn following() {
     }
 }
 
-/// A bundle looks at each slot to find its message, to claim it, to consume it and to reclaim it,
-/// and no more often in a large ring: at no slot again for each message.
+/// A bundle looks at each slot to find its message, to claim it, to consume it and to reclaim it.
+/// It does not search the ring again for each message, so it does not look more often in a large
+/// ring.
 #[test]
 fn bundle_looks_as_often_as_it_has_messages() {
     for entries in [1, 64, 4096] {
@@ -430,7 +433,7 @@ fn bundle_looks_as_often_as_it_has_messages() {
             let messages = channel.receive_bundle(1, entries as usize + 1).unwrap();
             assert_eq!(messages.len(), entries as usize);
             let looks = channel.ring.memory().slot_looks() - before;
-            // And at the one after the last, as far as each of them goes.
+            // Finding, consuming and reclaiming also look at the slot after the last message.
             assert!(
                 looks <= 4 * messages.len() as u64 + 3,
                 "{looks}, round {round}"
@@ -439,7 +442,8 @@ fn bundle_looks_as_often_as_it_has_messages() {
     }
 }
 
-/// The search goes over what was given up, is for others, or in the hand of others.
+/// The search skips slots that were given up, messages for other receivers, and messages that
+/// others have claimed.
 #[test]
 fn following_and_skip() {
     for (channel, entries) in queues().filter(|(_, entries)| *entries > 2) {
@@ -466,7 +470,7 @@ fn following_and_skip() {
     }
 }
 
-/// Who looks at a slot sees whether it is published, and for whom.
+/// A look at a slot tells whether it is published, and for which receiver.
 #[test]
 fn published() {
     for (channel, entries) in queues() {
@@ -495,8 +499,8 @@ fn published() {
     }
 }
 
-/// A message whose receiver does not take it stays. What other receivers look at to find theirs does
-/// not grow with how many have passed it.
+/// A message stays because its receiver does not take it. How many slots other receivers look at to
+/// find their messages does not grow with the number of messages that have passed it.
 #[test]
 fn work_past_a_message_that_stays() {
     let entries = 1024;
@@ -513,8 +517,8 @@ fn work_past_a_message_that_stays() {
     assert_eq!(channel.receive(2).unwrap().payload, 0);
 }
 
-/// One receive of an old message does not reclaim all that others have received meanwhile. A sender
-/// finds the room nevertheless.
+/// When a receiver consumes an old message, it does not reclaim all that others have received
+/// meanwhile. A sender finds the room nevertheless.
 #[test]
 fn work_of_one_reclaim() {
     let entries = 1024;
@@ -557,20 +561,20 @@ fn old_place_after_wrapping() {
             .consumer()
             .store(u64::from_ne_bytes(head), Ordering::Relaxed);
         now.cursor(1).store(place, Ordering::Relaxed);
-        // The oldest slot is given up, so that the receiver has to search.
+        // The sender gives up the oldest slot, so that the receiver has to search.
         drop(now.reserve().unwrap());
         let message = now.send(7).unwrap();
         let found = now.receive(1);
         if wrapped == 1 {
             assert_eq!(found, Ok(message));
         } else {
-            // In the same round the receiver trusts its place: this test can fail.
+            // In the same round the receiver trusts its place: this shows that the test can fail.
             assert_eq!(found, Err(NoMessage::Empty));
         }
     }
 }
 
-/// A place stays true when `head` itself wraps.
+/// A place stays valid when `head` itself wraps.
 #[test]
 fn place_while_wrapping() {
     for ahead in 0..40 {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `src/channel` and io_uring do so that requests wait, on top of [`Channel`], for loom.
-//! Who is woken when is decided by the very source that the kernel runs, [`Waiting`].
+//! What `src/channel` and io_uring do to let requests wait, on top of [`Channel`], for loom. The
+//! source that the kernel runs, [`Waiting`], decides which request to wake and when.
 //!
-//! A thread that has nothing to do but wait blocks. So a wake-up that is lost ends in a model in
-//! which all threads are blocked, and loom fails that.
+//! A thread blocks when it has nothing to do but wait. So if a wake-up is lost, all threads of a
+//! model are blocked, and loom fails the model.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,16 +19,16 @@ use crate::{
     ring::{self, Memory, Mode, NoMessage, NoRoom, Ring, Waiting},
 };
 
-/// How many senders can wait. Their numbers begin with 1.
+/// How many senders can wait. Their numbers start with 1.
 const MAX_SENDERS: u32 = 2;
 
 /// A request that waits: its entry in a wait queue. Wake-ups are exclusive.
 struct Waiter {
-    /// 1 as long as it is in the queue.
+    /// 1 as long as the entry is in the queue.
     is_queued: AtomicU32,
     /// 1 if the request was cancelled.
     is_cancelled: AtomicU32,
-    /// Who to wake. Nothing that loom knows of: `is_queued` orders the accesses to it.
+    /// The thread to wake. Loom does not know of this mutex: `is_queued` orders the accesses to it.
     thread: Mutex<Option<Thread>>,
 }
 
@@ -56,7 +56,7 @@ impl Waiter {
         self.is_queued.store(1, Ordering::Release);
     }
 
-    /// Takes the entry out of the queue, and returns whether it was there.
+    /// Takes the entry out of the queue, and returns whether the entry was there.
     fn take(&self) -> bool {
         self.is_queued
             .compare_exchange(1, 0, Ordering::AcqRel, Ordering::Relaxed)
@@ -82,12 +82,13 @@ impl Waiter {
     }
 
     fn is_cancelled(&self) -> bool {
-        // Not a load, which could miss that the request was cancelled before it entered the queue.
+        // Not a load, which might not see that the request was cancelled before it entered the
+        // queue.
         self.is_cancelled.fetch_add(0, Ordering::AcqRel) == 1
     }
 }
 
-/// A subscriber, with the queue where one request of it waits for a message.
+/// A subscriber, with the queue where one of its requests waits for a message.
 pub struct Receiver {
     id: u32,
     channel: Arc<Channel>,
@@ -116,12 +117,12 @@ impl ring::Receiver for Receiver {
     }
 }
 
-/// A request that waits if it has to.
+/// A request that waits if necessary.
 #[derive(Clone, Copy)]
 pub enum Request {
     /// A subscriber receives a message.
     Receive { id: u32 },
-    /// A sender sends a message to all.
+    /// A sender sends a message to all receivers.
     Send { number: u32, payload: u32 },
 }
 
@@ -201,8 +202,8 @@ impl Waiting for WaitingChannel {
 }
 
 impl WaitingChannel {
-    /// Requests can wait for what happens in `channel`. Marks that receivers or senders wait may
-    /// have been left by some that do no longer.
+    /// Lets requests wait for what happens in `channel`. Earlier requests may have left the marks
+    /// of the receivers and of the senders set.
     pub fn new(channel: Channel, receivers_wait: bool, senders_wait: bool) -> Self {
         let channel = Arc::new(channel);
         Self {
@@ -232,8 +233,8 @@ impl WaitingChannel {
         }
     }
 
-    /// What follows when `count` messages before `end` were published: for `target`, or for anybody
-    /// with 0.
+    /// What a sender does after it has published `count` messages before `end`: for `target`, or
+    /// for any receiver with 0.
     fn has_sent(&self, target: u32, count: u32, end: u32) {
         TestMemory::full_barrier();
         if count > 0 {
@@ -244,7 +245,7 @@ impl WaitingChannel {
         self.wake_sender(&());
     }
 
-    /// Sends a message to all.
+    /// Sends a message to all receivers.
     pub fn send(&self, payload: u32) -> Result<Message, NoRoom> {
         let message = self.channel.send(payload)?;
         self.has_sent(0, 1, message.position.wrapping_add(1));
@@ -270,7 +271,7 @@ impl WaitingChannel {
         Ok(())
     }
 
-    /// Gives a slot up, as a sender does whose message goes away.
+    /// Gives up a slot, like a sender whose buffer goes away.
     pub fn send_in_vain(&self) {
         if let Ok(slot) = self.channel.reserve() {
             let end = slot.position().wrapping_add(1);
@@ -279,8 +280,8 @@ impl WaitingChannel {
         }
     }
 
-    /// Ends as a sender does whose message somebody has received at once who has not waited. It
-    /// takes marks back that others have left.
+    /// Ends like a sender whose message a receiver has received at once, without waiting. Clears
+    /// marks that others have left.
     pub fn end_send(&self) {
         TestMemory::full_barrier();
         self.wake_receivers(None, &());
@@ -307,7 +308,7 @@ impl WaitingChannel {
         messages
     }
 
-    /// Ends as a receiver does whose buffer goes away. Returns the message that it had in hand.
+    /// Ends like a receiver whose buffer goes away. Returns the message that it had claimed.
     pub fn receive_in_vain(&self, id: u32) -> Option<Message> {
         let claim = self.channel.claim(id).ok()?;
         let message = self.channel.read(&claim);
@@ -335,7 +336,7 @@ impl WaitingChannel {
         }
     }
 
-    /// Lets a request wait, and returns whether it need not.
+    /// Lets a request wait, and returns whether it can go on at once.
     fn poll(&self, request: Request) -> bool {
         self.waiter(request).enter();
         let (is_ready, is_detached) = match request {
@@ -356,7 +357,8 @@ impl WaitingChannel {
         is_ready || is_detached || self.channel.ring.is_closed()
     }
 
-    /// Ends a request that was possibly woken for something that it has not taken.
+    /// Ends a request, possibly after a waker has woken it for a message or room that it has not
+    /// taken.
     fn give_up(&self, request: Request) {
         let receiver = match request {
             Request::Receive { id } => Some(self.subscriber(id)),
@@ -365,8 +367,8 @@ impl WaitingChannel {
         self.pass_on(receiver, &());
     }
 
-    /// Runs a request until it waits. Returns its result if it ends, which is `None` if it was
-    /// cancelled, or if it is in vain because the channel was closed or the subscriber detached.
+    /// Runs a request until it waits. Returns its result if it ends. The result is `None` if the
+    /// request was cancelled, if the channel was closed, or if the subscriber detached.
     fn run(&self, request: Request) -> Option<Option<Message>> {
         let waiter = self.waiter(request);
         loop {
@@ -376,7 +378,7 @@ impl WaitingChannel {
                 return Some(None);
             }
             if waiter.is_active() {
-                // It was another one that was woken.
+                // The wake-up was for another request.
                 return None;
             }
             let result = self.issue(request);
@@ -392,7 +394,7 @@ impl WaitingChannel {
         }
     }
 
-    /// Runs requests to their end in this thread. The result of one that was cancelled is `None`.
+    /// Runs requests to their end in this thread. The result of a cancelled request is `None`.
     pub fn submit<const N: usize>(&self, requests: [Request; N]) -> [Option<Message>; N] {
         let mut results = [None; N];
         loop {
@@ -408,7 +410,7 @@ impl WaitingChannel {
         }
     }
 
-    /// A look at whether there is room, as poll(2) takes one.
+    /// Checks for room, like poll(2).
     pub fn watch_room(&self) -> bool {
         self.wait_for_room(&())
     }
@@ -428,7 +430,7 @@ impl WaitingChannel {
         self.receivers.iter().for_each(ring::Receiver::wake_all);
     }
 
-    /// Detaches a subscriber that is not receiving just now.
+    /// Detaches a subscriber that is not receiving at the moment.
     pub fn detach(&self, id: u32) {
         assert!(!self.channel.leave(id));
         self.channel.remove(id);
@@ -439,18 +441,18 @@ impl WaitingChannel {
         self.pass_on(Some(self.subscriber(id)), &());
     }
 
-    /// Takes the oldest message of a broadcast away from all who have not received it.
+    /// Takes the oldest message of a broadcast away from all receivers that have not received it.
     pub fn overwrite_oldest(&self) {
         self.channel.overwrite_oldest(1);
-        // A request may have found the claim, and waits.
+        // A request may have found the claim, and now waits.
         TestMemory::full_barrier();
         self.receivers
             .iter()
             .for_each(|receiver| self.pass_on_message(receiver, &()));
     }
 
-    /// Reads in place what is at `position` as a receiver in user space does, and says so. Returns
-    /// the message, if there is one.
+    /// Reads the message at `position` in place, like a receiver in user space, and stores the
+    /// position after it. Returns the message, if there is one.
     pub fn receive_in_place(&self, id: u32, position: u32) -> Option<Message> {
         let message = self.channel.read_in_place(position)?;
         self.channel.store_position(id, position.wrapping_add(1));

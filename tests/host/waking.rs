@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether somebody is woken for each message and for all room, whoever comes and goes: many
-//! requests of each receiver, one step of one of them at a time. What happens between the steps of
-//! two at once is for loom.
+//! Whether a request is woken for each message and for all room, whichever receivers come and go.
+//! Each receiver has many requests, and one of them makes one step at a time. Loom checks two steps
+//! that run at once.
 
 #![cfg(not(loom))]
 
@@ -28,7 +28,7 @@ struct Receiver {
     id: u32,
     channel: Rc<Channel>,
     readable: Queue,
-    /// Those of it that were woken since somebody last looked.
+    /// Requests of this receiver that were woken since the last look.
     woken: RefCell<Vec<usize>>,
 }
 
@@ -64,11 +64,11 @@ enum Kind {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// In a queue.
+    /// The request is in a queue.
     Waits,
-    /// It was woken, or its memory is there now, and it has still to be run.
+    /// A waker has woken the request, or its memory is there now. It has yet to run.
     Runnable,
-    /// Its memory is not there.
+    /// The request sleeps in a page fault: its memory is not there.
     Sleeps,
     Ended,
 }
@@ -152,20 +152,20 @@ impl Waiting for World {
 enum Step {
     /// A new request.
     Submit(Kind),
-    /// One that can run does.
+    /// A runnable request runs.
     Run(prop::sample::Index),
-    /// The memory of one that runs is not there.
+    /// The memory of a running request is not there.
     Fault(prop::sample::Index),
-    /// The memory of one is there now.
+    /// The memory of a request is there now.
     Resume(prop::sample::Index),
-    /// One that waits, or that was woken, is cancelled.
+    /// A request that waits, or that a waker has woken, is cancelled.
     Cancel(prop::sample::Index),
-    /// A receiver comes, or is there already. With or without what is in the ring.
+    /// A receiver is enlisted, unless it is there already.
     Enlist(u32),
-    /// One that has come joins.
+    /// An enlisted receiver joins, with or without the messages in the ring.
     Join(u32, bool),
     Detach(u32),
-    /// A watcher looks whether there is room.
+    /// A watcher checks for room.
     Watch,
 }
 
@@ -176,7 +176,7 @@ impl World {
             Mode::Multicast => Channel::multicast(entries, 0),
             Mode::Broadcast => Channel::broadcast(entries, 0),
         });
-        // One of them comes later.
+        // One receiver comes later.
         (1..MAX_SUBSCRIBERS).for_each(|id| channel.attach(id));
         Self {
             receivers_wait: AtomicU32::new(0),
@@ -208,12 +208,12 @@ impl World {
         }
     }
 
-    /// Whether a receiver takes part: it has joined and not left.
+    /// Whether a receiver takes part: it has joined and has not left.
     fn takes_part(&self, id: u32) -> bool {
         self.channel.is_attached(id) && !self.channel.ring.is_detached(self.channel.cursor(id))
     }
 
-    /// Makes those runnable that were woken.
+    /// Makes the woken requests runnable.
     fn collect_woken(&self) {
         for woken in self.receivers.iter().map(|receiver| &receiver.woken) {
             woken
@@ -278,7 +278,7 @@ impl World {
         }
     }
 
-    /// What the hook does when a request ends that may have been woken.
+    /// What the hook does when a request ends after a waker may have woken it.
     fn end_in_vain(&self, kind: Kind) {
         let receiver = match kind {
             Kind::Receive { id } => Some(self.subscriber(id)),
@@ -326,7 +326,7 @@ impl World {
             }
             Step::Fault(index) => {
                 if let Some(number) = self.pick(index, &[State::Runnable]) {
-                    // What `recv.rs` and `send.rs` do before they sleep.
+                    // As `recv.rs` and `send.rs` do before they sleep.
                     self.end_in_vain(self.requests[number].0);
                     self.set(number, State::Sleeps);
                 }
@@ -377,7 +377,7 @@ impl World {
         self.collect_woken();
     }
 
-    /// Lets all run that can, in some order.
+    /// Runs all runnable requests, in some order.
     fn settle(&mut self, order: &[prop::sample::Index]) {
         for index in order.iter().cycle() {
             let Some(number) = self.pick(index, &[State::Runnable]) else {
@@ -388,7 +388,7 @@ impl World {
         }
     }
 
-    /// Nobody waits for what is there.
+    /// No request waits for a message or for room that is there.
     fn check(&self) {
         for (kind, state) in &self.requests {
             if state.get() != State::Waits {
@@ -446,8 +446,8 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// When nobody can run any more, nobody waits for what is there. Those whose memory is not
-    /// there hold up nobody.
+    /// When no request can run any more, none waits for a message or for room that is there. A
+    /// request whose memory is not there holds up no other request.
     #[test]
     fn nobody_waits_for_what_is_there(
         mode in mode(),
@@ -463,8 +463,8 @@ proptest! {
         world.check();
     }
 
-    /// The same after a few messages for anybody or for one of two receivers, which have many
-    /// requests: one can take what another one was woken for.
+    /// The same after a few messages for any receiver or for one of two receivers, which have many
+    /// requests: a request can take a message that a waker has woken another one for.
     #[test]
     fn nobody_waits_after_a_burst(
         mode in mode(),
@@ -488,7 +488,7 @@ proptest! {
     }
 }
 
-/// A mark stays only as long as somebody waits.
+/// A mark stays only as long as a request waits.
 #[test]
 fn marks_are_taken_back() {
     let mut world = World::new(Mode::Unicast, 1);
@@ -501,8 +501,8 @@ fn marks_are_taken_back() {
     assert!(matches!(world.channel.send(0), Err(NoRoom::Full)));
 }
 
-/// What a receive looks at to hand a wake-up on does not grow with what is in the ring: messages for
-/// anybody, or for this receiver alone.
+/// How much a receive looks at to hand on a wake-up does not grow with the number of messages in
+/// the ring, be they for any receiver or for this one alone.
 #[test]
 fn work_of_handing_on() {
     let entries = 1024;
@@ -516,7 +516,7 @@ fn work_of_handing_on() {
             };
         }
         for _ in 0..entries {
-            // Somebody always waits.
+            // There is always a request that waits.
             world.step(&Step::Submit(Kind::Receive { id: 1 }));
             world.step(&Step::Submit(Kind::Receive { id: 2 }));
             world.receivers_wait.store(1, Ordering::Relaxed);

@@ -1,33 +1,35 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Two senders and two receivers that wait if they have to, while one of them is
- * cancelled, detaches, dies, or cannot do what it was woken for. spin goes
- * through all orders of their steps; loom, which runs the source itself, goes
- * through those with few switches between threads.
+ * cancelled, detaches, dies, or cannot do what it was woken for. spin goes through all
+ * orders of their steps. loom, which runs the source itself, goes through the orders
+ * with few switches between threads.
  *
- * A step is one of these: a mark is looked at or changed; a request enters a queue;
- * the queues of receivers are looked at, and who is found there is woken; a sender
- * is woken; a receiver looks for a message and claims it, or is done with it; a
- * sender looks for room and reserves a slot, or publishes it; one message is
- * dropped. That head moves after a receive is two steps, a look and a swap.
- * Everybody sees each step at once: memory order is what loom checks, and so is
- * what happens inside of a step. Left out are positions that wrap, receivers that
- * attach, channels that are closed or overwrite, bundles, multishot, reading in
- * place, and receivers with so many requests that one takes what another one was
- * woken for: see tests/host/waking.rs. A watcher polls, once in a while or until it
- * is woken, and takes nothing. Names are those of the source: inlines are
- * functions of src/ring and src/channel, processes are requests as io_uring
- * runs them, and commands.
+ * Each of these is a step: a request looks at a mark or changes it; a request enters a
+ * queue; a waker looks at the queues of receivers, and wakes a request that it finds
+ * there; a waker wakes a sender; a receiver looks for a message and claims it, or is
+ * done with it; a sender looks for room and reserves a slot, or publishes it; one
+ * message is dropped. A receiver moves head in two steps, a look and a swap. All
+ * processes see each step at once: loom checks memory order and what happens inside a
+ * step.
  *
- * Checked at each step: a slot is reserved only when all who should have its last
- * message are done with it; nobody reads what is not complete; no message is
- * received twice or by whom it is not for; head and cursors move only forwards.
- * Checked when nobody can go on: nobody waits for a message or for room that is
- * there; no message was left out; none is left for who has detached.
+ * The model leaves out: positions that wrap; receivers that attach; channels that are
+ * closed or overwrite; bundles; multishot; reading in place; and receivers with so many
+ * requests that one takes a message that another one was woken for, see
+ * tests/host/waking.rs. A watcher polls, once in a while or until it is woken, and
+ * takes no message. Names are those of the source: an inline is a function of src/ring
+ * or src/channel, a process is a request as io_uring runs it, or a command.
  *
- * MODE is UNICAST, MULTICAST or BROADCAST. A scenario says who does what, and a
- * mutant breaks one rule: tests/model/run has both, and how many slots
- * and processes there are.
+ * The model checks at each step: a sender reserves a slot only when all receivers of
+ * its last message are done with that message; no receiver reads an incomplete message;
+ * no receiver gets a message twice, or a message for another receiver; head and cursors
+ * move only forward. The model checks when no process can go on: no request waits for a
+ * message or for room that is there; no message was left out; no message is left for a
+ * receiver that has detached.
+ *
+ * MODE is UNICAST, MULTICAST or BROADCAST. A scenario says which request does what, and
+ * a mutant breaks one rule. tests/model/run lists the scenarios and mutants, and how
+ * many slots and processes there are.
  */
 #define UNICAST		1
 #define MULTICAST	2
@@ -95,25 +97,25 @@ byte scenario, slots, senders, receivers;
 #define DETACHED	2
 #define LEAVING		4
 
-/* The ring. Positions begin with START, so that none is 0. Receivers are 1 and 2. */
+/* The ring. Positions start with START, so that none is 0. Receivers are 1 and 2. */
 #define START	2
 #define END	4
 byte head = START, tail = START, slot[2], target[2], cursor[3] = START, flags[3];
-/* Whether the channel finds a receiver, and whether its instance does. */
+/* Whether the channel finds a receiver, and whether its io_uring instance does. */
 bool attached[3] = true, known[3] = true;
-/* How many of its requests are in a read-side critical section. */
+/* How many requests of a receiver are in a read-side critical section. */
 byte guards[3];
 bool receivers_wait, senders_wait;
 byte last_woken;
 /* Requests that wait for a message for 1 or 2, or for room: bits 1 and 2. */
 #define ROOM	0
 byte queue[3];
-/* Watchers there, and those that have nothing to do but wait. */
+/* Watchers in a queue, and watchers that are blocked there. */
 bool watching[3], watcher_blocked[3];
-/* Requests that are cancelled, and that have ended: bits 1 and 2 receive, 4 and 8 send. */
+/* Requests that are cancelled, and requests that have ended: bits 1 and 2 receive, 4 and 8 send. */
 byte cancelled, ended;
 
-/* For assertions: who is blocked in which queue, and what became of the message at a position. */
+/* For assertions: blocked requests of each queue, and what became of the message at a position. */
 byte blocked[3];
 bool is_message[END], is_dropped[END];
 byte only[END], received[END], reading[END];
@@ -123,12 +125,12 @@ byte only[END], received[END], reading[END];
 	(reading[position] == 0 && (!is_message[position] || is_dropped[position] || \
 	 (is_broadcast -> has_had(position, 1) && has_had(position, 2) : received[position] != 0)))
 
-/* What a process works with: 0 when it is not in use. */
+/* The variables of a process: 0 when not in use. */
 #define LOCALS	byte at, old, to, found, mine, whom; bool any, woken, waits, has_waited
 
 #define when(condition, statement)	if :: condition -> statement :: else fi
 
-/* Moves a cursor over what its receiver has no use for. Part of a step. */
+/* Moves a cursor over slots that have no message for its receiver. Part of a step. */
 inline skip_useless(id)
 {
 	do
@@ -144,7 +146,10 @@ inline look_at_cursor(id)
 	when(flags[id] != DETACHED && cursor[id] < to, to = cursor[id])
 }
 
-/* Channel::reclaim looks how far head can move. A broadcast moves it by one or a quarter of the slots. */
+/*
+ * Channel::reclaim looks how far head can move. In a broadcast: by one or a quarter of
+ * the slots.
+ */
 inline look_at_slots()
 {
 	old = head;
@@ -162,7 +167,7 @@ inline look_at_slots()
 #endif
 }
 
-/* Ring::move_head, in a later step: if it has not been moved since, or it looks again. */
+/* Ring::move_head, in a later step: if another process has moved head since, looks again. */
 inline move_head()
 {
 	if
@@ -184,7 +189,7 @@ inline reclaim()
 	atomic { old = 0; to = 0 }
 }
 
-/* Waiting::has_room, in `found`. Here it is one step. */
+/* Waiting::has_room, with its result in `found`. Here it is one step. */
 inline has_room()
 {
 	if
@@ -232,7 +237,7 @@ inline wake_all_receivers()
 	atomic { queue[1] = 0; queue[2] = 0; watching[1] = false; watching[2] = false }
 }
 
-/* Part of wake_any_receivers. In a queue one that takes the message is enough. */
+/* Part of wake_any_receivers. In a queue one request that takes the message is enough. */
 inline wake_receiver(id)
 {
 	if
@@ -244,7 +249,10 @@ inline wake_receiver(id)
 	fi
 }
 
-/* wake_any_receivers: `any` is whether there was one, and `to` whose request. */
+/*
+ * wake_any_receivers: `any` is whether it has found a receiver, and `to` whose request
+ * it has woken.
+ */
 inline wake_any_receivers()
 {
 	atomic {
@@ -277,7 +285,10 @@ inline wake_any_receivers()
 	:: else								\
 	fi
 
-/* Waiting::wake_receivers for the message at `mine`, which is for `whom`, and wake_receivers_after. */
+/*
+ * Waiting::wake_receivers for the message at `mine` with target `whom`, and
+ * wake_receivers_after.
+ */
 #define ANYBODY	0
 #define NOBODY	3
 inline wake_receivers()
@@ -373,9 +384,9 @@ inline drop_targeted_if_detached(id)
 }
 
 /*
- * What io_uring does with a request that has found nothing: it enters a queue,
- * marks that, and looks once more. If there is still nothing it is blocked until
- * it is woken or cancelled. One that is woken can be cancelled all the same.
+ * What io_uring does with a request that has found nothing: the request enters a queue,
+ * sets the mark, and looks once more. If there is still nothing, the request is blocked
+ * until it is woken or cancelled. A request that was woken can still be cancelled.
  */
 #define enter(id, mark)							\
 	when(ok(LOOK_BEFORE_QUEUE), queue[id] = queue[id] | me);	\
@@ -399,7 +410,7 @@ end_wait:	(!(queue[id] & me) || cancelled & bit);			\
 
 #define leave(id)	atomic { queue[id] = queue[id] & ~me; waits = false; found = 0 }
 
-/* IPC_SEND to a receiver, or to all. One that gives up has a slot and can't fill it. */
+/* IPC_SEND to a receiver, or to all. A sender that gives up has a slot and cannot fill it. */
 proctype Send(byte me; byte receiver; bool gives_up)
 {
 	LOCALS;
@@ -440,7 +451,7 @@ no_room:
 wait:
 	block(ROOM, me * 4);
 fail:
-	/* Waiting::pass_on, if it is a request that io_uring has let wait. */
+	/* Waiting::pass_on, if io_uring has let the request wait. */
 	when(!has_waited || no(NO_PASS_ON), goto end);
 finish:
 	wake_sender();
@@ -448,7 +459,7 @@ end:	atomic { ended = ended | (me * 4);
 end_it:	false }
 }
 
-/* IPC_RECV. One that puts back finds its buffer gone when it copies for the first time. */
+/* IPC_RECV. A receiver that puts back finds its buffer gone when it copies for the first time. */
 proctype Receive(byte me; byte id; bool puts_back)
 {
 	LOCALS;
@@ -475,7 +486,7 @@ look:
 		reading[mine]++
 	};
 	when(no(RELEASE_BEFORE_READ), slot_of(mine) = word(mine, FREE); cursor[id] = mine + 1);
-	/* It has copied the message. */
+	/* The receiver has copied the message. */
 	atomic {
 		reading[mine]--;
 		received[mine] = received[mine] | (puts_back -> 0 : id);
@@ -512,7 +523,7 @@ nothing:
 wait:
 	block(id, me);
 fail:
-	/* Waiting::pass_on, if it is a request that io_uring has let wait. */
+	/* Waiting::pass_on, if io_uring has let the request wait. */
 	when(!has_waited || no(NO_PASS_ON), goto end);
 	guards[id]++;
 finish:
@@ -524,7 +535,7 @@ end:	atomic { ended = ended | me;
 end_it:	false }
 }
 
-/* Instance::detach and Channel::detach. Those who die end their requests before. */
+/* Instance::detach and Channel::detach. The requests of a process that dies end before. */
 proctype Detach(byte id; byte requests)
 {
 	LOCALS;
@@ -548,7 +559,7 @@ proctype Detach(byte id; byte requests)
 end_it:	false
 }
 
-/* Channel::poll for a watcher, which waits until there is what it watches for; or polls twice. */
+/* Channel::poll for a watcher, which polls until it finds something, or polls twice. */
 proctype Watch(byte id; bool waits_for_it)
 {
 	LOCALS;
@@ -574,13 +585,16 @@ end_wait:		(!waits_for_it || !watching[id]);
 end_it:	false
 }
 
-/* When nobody can go on. */
+/* When no process can go on. */
 inline check_end()
 {
 	at = START;
 	do
 	:: at < tail ->
-		/* It was received or dropped, or it is there for somebody, who does not wait. */
+		/*
+		 * The message was received or dropped, or it is there for a receiver
+		 * that does not wait.
+		 */
 		assert(reading[at] == 0 && (is_done(at) || at >= head && is(at, READY)));
 		assert(is_broadcast || is_done(at) || !is_for(at, 1) || !blocked[1]);
 		assert(is_broadcast || is_done(at) || !is_for(at, 2) || !blocked[2]);
@@ -593,7 +607,7 @@ inline check_end()
 	assert(!is_broadcast || !blocked[1] || !is(cursor[1], READY));
 	assert(!is_broadcast || !blocked[2] || !is(cursor[2], READY));
 	assert(!(flags[1] & DETACHED) || !blocked[1]);
-	/* There is no room, and somebody has still to receive the oldest message. */
+	/* There is no room, and a receiver has yet to receive the oldest message. */
 	assert(!(blocked[ROOM] || watcher_blocked[ROOM]) || tail - head == slots && !is_done(head));
 	next_message(1);
 	assert(!watcher_blocked[1] || !found)
@@ -623,7 +637,7 @@ init {
 		:: in2(DETACH, DETACH_TARGET) || in2(DETACH_PUT_BACK, DETACH_PUT_BACK_ANY) -> run Detach(1, 0)
 		:: scenario == DIE -> run Detach(1, 1)
 		:: in2(WATCH_ROOM, POLL_ROOM) ->
-			/* One receiver alone makes room. */
+			/* Only one receiver makes room. */
 			attached[2] = false;
 			flags[2] = DETACHED;
 			run Watch(ROOM, scenario == WATCH_ROOM)

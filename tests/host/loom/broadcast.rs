@@ -41,7 +41,7 @@ fn target_detaches_and_puts_back() {
     });
 }
 
-/// Messages for a subscriber that detaches are counted also when their slots are used again at
+/// Messages for a subscriber that detaches are counted, also when senders use their slots again at
 /// once.
 #[test]
 fn target_detaches_from_full() {
@@ -80,7 +80,7 @@ fn all_parties() {
     });
 }
 
-/// A slot that its sender gives up is skipped by both receivers.
+/// Both receivers skip a slot that its sender gives up.
 #[test]
 fn skip() {
     explore(3, || {
@@ -100,7 +100,8 @@ fn skip() {
     });
 }
 
-/// Without receivers messages go nowhere, but a slot that is being written is not used again.
+/// Without receivers no receiver gets a message, but no sender uses a slot again that another one
+/// is writing.
 #[test]
 fn to_nobody() {
     explore(3, || {
@@ -110,7 +111,7 @@ fn to_nobody() {
 
         let sent = sorted([sent, sender.join().unwrap()]);
         assert_eq!(offset(channel.ring.tail_position()), sent.len() as u32);
-        // The slot is in a state from which it goes on.
+        // The slot is in a state from which senders and receivers can go on.
         channel.attach(1);
         assert!(channel.send(30).is_ok());
         assert!(channel
@@ -119,8 +120,8 @@ fn to_nobody() {
     });
 }
 
-/// Joining while a sender uses slots again: the receiver is not behind `head`, and it gets all
-/// messages from where it starts, among them one that is sent after it has joined.
+/// A receiver joins while a sender uses slots again: the receiver is not behind `head`, and it gets
+/// all messages from its first position on, among them one that is sent after it has joined.
 #[test]
 fn join() {
     explore(3, || {
@@ -141,8 +142,8 @@ fn join() {
     });
 }
 
-/// Joining while slots are used again that the receiver would have no use for: also then it is not
-/// behind `head`.
+/// A receiver joins while a sender uses slots again that have no message for it: the receiver is
+/// not behind `head` in this case either.
 #[test]
 fn join_and_skip() {
     explore(3, || {
@@ -164,7 +165,7 @@ fn join_and_skip() {
     });
 }
 
-/// Joining while another receiver, which was there before, lets slots be used again.
+/// A receiver joins while another receiver, which was there before, frees slots.
 #[test]
 fn join_another() {
     explore(3, || {
@@ -187,7 +188,7 @@ fn join_another() {
     });
 }
 
-/// Two requests of one receiver: none of its messages is received twice or left out.
+/// Two requests of one receiver: no message is received twice or left out.
 #[test]
 fn two_requests() {
     explore(3, || {
@@ -205,7 +206,7 @@ fn two_requests() {
     });
 }
 
-/// There are messages for both requests of a receiver, so neither is told that there is none.
+/// There are messages for both requests of a receiver, so neither finds the ring empty.
 #[test]
 fn never_looks_empty() {
     explore(3, || {
@@ -223,7 +224,7 @@ fn never_looks_empty() {
     });
 }
 
-/// Two requests of one receiver, of which one puts a message back first.
+/// Two requests of one receiver: one of them puts a message back first.
 #[test]
 fn put_back() {
     explore(2, || {
@@ -243,8 +244,8 @@ fn put_back() {
     });
 }
 
-/// Leaving while a request reads a message: the slot is not used again before the request is done,
-/// and then it is.
+/// A receiver leaves while one of its requests reads a message: no sender uses the slot again
+/// before the request has ended, and then a sender does.
 #[test]
 fn leave() {
     explore(3, || {
@@ -269,21 +270,21 @@ fn leave() {
     });
 }
 
-/// Joins at the oldest message and receives one. Returns the offset of the oldest message and what
-/// was received.
+/// Joins at the oldest message and receives one. Returns the offset of the oldest message and the
+/// received messages.
 fn join_at_oldest_and_receive(channel: &Channel, id: u32) -> (usize, Vec<Message>) {
     channel.attach_at_oldest(id, 0);
     let first = offset(channel.cursor_position(id));
     let received = receive_some(channel, id, 1);
-    // `head` has moved because the ring was full. So there is a message where it has moved to, and
-    // this receiver sees it, although it has not looked at `head` since it joined.
+    // `head` has moved because the ring was full. So there is a message at the new `head`, and this
+    // receiver sees it, although it has not looked at `head` since it joined.
     assert!(first == 0 || !received.is_empty());
     assert!(offset(channel.head()) <= first + received.len() as u32);
     (first as usize, received)
 }
 
-/// Joining at the oldest message while a sender uses slots again: the receiver gets all messages
-/// from there on, one after the other.
+/// A receiver joins at the oldest message while a sender uses slots again: the receiver gets all
+/// messages from there on, in order.
 #[test]
 fn join_at_oldest() {
     explore(3, || {
@@ -318,8 +319,8 @@ fn join_at_oldest_twice() {
     });
 }
 
-/// Joining at the oldest message while another receiver, which was there before, lets slots be used
-/// again: that one still gets everything. The new one leaves room.
+/// A receiver joins at the oldest message while another receiver, which was there before, frees
+/// slots: the other receiver still gets all messages. The new receiver leaves room.
 #[test]
 fn join_at_oldest_beside_another() {
     explore(2, || {
@@ -340,8 +341,8 @@ fn join_at_oldest_beside_another() {
     });
 }
 
-/// A receiver takes several messages with one claim while a sender needs the room: no slot is used
-/// again before its message was read.
+/// A receiver takes several messages with one claim while a sender needs the room: no sender uses a
+/// slot again before the receiver has read its message.
 #[test]
 fn bundle() {
     explore(3, || {
@@ -386,8 +387,8 @@ fn bundle_put_back() {
     });
 }
 
-/// Leaving while a request takes several messages, which only it could receive, while one more is
-/// sent: each is received or dropped.
+/// A receiver leaves while one of its requests takes several messages for this receiver alone, and
+/// a sender sends one more: each message is received or dropped.
 #[test]
 fn bundle_of_target_that_detaches() {
     explore(2, || {
@@ -414,7 +415,7 @@ fn bundle_of_target_that_detaches() {
     });
 }
 
-/// Reads messages in place from a position on, up to `attempts` of them, and says so.
+/// Reads up to `attempts` messages in place from a position on, and stores the position after them.
 fn read_in_place(channel: &Channel, id: u32, position: u32, attempts: u32) -> Vec<Message> {
     let mut next = position;
     let mut read = Vec::new();
@@ -431,8 +432,8 @@ fn read_in_place(channel: &Channel, id: u32, position: u32, attempts: u32) -> Ve
     read
 }
 
-/// A receiver reads in place: its slots are used again when it says that it has read them, and not
-/// before.
+/// A receiver reads in place: senders use its slots again after it has stored a position behind
+/// them, and not before.
 #[test]
 fn in_place() {
     explore(3, || {
@@ -449,7 +450,7 @@ fn in_place() {
     });
 }
 
-/// The same, and the receiver calls the kernel, which takes over how far it has read as well.
+/// The same, and the receiver calls the kernel, which accepts the stored position too.
 #[test]
 fn in_place_and_count() {
     explore(3, || {
@@ -459,7 +460,7 @@ fn in_place_and_count() {
         let sender = spawn(&channel, |channel| send_all(channel, [11]));
         assert_eq!(channel.count(1), Ok(1));
         let mut received = read_in_place(&channel, 1, START, 1);
-        // The next one may be there.
+        // The next message may be there.
         assert_ne!(channel.count(1), Err(NoMessage::Busy));
 
         sent.extend(sender.join().unwrap());
@@ -470,8 +471,9 @@ fn in_place_and_count() {
     });
 }
 
-/// A receiver says at any time that it has read what it has not, while requests of it read: that is
-/// its own loss. No slot is used again that a request reads, and others get all messages.
+/// A receiver stores positions after messages that it has not read, while its requests read. Only
+/// this receiver loses messages by that. No sender uses a slot again while a request reads its
+/// message, and other receivers get all messages.
 #[test]
 fn in_place_from_nowhere() {
     explore(2, || {
@@ -497,8 +499,9 @@ fn in_place_from_nowhere() {
     });
 }
 
-/// Sends each message, in the place of the `count` oldest ones if the ring is full and nobody reads
-/// those. Returns what was sent, and the positions of what was taken away from receivers.
+/// Sends each message, in the place of the `count` oldest ones if the ring is full and no request
+/// reads those. Returns the sent messages, and the positions of the messages that were taken away
+/// from receivers.
 fn send_overwriting<const N: usize>(
     channel: &Channel,
     count: u32,
@@ -533,7 +536,7 @@ fn assert_received_or_lost(
     assert_all_consumed(channel);
 }
 
-/// A sender takes the oldest message away from a receiver which is about to receive it.
+/// A sender takes the oldest message away from a receiver that is about to receive it.
 #[test]
 fn overwrite() {
     explore(3, || {
@@ -550,7 +553,7 @@ fn overwrite() {
     });
 }
 
-/// A sender takes both messages in the ring away from a receiver which is about to receive them.
+/// A sender takes both messages in the ring away from a receiver that is about to receive them.
 #[test]
 fn overwrite_several() {
     explore(4, || {

@@ -4,10 +4,10 @@
 //! the memory model lets a load return. It also fails a model in which two accesses to a message
 //! are not ordered.
 //!
-//! All models bound the number of preemptions, because otherwise loom does not come to an end: a
-//! thread that could go on is interrupted at most so many times in an execution. Nobody waits for
-//! somebody else; who finds the ring full or empty tries again a few times or gives up, and the
-//! main thread receives what is left when the others have ended.
+//! All models bound the number of preemptions, because otherwise loom does not come to an end: in
+//! an execution, loom interrupts threads that could go on at most that many times. No thread waits
+//! for another one. A thread that finds the ring full or empty tries again a few times or gives up,
+//! and the main thread receives the messages that are left when the others have ended.
 
 #![cfg(loom)]
 
@@ -25,7 +25,7 @@ use loom::{
     thread::{self, JoinHandle},
 };
 
-/// Where positions begin, so that they wrap in each model.
+/// The first position, so that positions wrap in each model.
 const START: u32 = u32::MAX;
 
 /// Checks a model with up to `preemptions` preemptions.
@@ -35,7 +35,7 @@ fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     builder.check(model);
 }
 
-/// Runs `task` with the channel in a thread of its own.
+/// Runs `task` with the channel in a new thread.
 fn spawn<C: 'static, T: 'static>(
     channel: &Arc<C>,
     task: impl FnOnce(&C) -> T + 'static,
@@ -44,7 +44,8 @@ fn spawn<C: 'static, T: 'static>(
     thread::spawn(move || task(&channel))
 }
 
-/// Sends a message with each payload, and returns what was sent: not what found the ring full.
+/// Sends a message with each payload, and returns the sent messages, without those that found the
+/// ring full.
 fn send_all<const N: usize>(channel: &Channel, payloads: [u32; N]) -> Vec<Message> {
     payloads
         .into_iter()
@@ -71,7 +72,7 @@ fn read_and_put_back(channel: &Channel, id: u32) {
     }
 }
 
-/// Receives what is left.
+/// Receives all messages that are left.
 fn drain(channel: &Channel, id: u32) -> Vec<Message> {
     std::iter::from_fn(|| channel.receive(id).ok()).collect()
 }
@@ -106,7 +107,8 @@ fn assert_all_free(channel: &Channel, entries: u32) {
     assert_eq!(channel.send(entries), Err(NoRoom::Full));
 }
 
-/// Closing: what is reserved before is received before anybody is told that the ring is closed.
+/// Closing: all messages in slots that were reserved before are received before a receiver finds
+/// the ring closed.
 fn close(channel: Channel) {
     let channel = Arc::new(channel);
     channel.attach(1);
@@ -135,7 +137,8 @@ fn close(channel: Channel) {
     assert_eq!(channel.send(12), Err(NoRoom::Closed));
 }
 
-/// Messages for a subscriber that detaches are dropped and counted, whoever comes last.
+/// Messages for a subscriber that detaches are dropped and counted, in whatever order the threads
+/// finish.
 fn target_detaches(channel: Channel) {
     let channel = Arc::new(channel);
     channel.attach(1);
@@ -151,8 +154,8 @@ fn target_detaches(channel: Channel) {
     assert_all_consumed(&channel);
 }
 
-/// A message that a request of a subscriber has in hand while that detaches is either received or,
-/// if it is put back, dropped; and so are the messages after it.
+/// A request has claimed a message while its subscriber detaches. The message is received or, if
+/// the request puts it back, dropped. The messages after it are dropped.
 fn target_detaches_in_request(channel: Channel, consume: bool) {
     let channel = Arc::new(channel);
     channel.attach(1);

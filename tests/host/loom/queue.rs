@@ -29,7 +29,7 @@ fn all_parties() {
     });
 }
 
-/// The same over a ring of one slot, which everybody has to wait for.
+/// The same with a ring of one slot, which all threads need.
 #[test]
 fn of_one_slot() {
     explore(2, || {
@@ -47,8 +47,8 @@ fn of_one_slot() {
     });
 }
 
-/// A message that a receiver puts back is not lost, nobody receives it twice, and its slot is not
-/// used again before that receiver has read it.
+/// A message that a receiver puts back is not lost, and no two receivers receive it. No sender uses
+/// its slot again before the receiver has read it.
 #[test]
 fn put_back() {
     explore(2, || {
@@ -66,7 +66,7 @@ fn put_back() {
     });
 }
 
-/// A slot that its sender gives up is skipped, and used again.
+/// Receivers skip a slot that its sender gives up, and a sender uses it again.
 #[test]
 fn skip() {
     explore(2, || {
@@ -86,8 +86,8 @@ fn skip() {
     });
 }
 
-/// There are messages for both receivers, so both find one, also when the slots are used again
-/// while they look.
+/// There are messages for both receivers, so both find one, also when senders use the slots again
+/// while the receivers look.
 #[test]
 fn never_looks_empty() {
     explore(2, || {
@@ -102,7 +102,7 @@ fn never_looks_empty() {
     });
 }
 
-/// Two receivers consume neighbours at once. `head` may be left behind, but not for good.
+/// Two receivers consume neighbors at once. `head` may stay behind for a time, but not for good.
 #[test]
 fn neighbours() {
     explore(3, || {
@@ -123,8 +123,8 @@ fn close() {
     explore(3, || crate::close(Channel::queue(2, START)));
 }
 
-/// While a receiver has the last message of a closed ring in hand it may still put it back, so
-/// nobody else is told that there will be none.
+/// While a receiver has claimed the last message of a closed ring, it may still put the message
+/// back. So no other receiver finds the ring closed.
 #[test]
 fn close_and_put_back() {
     explore(3, || {
@@ -171,8 +171,8 @@ fn target_detaches_and_puts_back() {
     });
 }
 
-/// Two senders that reserve several slots at once: each has slots that follow one another, and what
-/// it has not room for is not sent.
+/// Two senders reserve several slots at once: the slots of each sender are consecutive, and
+/// messages that have no room are not sent.
 #[test]
 fn batches() {
     explore(2, || {
@@ -204,7 +204,7 @@ fn batch_given_up() {
         let channel = Arc::new(Channel::queue(2, START));
         let sender = spawn(&channel, |channel| {
             let mut slots = channel.reserve_up_to(2).ok()?;
-            // The others are dropped.
+            // The other slots are dropped.
             Some(channel.publish(slots.next()?, 0, 10))
         });
         let other_sender = spawn(&channel, |channel| send_all(channel, [20, 21]));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Requests that wait for a message or for room. If one is not woken that should be, all threads of
-//! a model end up blocked, and that fails.
+//! Requests that wait for a message or for room. If a wake-up is lost, all threads of a model end
+//! up blocked, and loom fails the model.
 
 use host::{
     channel::Channel,
@@ -29,7 +29,8 @@ const SEND: [Request; 2] = [
     },
 ];
 
-/// A channel with receivers 1 to `receivers`. A mark that some wait may have been left by others.
+/// A channel with receivers 1 to `receivers`. Earlier requests may have left the mark of the
+/// receivers set.
 fn open(channel: Channel, receivers: u32, receivers_wait: bool) -> Arc<WaitingChannel> {
     (1..=receivers).for_each(|id| channel.attach(id));
     Arc::new(WaitingChannel::new(channel, receivers_wait, false))
@@ -47,7 +48,7 @@ fn receiver() {
     });
 }
 
-/// A receiver is about to wait while one sender takes the mark back and another one sends.
+/// A receiver is about to wait while one sender clears the mark and another one sends.
 #[test]
 fn receiver_and_mark_taken_back() {
     explore(3, || {
@@ -75,8 +76,8 @@ fn broadcast_receivers() {
     });
 }
 
-/// Two receivers of a queue are about to wait while two senders send: their messages can be
-/// received only when both are there, if the first one comes last.
+/// Two receivers of a queue are about to wait while two senders send. If the first sender publishes
+/// last, receivers can get both messages only then.
 #[test]
 fn receivers() {
     explore(2, || {
@@ -91,7 +92,7 @@ fn receivers() {
 }
 
 /// Two receivers are about to wait while two senders send to one of them each: if the first sender
-/// comes last, it wakes both.
+/// publishes last, it wakes both.
 fn targets(channel: Channel) {
     let channel = open(channel, 2, false);
     let receivers = spawn(&channel, |channel| channel.submit(RECEIVE));
@@ -120,8 +121,8 @@ fn broadcast_targets() {
     explore(2, || targets(Channel::broadcast(2, START)));
 }
 
-/// A receiver is about to wait while one sender gives its slot up and another one sends: if the
-/// first one comes last, it wakes the receiver for the message of the other.
+/// A receiver is about to wait while one sender gives up its slot and another one sends: if the
+/// first sender comes last, it wakes the receiver for the message of the other one.
 fn given_up(channel: Channel) {
     let channel = open(channel, 1, false);
     let receiver = spawn(&channel, |channel| channel.submit([RECEIVE[0]]));
@@ -150,8 +151,8 @@ fn broadcast_given_up() {
     explore(2, || given_up(Channel::broadcast(2, START)));
 }
 
-/// Two receivers are about to wait while a batch is sent, for which one of them is woken, and wakes
-/// the other one.
+/// Two receivers are about to wait while a sender sends a batch. The sender wakes one receiver,
+/// which wakes the other one.
 fn receivers_and_batch(channel: Channel) {
     let channel = open(channel, 2, false);
     let receivers =
@@ -175,7 +176,7 @@ fn multicast_receivers_and_batch() {
     explore(1, || receivers_and_batch(Channel::multicast(2, START)));
 }
 
-/// Two receivers of a queue are about to wait while one sender takes the mark back and another one
+/// Two receivers of a queue are about to wait while one sender clears the mark and another one
 /// sends to both.
 #[test]
 fn receivers_and_mark_taken_back() {
@@ -193,7 +194,8 @@ fn receivers_and_mark_taken_back() {
     });
 }
 
-/// Three receivers are, and the other sender sends a message that only the last one can receive.
+/// Three receivers are about to wait, and the other sender sends a message that only the last one
+/// can receive.
 #[test]
 fn target_and_mark_taken_back() {
     explore(2, || {
@@ -205,7 +207,7 @@ fn target_and_mark_taken_back() {
         channel.end_send();
 
         let sent = sender.join().unwrap();
-        // Wakes the others, and only those.
+        // Wakes the other receivers, and only those.
         let sent = [
             channel.send_to(1, 10).ok(),
             channel.send_to(2, 20).ok(),
@@ -215,8 +217,9 @@ fn target_and_mark_taken_back() {
     });
 }
 
-/// A receiver of two is cancelled or detaches while a message is sent, possibly after it was woken
-/// for that and before it receives it: the other one gets it then.
+/// One of two receivers is cancelled or detaches while a message is sent, possibly after a sender
+/// has woken it for the message and before it receives the message: then the other receiver gets
+/// the message.
 fn receiver_gives_up(send_and_give_up: impl FnOnce(&WaitingChannel)) {
     let channel = open(Channel::queue(1, START), 2, false);
     let [receiver, other] =
@@ -283,7 +286,7 @@ fn broadcast_receiver_and_close() {
     explore(4, || receiver_and_close(Channel::broadcast(1, START)));
 }
 
-/// A receiver is about to wait while another one has the message in hand, cannot take it and puts
+/// A receiver is about to wait while another one has claimed the message, cannot take it and puts
 /// it back.
 #[test]
 fn receiver_and_put_back() {
@@ -298,8 +301,8 @@ fn receiver_and_put_back() {
     });
 }
 
-/// A receiver finds its message in the hand of a sender which takes that away, and waits: it gets
-/// the next one.
+/// A receiver finds its message claimed by a sender that overwrites it, and waits: it gets the next
+/// message.
 #[test]
 fn receiver_and_overwrite() {
     explore(3, || {
@@ -343,8 +346,8 @@ fn broadcast_sender() {
     explore(4, || sender(Channel::broadcast(1, START)));
 }
 
-/// A sender is about to wait while a message is received, and somebody else looks whether there is
-/// room: that moves `head` and wakes nobody.
+/// A sender is about to wait while a message is received, and a watcher checks for room: the
+/// watcher moves `head` and wakes no sender.
 fn sender_and_watcher(channel: Channel) {
     let channel = full(channel, 1, false);
     let sender = spawn(&channel, |channel| channel.submit([SEND[0]]));
@@ -379,7 +382,7 @@ fn sender_and_close() {
     });
 }
 
-/// A sender is about to wait while the receiver detaches that holds it up.
+/// A sender is about to wait while the receiver that holds the slot detaches.
 #[test]
 fn sender_and_detach() {
     explore(4, || {
@@ -403,7 +406,7 @@ fn sender_and_receiver_in_place() {
     });
 }
 
-/// A sender is about to wait while somebody takes the mark back and a message is received.
+/// A sender is about to wait while another one clears the mark and a message is received.
 fn sender_and_mark_taken_back(channel: Channel) {
     let channel = full(channel, 1, true);
     let sender = spawn(&channel, |channel| channel.submit([SEND[0]]));
@@ -464,8 +467,8 @@ fn broadcast_senders_and_bundle() {
     explore(2, || senders_and_bundle(Channel::broadcast(2, START)));
 }
 
-/// A sender of two is cancelled while a message is received, possibly after it was woken for the
-/// room and before it sends: the other one gets that then.
+/// One of two senders is cancelled while a message is received, possibly after the receiver has
+/// woken it for the room and before it sends: then the other sender gets the room.
 fn sender_is_cancelled(receive_and_cancel: impl FnOnce(&WaitingChannel)) {
     let channel = full(Channel::queue(1, START), 1, false);
     let [sender, other] =
