@@ -18,7 +18,7 @@ override MO := $(abspath $(MO))
 # How the kernel was built, if tools/kernel/build did it.
 modvars := $(shell cat $(KDIR)/modvars 2>/dev/null)
 
-# Two that build in the same directory wait for each other.
+# Two makes that build in the same directory wait for each other.
 kbuild = flock $(MO) $(MAKE) -C $(KDIR) M=$(CURDIR) MO=$(MO) $(modvars)
 
 .PHONY: module

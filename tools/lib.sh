@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=bash
 #
-# What the scripts under tools/ share: where results are cached, how a key is
-# made, how packages come from Debian.  Source it; it does nothing by itself, but
-# to end what cannot work here.
+# Shared by the scripts under tools/: where results are cached, how a key is made, how
+# packages come from Debian. Source this file. It has no effect of its own, but it ends
+# a script that cannot work here.
 
-# What fails inside $(...) ends that too, so that nothing half done is kept.
+# A failure inside $(...) ends the subshell too, so that no half-done result is kept.
 shopt -s inherit_errexit
 
 # Without HOME, the shell takes the home directory from the password file.
 export HOME=${HOME:-~}
 
-# Everything that takes long to get or to build is kept here, outside the clone.
+# Everything that takes long to download or to build is kept here, outside the clone.
 cache=${IOIPC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/io_uring_ipc}
 
 say() {
@@ -23,7 +23,8 @@ die() {
 	exit 1
 }
 
-# make and kbuild take a name with a space for two, and one with a colon for a rule.
+# make and kbuild take a name with a space for two names, and a name with a colon for a
+# rule.
 for path in "$(readlink -f "${BASH_SOURCE[0]%/*}/..")" "$cache"; do
 	[[ $path != *[[:space:]:]* ]] ||
 		die "nothing can be built with '$path', because make does not take a path with a space or a colon"
@@ -41,14 +42,14 @@ key_of() {
 	sha256sum | cut -c1-16
 }
 
-# Prints where cargo keeps what it builds for the host tests: the crates that they
-# need take longer to build than the tests to run.
+# Prints the directory where cargo keeps what it builds for the host tests: building the
+# crates that they need takes longer than running the tests.
 cargo_target() {
 	echo "$cache/cargo-$( (cat "$top/Cargo.lock" && /usr/bin/rustc --version) | key_of)"
 }
 
-# Every 30 seconds, a line tells how long a log is and what came last, until the
-# process that wants to know ends.
+# Prints a line every 30 seconds, with the length of a log and its last line, until the
+# listening process ends.
 tell_progress() {
 	local log=$1 listener=$2 start=$SECONDS
 	while kill -0 "$listener" 2>/dev/null; do
@@ -59,8 +60,8 @@ tell_progress() {
 	done
 }
 
-# Runs a command that may take minutes, with its output in a log file. The command
-# is in the foreground, so that Ctrl-C ends it.
+# Runs a command that may take minutes, with its output in a log file. The command runs
+# in the foreground, so that Ctrl-C ends it.
 with_progress() {
 	local what=$1 log=$2 start=$SECONDS ticker status=0
 	shift 2
@@ -79,7 +80,7 @@ with_progress() {
 	say "$what: done in $((SECONDS - start)) s"
 }
 
-# Downloads and extracts happen once at a time, whoever asks for them.
+# Runs a command under a lock: only one script at a time downloads or extracts.
 with_lock() {
 	local name=$1
 	shift
@@ -93,8 +94,8 @@ with_lock() {
 	) 9>"$cache/$name.lock"
 }
 
-# Builds programs in a directory of their own, `make` in another one. Two that want
-# the same wait for each other.
+# Builds the programs of one directory in another one. Two scripts that build the same
+# programs wait for each other.
 build_programs() {
 	local from=$1 to=$2
 	shift 2
@@ -102,9 +103,10 @@ build_programs() {
 	flock "$to" make -s -C "$from" O="$to" "$@" >&2
 }
 
-# Runs a command under a lock, with $scratch, an empty directory next to where its
-# results go. What is there in the end was not finished, and goes. What is there at
-# the start was left by one that was killed, because nobody else has the lock.
+# Runs a command under a lock, with $scratch: an empty directory, next to the place for
+# the results. At the end, the files in $scratch are unfinished and are removed. At the
+# start, they are left from a script that was killed, because no other script has the
+# lock.
 with_scratch() {
 	with_lock "$1" in_scratch "$cache/$1.scratch" "${@:2}"
 }
@@ -113,7 +115,8 @@ in_scratch() {
 	scratch=$1
 	shift
 	rm -rf "$scratch"
-	# Commands that are interrupted end first, so that they put nothing there again.
+	# bash runs a trap after the interrupted command has ended, so the command adds
+	# no more files.
 	trap 'exit 130' INT
 	trap 'exit 143' TERM HUP
 	trap 'rm -rf "$scratch"' EXIT
@@ -121,9 +124,10 @@ in_scratch() {
 	"$@"
 }
 
-# Makes $work, a directory for the files of this script, which goes when the script
-# ends. All that it starts has a lock on it, and what nobody has a lock on was left
-# by a script that was killed. `work` is locked while that is looked for.
+# Makes $work, a directory for the files of this script, which is removed when the
+# script ends. All processes that the script starts hold a lock on the directory. A
+# directory without a lock was left by a script that was killed. This function looks for
+# such directories under the lock `work`.
 make_work() {
 	local directory=$cache/work left guard
 	need_cache
@@ -151,8 +155,8 @@ install_packages() {
 		env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@"
 }
 
-# Installs the Debian packages that are missing, or names them all in one
-# message where that is not possible.
+# Installs the Debian packages that are missing. Where it cannot, it fails with one
+# message that names them all.
 need_packages() {
 	local missing=() package
 	for package in "$@"; do
@@ -166,8 +170,8 @@ need_packages() {
 	with_lock packages install_packages "${missing[@]}"
 }
 
-# Runs an apt command on a suite that this machine does not install from, with
-# lists of its own, from the mirror that this machine uses anyway, if it looks like one.
+# Runs an apt command on a suite that this machine does not install from, with separate
+# package lists. Uses the mirror of this machine if it looks like a Debian mirror.
 apt_from_suite() {
 	local suite=$1 command=$2 dir=$cache/apt/$1 mirror
 	shift 2
@@ -188,10 +192,9 @@ find_deb() {
 	find "$2" -maxdepth 1 -name "$1_*.deb" | sort -V | tail -n 1
 }
 
-# Puts the newest version of a package of a suite into the downloads, unless
-# one that matches the pattern is there.  Prints the path.  apt checks what it
-# gets against the signed index, and next to it, the sum is written down.  Needs
-# $scratch.
+# Downloads the newest version of a package of a suite, unless a package that matches
+# the pattern is there. Prints the path. apt checks the package against the signed
+# index, and the checksum is stored next to the package. Needs $scratch.
 downloaded_deb() {
 	local suite=$1 package=$2 dir=$cache/downloads deb
 	mkdir -p "$dir"
@@ -211,13 +214,13 @@ downloaded_deb() {
 	echo "$deb"
 }
 
-# Checks what lies in the downloads against the sum that was written down.
+# Checks a downloaded package against its stored checksum.
 check_deb() {
 	(cd "${1%/*}" && sha256sum --quiet -c "$1.sha256" >&2) ||
 		die "$1 is corrupt: remove it and its .sha256, and call again"
 }
 
-# Both.
+# Downloads a package and checks it.
 cached_deb() {
 	local deb
 	deb=$(downloaded_deb "$@")

@@ -2,16 +2,16 @@
 # SPDX-License-Identifier: GPL-2.0
 # shellcheck shell=dash
 #
-# Runs the tests that stand next to this script, in a guest that has nothing but
-# busybox, and counts:
+# Runs the tests in the directory of this script, in a guest that has only busybox, and
+# counts:
 #
 #	run_all.sh [NAME=VALUE]... [PROGRAM]...
 #
-# Without a PROGRAM, all that are listed in tests.list.  NAME=VALUE goes to the
-# environment, see the programs; WITHOUT_VARIANTS=NAME,... leaves out the variants
-# of these names.  The last line has the totals; the status is 1 if anything failed.  A
-# program that dies counts as one more failure, and so does one that has not given
-# all the results that it announced.
+# Without a PROGRAM, runs all programs in tests.list. NAME=VALUE goes to the
+# environment, see the programs. WITHOUT_VARIANTS=NAME,... leaves out the variants with
+# these names. The last line has the totals. The status is 1 if any test failed. A
+# program that dies counts as one more failure, and so does a program that has not
+# printed all the results that it announced.
 dir=$(dirname "$0")
 work=$(mktemp -d) || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -44,7 +44,8 @@ for program in $programs; do
 	skip=$(count '^ok .*# SKIP')
 	good=$(($(count '^ok ') - skip))
 	planned=$(sed -n 's/^1\.\.\([0-9]*\).*/\1/p' "$work/output" | head -n 1)
-	# The harness ends with 0, 1 after failures, and 4 if all was skipped.
+	# The harness ends with 0, with 1 after failures, and with 4 if all tests were
+	# skipped.
 	if [ "${planned:-0}" -eq 0 ] ||
 		[ $((good + bad + skip)) -ne "$planned" ] ||
 		{ [ "$status" -ne 0 ] && [ "$status" -ne 4 ] && [ "$bad" -eq 0 ]; }; then
