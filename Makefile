@@ -80,7 +80,7 @@ help:
 	@echo 'make [KDIR=DIR]       build io_uring_ipc.ko for the kernel built in DIR, in build/module'
 	@echo 'make demo [FILE=F]    boot a kernel in QEMU and stream a file through channels'
 	@echo 'make test             all tests: on the host, and in QEMU on both kernels'
-	@echo '                      (tests/run --all: also what is left out for time)'
+	@echo '                      (tests/run --all: also the parts that are left out to save time)'
 	@echo 'make test-kcsan       the stress tests on a kernel that finds data races'
 	@echo 'make soak HOURS=N     ten channels and forty processes for hours (default: 1)'
 	@echo 'make fuzz [SECONDS=N] random tests against a model, on the debug kernel, for N seconds'

@@ -87,7 +87,7 @@ with_lock() {
 	need_cache
 	(
 		if ! flock -w 10 9; then
-			say "${0##*/}: another one is at it, waiting for $cache/$name.lock"
+			say "${0##*/}: another script has the lock, waiting for $cache/$name.lock"
 			flock 9
 		fi
 		"$@"
