@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
-/* io_uring IPC channels. */
+/*
+ * io_uring IPC channels.  This submits, waits and takes completions in; it calls
+ * ipc_send.c for the requests that send, and ipc_receive.c or ipc_mapped.c for those that
+ * receive.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -132,7 +136,8 @@ static void open_endpoint(struct endpoint *endpoint)
 	uring_register_fd(&ipc->ring);
 }
 
-void ipc_reap(struct endpoint *endpoint)
+/* Takes all completions in that are there. */
+static void reap(struct endpoint *endpoint)
 {
 	struct ipc *ipc = endpoint->state;
 	struct io_uring_cqe *cqe;
@@ -148,6 +153,18 @@ void ipc_reap(struct endpoint *endpoint)
 	io_uring_cq_advance(&ipc->ring, count);
 }
 
+static void send_messages(struct endpoint *endpoint, uint64_t count)
+{
+	struct ipc *ipc = endpoint->state;
+
+	while (count || ipc->sending) {
+		if (!ipc->sending)
+			count -= ipc_prepare_send(endpoint, count);
+		uring_submit_and_wait(&ipc->ring, ipc->sending);
+		reap(endpoint);
+	}
+}
+
 static void receive_messages(struct endpoint *endpoint)
 {
 	struct ipc *ipc = endpoint->state;
@@ -161,7 +178,7 @@ static void receive_messages(struct endpoint *endpoint)
 			continue;
 		}
 		uring_submit_and_wait(&ipc->ring, receive->post(endpoint));
-		ipc_reap(endpoint);
+		reap(endpoint);
 	}
 }
 
@@ -176,10 +193,10 @@ static void exchange(struct endpoint *endpoint)
 		uring_submit_and_wait(&ipc->ring, 1);
 	else
 		uring_submit_and_wait(&ipc->ring, 1 + receive->post(endpoint));
-	ipc_reap(endpoint);
+	reap(endpoint);
 	while (ipc->sending) {
 		uring_submit_and_wait(&ipc->ring, 1);
-		ipc_reap(endpoint);
+		reap(endpoint);
 	}
 	if (receive->take)
 		receive->take(endpoint);
@@ -246,7 +263,7 @@ static const struct ipc_variant sqpoll_variant = {
 	.unfit = unfit,		\
 	.setup = setup,		\
 	.open = open_endpoint,	\
-	.send = ipc_send_messages,	\
+	.send = send_messages,	\
 	.receive = receive_messages, \
 	.exchange = exchange
 

@@ -83,10 +83,6 @@ static inline bool ipc_polls(const struct endpoint *endpoint)
 	       !(((struct ipc *)endpoint->state)->variant->setup_flags & IORING_SETUP_SQPOLL);
 }
 
-/* Takes in all completions that are there. */
-void ipc_reap(struct endpoint *endpoint);
-
-void ipc_send_messages(struct endpoint *endpoint, uint64_t count);
 /* Prepares the next messages, up to a batch, and returns how many it has taken off. */
 uint64_t ipc_prepare_send(struct endpoint *endpoint, uint64_t count);
 void ipc_complete_send(struct endpoint *endpoint, const struct io_uring_cqe *cqe);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Sending to an IPC channel: SQEs of one message each, or one for many. */
+/*
+ * Sending to an IPC channel: SQEs of one message each, or one for many.  ipc.c calls
+ * this, and this does not call back.
+ */
 #include <sys/uio.h>
 
 #include "ipc.h"
 #include "job.h"
-#include "uring.h"
 
 static void prepare(struct ipc *ipc, const void *data, unsigned int len, unsigned int flags)
 {
@@ -63,17 +65,5 @@ void ipc_complete_send(struct endpoint *endpoint, const struct io_uring_cqe *cqe
 			prepare_vec(ipc);
 	} else if ((size_t)cqe->res != endpoint->job->size) {
 		job_failed("IPC_SEND has sent %d of %zu bytes", cqe->res, endpoint->job->size);
-	}
-}
-
-void ipc_send_messages(struct endpoint *endpoint, uint64_t count)
-{
-	struct ipc *ipc = endpoint->state;
-
-	while (count || ipc->sending) {
-		if (!ipc->sending)
-			count -= ipc_prepare_send(endpoint, count);
-		uring_submit_and_wait(&ipc->ring, ipc->sending);
-		ipc_reap(endpoint);
 	}
 }

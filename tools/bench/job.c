@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
+/*
+ * main.c calls job_run(), which forks the processes of a job; these call the mechanism
+ * and message.c, and neither of the two calls anything here.  All of them call
+ * failure.c if they cannot go on.
+ */
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -58,46 +62,9 @@ static struct board {
 	uint64_t messages[NR_PHASES];
 	struct tally tallies[NR_PHASES][MAX_PROCESSES];
 	struct crowd crowd;
-	/* Who has set this may store the reason. */
-	atomic_uint has_reason;
-	enum outcome outcome;
-	char reason[MAX_REASON];
+	struct failure failure;
 	struct hdr_histogram histogram;
 } *board;
-
-static _Noreturn void end_job(enum outcome outcome, const char *reason)
-{
-	if (!atomic_exchange(&board->has_reason, 1)) {
-		snprintf(board->reason, sizeof(board->reason), "%s", reason);
-		board->outcome = outcome;
-	}
-	_exit(1);
-}
-
-void job_failed(const char *fmt, ...)
-{
-	char reason[MAX_REASON];
-	va_list args;
-
-	va_start(args, fmt);
-	vsnprintf(reason, sizeof(reason), fmt, args);
-	va_end(args);
-	end_job(OUTCOME_FAILED, reason);
-}
-
-void job_errno(const char *what, int errno_value)
-{
-	char reason[MAX_REASON];
-
-	snprintf(reason, sizeof(reason), "%s: %s", what, strerror(errno_value));
-	switch (errno_value) {
-	case EINVAL:
-	case EOPNOTSUPP:
-		end_job(OUTCOME_NA, reason);
-	default:
-		end_job(OUTCOME_FAILED, reason);
-	}
-}
 
 static bool has_crowd(const struct work *work)
 {
@@ -526,6 +493,7 @@ static void board_init(const struct job *job)
 
 	if (!board) {
 		board = shared_alloc(sizeof(*board));
+		failure_store_in(&board->failure);
 		histogram_init(&board->histogram);
 		counts = shared_alloc((size_t)board->histogram.counts_len * sizeof(*counts));
 		/* Processes that nobody waits for any more come to this one. */
@@ -568,9 +536,9 @@ void job_run(const struct job *job, struct hdr_histogram *histogram, struct job_
 		result->outcome = OUTCOME_FAILED;
 		snprintf(result->reason, sizeof(result->reason), "it has ended with status %#x",
 			 (unsigned int)status);
-		if (atomic_load(&board->has_reason)) {
-			result->outcome = board->outcome;
-			memcpy(result->reason, board->reason, sizeof(result->reason));
+		if (atomic_load(&board->failure.claimed)) {
+			result->outcome = board->failure.outcome;
+			memcpy(result->reason, board->failure.reason, sizeof(result->reason));
 		}
 	}
 	/* Also those that have just been left behind. */

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "failure.h"
 #include "mechanism.h"
 #include "work.h"
 
@@ -28,16 +29,6 @@ struct job {
 	/* After so long it is taken for stuck. */
 	unsigned int give_up_seconds;
 };
-
-enum outcome {
-	OUTCOME_OK,
-	/* The kernel or the mechanism cannot do this. */
-	OUTCOME_NA,
-	OUTCOME_FAILED,
-	OUTCOME_TIMEOUT,
-};
-
-#define MAX_REASON	160
 
 struct job_result {
 	enum outcome outcome;
@@ -60,16 +51,5 @@ void job_run(const struct job *job, struct hdr_histogram *histogram, struct job_
 
 /* A histogram that is wide and fine enough for round trips. */
 struct hdr_histogram *job_histogram(void);
-
-/*
- * For the processes of a job.  The first sentence that any of them gives is the
- * result.
- */
-__attribute__((noreturn, format(printf, 1, 2)))
-void job_failed(const char *fmt, ...);
-
-/* What the errno of a system call or request makes of the job. */
-__attribute__((noreturn))
-void job_errno(const char *what, int errno_value);
 
 #endif /* BENCH_JOB_H */

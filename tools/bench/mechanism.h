@@ -51,7 +51,7 @@ struct endpoint {
 #define MECHANISM_LOSSY		0x4
 
 /*
- * What fails ends the process by job_failed() or job_unsupported().  Nothing has
+ * What fails ends the process by job_failed() or job_errno().  Nothing has
  * to be undone: processes end after each measurement, and what they have with
  * them.
  */

@@ -4,8 +4,8 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "failure.h"
 #include "harness.h"
-#include "job.h"
 #include "message.h"
 #include "process.h"
 

@@ -3,7 +3,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "job.h"
+#include "failure.h"
 #include "parking.h"
 #include "process.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
 
-#include "job.h"
+#include "failure.h"
 #include "uring.h"
 
 /* An idle thread of SQPOLL polls for so long before it sleeps. */
