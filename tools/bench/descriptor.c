@@ -34,7 +34,7 @@ void descriptor_setup(struct link *link)
 	link->state = state;
 }
 
-/* The buffer to receive in. */
+/* Allocates the buffer to receive in. */
 void descriptor_open(struct endpoint *endpoint)
 {
 	if (!endpoint->in)
@@ -92,7 +92,7 @@ void descriptor_receive(struct endpoint *endpoint)
 			cpu_relax();
 		else if (errno != EINTR)
 			job_errno(variant->read_name, errno);
-		/* A pipe may have a part of it. */
+		/* A read from a pipe may return a part of a message. */
 		if (done == size) {
 			sink_take(&endpoint->sink, message, size);
 			done = 0;

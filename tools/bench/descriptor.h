@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Mechanisms with a queue in the kernel that has a descriptor to write to and one
- * to read from.  For each message to reach all receivers, each has a queue of its
- * own; otherwise there is one, and all senders or receivers use the same.
+ * Mechanisms with a queue in the kernel, which has one descriptor to write to and one
+ * to read from.  If each message goes to all receivers, each receiver has its own
+ * queue.  Otherwise there is one queue for all senders and receivers.
  */
 #ifndef BENCH_DESCRIPTOR_H
 #define BENCH_DESCRIPTOR_H
@@ -19,12 +19,12 @@ struct queue_descriptors {
 };
 
 struct descriptor_variant {
-	/* Opens a queue with room for so many messages. */
+	/* Opens a queue with room for the messages of all slots of the job. */
 	void (*open)(struct queue_descriptors *queue, const struct link *link);
 	/* Like write(2) and read(2). */
 	ssize_t (*write)(int fd, const void *message, size_t size);
 	ssize_t (*read)(int fd, void *message, size_t size);
-	/* What the two are called, for errors. */
+	/* The names of these two functions, for errors. */
 	const char *write_name;
 	const char *read_name;
 };
@@ -34,7 +34,7 @@ void descriptor_open(struct endpoint *endpoint);
 void descriptor_send(struct endpoint *endpoint, uint64_t count);
 void descriptor_receive(struct endpoint *endpoint);
 
-/* What is the same in all mechanisms of this kind. */
+/* The same in all mechanisms of this kind. */
 #define DESCRIPTOR_MECHANISM		\
 	.batch = 1,			\
 	.setup = descriptor_setup,	\
@@ -42,7 +42,7 @@ void descriptor_receive(struct endpoint *endpoint);
 	.send = descriptor_send,	\
 	.receive = descriptor_receive
 
-/* Whether reading shall not block. */
+/* Whether reading must not block. */
 bool link_polls(const struct link *link);
 
 #endif /* BENCH_DESCRIPTOR_H */

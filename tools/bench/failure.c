@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* All files of a job call this, and this calls none of them. */
+/* All files of a job call these functions, which call none of those files. */
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>

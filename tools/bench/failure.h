@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* How a process of a job says why the job cannot be done, and ends. */
+/* How a process of a job reports that the job has failed, and ends. */
 #ifndef BENCH_FAILURE_H
 #define BENCH_FAILURE_H
 
@@ -15,21 +15,21 @@ enum outcome {
 
 #define MAX_REASON	160
 
-/* What the processes of a job share: the first sentence that any of them gives. */
+/* Shared by the processes of a job: the first failure that a process reports. */
 struct failure {
-	/* The process that has set this may store the rest. */
+	/* The process that has set this may store the other fields. */
 	atomic_uint claimed;
 	enum outcome outcome;
 	char reason[MAX_REASON];
 };
 
-/* Where the functions below store it, in shared memory.  Before the job forks. */
+/* Names the shared memory for the functions below.  Called before the job forks. */
 void failure_store_in(struct failure *failure);
 
 __attribute__((noreturn, format(printf, 1, 2)))
 void job_failed(const char *fmt, ...);
 
-/* What the errno of a system call or request makes of the job. */
+/* Fails with the errno of a system call or request. */
 __attribute__((noreturn))
 void job_errno(const char *what, int errno_value);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * io_uring IPC channels.  This submits, waits and takes completions in; it calls
- * ipc_send.c for the requests that send, and ipc_receive.c or ipc_mapped.c for those that
+ * io_uring IPC channels.  This file submits, waits and handles completions.  It calls
+ * ipc_send.c for requests that send, and ipc_receive.c or ipc_mapped.c for requests that
  * receive.
  */
 #include <errno.h>
@@ -16,7 +16,7 @@
 #define CQ_ENTRIES	256
 
 struct ipc_link {
-	/* That creates the channel; the channel is destroyed when it is closed. */
+	/* The ring that creates the channel. The channel is destroyed when this ring is closed. */
 	struct io_uring ring;
 	unsigned int channel;
 };
@@ -26,7 +26,7 @@ static const struct ipc_variant *variant_of(const struct mechanism *mechanism)
 	return mechanism->variant;
 }
 
-/* What the channel has to be, IOIPC_F_* */
+/* The flags that the channel needs: IOIPC_F_* */
 static unsigned int channel_flags(const struct link *link)
 {
 	const struct ipc_variant *variant = variant_of(link->job->mechanism);
@@ -87,7 +87,7 @@ static void attach(struct ipc *ipc, const struct link *link,
 		job_errno("IPC_CHANNEL_ATTACH", -ret);
 }
 
-/* The messages of the source, if there are any, and then where to receive. */
+/* Registers the messages of the source, if there are any, and the buffers to receive in. */
 static void register_buffers(struct endpoint *endpoint)
 {
 	const struct source *source = &endpoint->source;
@@ -136,7 +136,7 @@ static void open_endpoint(struct endpoint *endpoint)
 	uring_register_fd(&ipc->ring);
 }
 
-/* Takes all completions in that are there. */
+/* Handles all completions that are there. */
 static void reap(struct endpoint *endpoint)
 {
 	struct ipc *ipc = endpoint->state;
@@ -182,7 +182,7 @@ static void receive_messages(struct endpoint *endpoint)
 	}
 }
 
-/* One system call: sends a message, and waits for the next one to be received. */
+/* One system call: sends a message, and waits for the next message. */
 static void exchange(struct endpoint *endpoint)
 {
 	struct ipc *ipc = endpoint->state;
@@ -268,7 +268,7 @@ static const struct ipc_variant sqpoll_variant = {
 	.exchange = exchange
 
 #define BATCH	32
-/* As many as there are slots. */
+/* As many messages as there are slots. */
 #define LARGE_BATCH	128
 
 const struct mechanism ipc_mechanisms[] = {

@@ -9,7 +9,7 @@
 #include "job.h"
 #include "uring.h"
 
-/* user_data of a request that tells the kernel of room; a receive that waits has 0. */
+/* user_data of a request that tells the kernel of room.  A receive that waits has 0. */
 #define IS_KICK		1
 
 static void prepare_mapped(struct endpoint *endpoint,
@@ -21,7 +21,7 @@ static void prepare_mapped(struct endpoint *endpoint,
 			   (off_t)sub->mmap_offset_out);
 	if (ipc->region == MAP_FAILED)
 		job_errno("mmap of the channel", errno);
-	/* A kernel that cannot receive in place has no cursors. */
+	/* A kernel that does not support receiving in place has no cursors. */
 	if (!ipc->region->cursor_offset)
 		job_errno("IOIPC_RECV_MAPPED", EOPNOTSUPP);
 	ipc->cursor = mmap(NULL, sizeof(*ipc->cursor), PROT_READ | PROT_WRITE, MAP_SHARED,
@@ -55,16 +55,16 @@ static void complete_mapped(struct endpoint *endpoint, const struct io_uring_cqe
 	struct ipc *ipc = endpoint->state;
 
 	ipc->receiving--;
-	/* Whether there is a message does not matter to who only tells of room. */
+	/* A request that only tells the kernel of room need not find a message. */
 	if (cqe->res < 0 && !(cqe->user_data == IS_KICK && cqe->res == -EAGAIN))
 		job_errno("IPC_RECV with IOIPC_RECV_MAPPED", -cqe->res);
 }
 
 /*
- * Lets go of what is before the position.  A sender that waits for room is told
- * when half of the ring has been read: if it were told sooner, it would soon wait
- * again.  The request that waits for a message tells it too, so that it is told
- * of less before nobody does anything any more.
+ * Consumes the messages before the position.  Tells a sender that waits for room when
+ * half of the ring has been read: if told sooner, the sender would soon wait again.
+ * The request that waits for a message tells the sender too.  So the sender is told of
+ * less room, too, before all processes would wait.
  */
 static void store_position(struct endpoint *endpoint)
 {
@@ -94,8 +94,8 @@ static const struct io_uring_ipc_msg_desc *next_message(const struct ipc *ipc)
 }
 
 /*
- * Storing a position is a full barrier, so it is done once for what is there, or
- * for a quarter of the ring.
+ * Storing a position is a full barrier.  So this function does it once for all messages
+ * that are there, or for a quarter of the ring.
  */
 static bool take_mapped(struct endpoint *endpoint)
 {

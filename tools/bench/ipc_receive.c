@@ -8,7 +8,7 @@
 #include "job.h"
 
 #define BUFFER_GROUP	0
-/* Together, the buffers of one receiver should not be larger than this. */
+/* The buffers of one receiver should not be larger than this in total. */
 #define MAX_BUFFERS_SIZE	0x100000
 #define MAX_BUFFERS	64
 
@@ -31,7 +31,7 @@ static void check_result(const char *what, const struct io_uring_cqe *cqe)
 		job_errno(what, -cqe->res);
 }
 
-/* One request for each message, as many at a time as are sent at a time. */
+/* One request for each message, as many at a time as a sender sends at a time. */
 static void prepare_each(struct endpoint *endpoint, const struct io_uring_ipc_channel_attach *sub)
 {
 	(void)sub;
@@ -39,8 +39,8 @@ static void prepare_each(struct endpoint *endpoint, const struct io_uring_ipc_ch
 }
 
 /*
- * Waits for all requests, so that each system call takes a whole batch; but who
- * shares the messages with others does not know how many come.
+ * Waits for all requests, so that each system call takes a whole batch. A receiver that
+ * shares the messages with others does not know how many it gets.
  */
 static unsigned int post_each(struct endpoint *endpoint)
 {
@@ -60,7 +60,7 @@ static unsigned int post_each(struct endpoint *endpoint)
 		io_uring_prep_ipc_recv(sqe, ipc->in, ipc->buffers + i * ipc->stride,
 				       (unsigned int)sink->size, flags);
 		io_uring_sqe_set_data64(sqe, i);
-		/* Of a process that sends too, its messages are the first one. */
+		/* In a process that sends too, buffer 0 has its messages. */
 		if (ipc->variant->fixed)
 			sqe->buf_index = !!endpoint->out;
 		ipc->receiving++;
@@ -86,7 +86,7 @@ const struct ipc_receive ipc_receive_each = {
 	.complete = complete_each,
 };
 
-/* One request for all messages, each in a buffer that it takes from a ring. */
+/* One request for all messages. Each message is in a buffer that the request takes from a ring. */
 static void prepare_multishot(struct endpoint *endpoint,
 			      const struct io_uring_ipc_channel_attach *sub)
 {
@@ -128,7 +128,7 @@ static void complete_multishot(struct endpoint *endpoint, const struct io_uring_
 
 	if (!(cqe->flags & IORING_CQE_F_MORE))
 		ipc->receiving = 0;
-	/* All buffers had messages that were not taken yet. */
+	/* All buffers had messages that the receiver had not taken yet. */
 	if (cqe->res == -ENOBUFS)
 		return;
 	check_result("IPC_RECV with IOIPC_RECV_MULTISHOT", cqe);
@@ -144,13 +144,13 @@ const struct ipc_receive ipc_receive_multishot = {
 	.complete = complete_multishot,
 };
 
-/* Where the next message of a bundle starts, if this one has so many bytes. */
+/* From a message of this size in a bundle to the next message. */
 static size_t bundle_stride(size_t size)
 {
 	return (sizeof(struct io_uring_ipc_msg_info) + size + 7) / 8 * 8;
 }
 
-/* One request for all messages that there are. */
+/* One request for all messages that are in the ring. */
 static void prepare_bundle(struct endpoint *endpoint,
 			   const struct io_uring_ipc_channel_attach *sub)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Sending to an IPC channel: SQEs of one message each, or one for many.  ipc.c calls
- * this, and this does not call back.
+ * Sending to an IPC channel: SQEs of one message each, or one SQE for many messages.
+ * ipc.c calls these functions, which do not call back.
  */
 #include <sys/uio.h>
 
@@ -39,8 +39,8 @@ uint64_t ipc_prepare_send(struct endpoint *endpoint, uint64_t count)
 		return batch;
 	}
 	/*
-	 * They are not linked: when the channel is full, they can change places
-	 * while they wait.  Who needs the order uses IOIPC_SEND_VEC.
+	 * The SQEs are not linked: when the channel is full, messages can change places
+	 * while the requests wait.  A program that needs the order uses IOIPC_SEND_VEC.
 	 * With registered buffers, buf_index is 0: the messages of the source.
 	 */
 	for (i = 0; i < batch; i++)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * main.c calls job_run(), which forks the processes of a job; these call the mechanism
- * and message.c, and neither of the two calls anything here.  All of them call
+ * main.c calls job_run(), which forks the processes of a job.  The processes call the
+ * mechanism and message.c, and neither of these calls this file.  All of them call
  * failure.c if they cannot go on.
  */
 #include <errno.h>
@@ -27,14 +27,14 @@
 #define MIN_ROUND_TRIPS		200
 #define WARM_UP_ROUND_TRIPS	100
 #define MAX_MESSAGES		0x400000
-/* Every so many messages the slow receiver sleeps. */
+/* The slow receiver sleeps each time after this many messages. */
 #define SLOW_PAUSE_EVERY	4
 
-/* All processes go through these together. */
+/* All processes go through these phases together. */
 enum phase {
-	/* All words of each message are written and checked. */
+	/* Senders write all words of each message, and receivers check them. */
 	PHASE_VERIFY,
-	/* Finds out how many messages the next one needs. */
+	/* Measures how many messages the next phase needs. */
 	PHASE_WARM_UP,
 	PHASE_MEASURE,
 	NR_PHASES,
@@ -53,12 +53,12 @@ struct tally {
 	uint64_t lost;
 };
 
-/* Shared by the processes of a job and the one that runs jobs. */
+/* Shared by the processes of a job and the process that runs jobs. */
 static struct board {
 	struct barrier barrier;
-	/* Of threads; a process of one thread has the number of that. */
+	/* Ids of threads; the id of a process with one thread is the id of this thread. */
 	pid_t tids[MAX_PROCESSES];
-	/* How many to send in a phase, all senders together; 0 leaves it out. */
+	/* How many messages all senders together send in a phase; 0 skips the phase. */
 	uint64_t messages[NR_PHASES];
 	struct tally tallies[NR_PHASES][MAX_PROCESSES];
 	struct crowd crowd;
@@ -71,7 +71,7 @@ static bool has_crowd(const struct work *work)
 	return work->receivers > 1 && !work->to_all;
 }
 
-/* Sets a link up; of a ping-pong, the second one is the way back. */
+/* Sets up a link.  The second link of a ping-pong is the way back. */
 static void make_link(const struct job *job, struct link *link, bool back)
 {
 	const struct work *work = job->work;
@@ -124,7 +124,7 @@ static void pong(struct endpoint *endpoint, uint64_t round_trips)
 	mechanism->send(endpoint, 1);
 }
 
-/* Lets receivers return that wait for messages which none of them will get. */
+/* Ends receivers that wait for messages which none of them will get. */
 static void stop_crowd(const struct endpoint *endpoint)
 {
 	const struct timespec pause = { .tv_nsec = 1000000 };
@@ -134,7 +134,7 @@ static void stop_crowd(const struct endpoint *endpoint)
 	while (!atomic_load(&crowd->complete))
 		futex_wait(&crowd->complete, 0);
 	atomic_store(&crowd->stopped, true);
-	/* A signal may come just before the call that it shall interrupt. */
+	/* A signal may come just before the call that it must interrupt. */
 	while (!barrier_others_wait(&board->barrier)) {
 		for (i = 0; i < endpoint->out->receivers; i++)
 			syscall(SYS_tkill, board->tids[endpoint->out->first_receiver + i], SIGUSR1);
@@ -161,8 +161,8 @@ static void begin_phase(struct endpoint *endpoint, enum phase phase)
 }
 
 /*
- * How long a phase took, from the first message sent to the last one received by
- * the receivers from one on.
+ * How long a phase took: from the first message sent to the last message received, by
+ * receiver number `receiver` and those after it.
  */
 static uint64_t elapsed_ns(const struct work *work, enum phase phase, unsigned int receiver)
 {
@@ -183,13 +183,13 @@ static uint64_t elapsed_ns(const struct work *work, enum phase phase, unsigned i
 	return end_ns - start_ns;
 }
 
-/* How many messages take as long as the measured part should. */
+/* How many messages take as long as the measured phase should take. */
 static uint64_t plan_messages(const struct job *job)
 {
 	const struct work *work = job->work;
-	/* The others are ahead of a slow one by what fits into the slots. */
+	/* The other receivers are ahead of a slow one by the messages in the slots. */
 	uint64_t ns = elapsed_ns(work, PHASE_WARM_UP, 0);
-	/* If the slots were filled and not emptied, that would look fast. */
+	/* A phase that fills the slots and does not empty them would look fast. */
 	uint64_t min = work->ping_pong ? MIN_ROUND_TRIPS : 4 * job->slots;
 	uint64_t messages = job->target_ns * board->messages[PHASE_WARM_UP] / (ns ? ns : 1);
 
@@ -200,7 +200,7 @@ static uint64_t plan_messages(const struct job *job)
 	return (messages + work->senders - 1) / work->senders * work->senders;
 }
 
-/* The processor time of this process until now, with its SQPOLL thread, or of this thread. */
+/* The processor time of this process so far, with its SQPOLL thread, or of this thread. */
 static uint64_t busy_ns(const struct job *job)
 {
 	struct timespec ts;
@@ -255,7 +255,7 @@ static void interrupt(int signal)
 	(void)signal;
 }
 
-/* Ends with the process that made this one. */
+/* Makes this process end with the process that made it. */
 static void depend_on(pid_t parent)
 {
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL))
@@ -266,7 +266,7 @@ static void depend_on(pid_t parent)
 
 static void run_endpoint(const struct job *job, struct link links[2], unsigned int process)
 {
-	/* No SA_RESTART: what it interrupts shall return. */
+	/* No SA_RESTART: the interrupted call must return. */
 	struct sigaction action = { .sa_handler = interrupt };
 	const struct work *work = job->work;
 	struct endpoint endpoint = {
@@ -286,7 +286,7 @@ static void run_endpoint(const struct job *job, struct link links[2], unsigned i
 		endpoint.in = &links[0];
 		endpoint.in_index = process - work->senders;
 	}
-	/* More than one per processor are better placed by the kernel. */
+	/* If there are more processes than processors, the kernel places them better. */
 	if (work_processes(work) <= nr_processors())
 		pin_to_processor(process);
 
@@ -359,8 +359,8 @@ static void run_threads(const struct job *job, struct link links[2])
 }
 
 /*
- * The parent of the processes, to which they owe what they inherit.  When it
- * ends, because one of them has failed, so do all others.
+ * The parent of the processes.  They inherit links from it.  When it ends, because one
+ * of them has failed, all others end.
  */
 static _Noreturn void lead(const struct job *job, pid_t parent)
 {
@@ -377,7 +377,10 @@ static _Noreturn void lead(const struct job *job, pid_t parent)
 	_exit(0);
 }
 
-/* Each receiver has what all senders sent, or all have it together. */
+/*
+ * Checks that each receiver has the messages of all senders, or that all receivers have
+ * them together.
+ */
 static const char *check_link(const struct job *job, const struct tally *tallies,
 			      unsigned int first_sender, unsigned int first_receiver)
 {
@@ -496,7 +499,7 @@ static void board_init(const struct job *job)
 		failure_store_in(&board->failure);
 		histogram_init(&board->histogram);
 		counts = shared_alloc((size_t)board->histogram.counts_len * sizeof(*counts));
-		/* Processes that nobody waits for any more come to this one. */
+		/* Processes whose parent has ended become children of this process. */
 		if (prctl(PR_SET_CHILD_SUBREAPER, 1))
 			die("prctl: %s", strerror(errno));
 	} else {
@@ -541,7 +544,7 @@ void job_run(const struct job *job, struct hdr_histogram *histogram, struct job_
 			memcpy(result->reason, board->failure.reason, sizeof(result->reason));
 		}
 	}
-	/* Also those that have just been left behind. */
+	/* Kills also the processes whose parent has just ended. */
 	kill(-leader, SIGKILL);
 	while (wait(NULL) > 0)
 		;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Measures each mechanism in each work with messages of each size.  The runs of
- * one are spread between those of all others, so that what the host does
- * meanwhile affects all of them.
+ * Measures each mechanism in each work with messages of each size.  The runs of one
+ * mechanism are spread between those of all others.  So load on the host affects all of
+ * them.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -18,18 +18,18 @@
 #define TARGET_MS		100
 #define QUICK_TARGET_MS		10
 #define GIVE_UP_SECONDS_REAL	60
-/* Of instructions, with a host that does 100 million in a second. */
+/* Seconds of the guest, on a host that runs 100 million instructions in a second. */
 #define GIVE_UP_SECONDS_ICOUNT	6
 
-/* What senders and receivers may have between them, within these numbers. */
+/* The space between senders and receivers, within these numbers of slots. */
 #define BUFFER_SIZE		(4U << 20)
 #define MIN_SLOTS		16
 #define MAX_SLOTS		128
 
 static const size_t all_sizes[] = { 64, 256, 1024, 4096, 16384, 32768, 262144 };
-/* Of works with many processes. */
+/* For works with many processes. */
 static const size_t some_sizes[] = { 64, 4096, 32768 };
-/* In the quick mode, of a stream, and of all other works. */
+/* In the quick mode, for a stream, and for all other works. */
 static const size_t two_sizes[] = { 64, 4096 };
 static const size_t one_size[] = { 64 };
 
@@ -79,7 +79,7 @@ static void make_table(struct table *table, const struct work *work, const struc
 	}
 }
 
-/* A power of two. */
+/* Returns a power of two. */
 static unsigned int nr_slots(const struct work *work, size_t size)
 {
 	unsigned int slots = MIN_SLOTS;
@@ -91,7 +91,7 @@ static unsigned int nr_slots(const struct work *work, size_t size)
 	return slots;
 }
 
-/* Why it is not even tried, or NULL. */
+/* Why the mechanism is not even tried, or NULL. */
 static const char *unfit(const struct mechanism *mechanism, const struct work *work, size_t size)
 {
 	if (mechanism->flags & MECHANISM_POLLS && work_processes(work) > nr_processors())
@@ -117,7 +117,7 @@ static void measure(const struct table *table, unsigned int mechanism, unsigned 
 	};
 	const char *why;
 
-	/* What is wrong stays wrong, and a timeout takes long. */
+	/* A failure stays, and a timeout takes long. */
 	if (cell->outcome != OUTCOME_OK)
 		return;
 	smaller = size ? table_cell(table, mechanism, size - 1) : cell;

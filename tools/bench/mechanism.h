@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What a mechanism of communication has to provide. */
+/* What a mechanism of communication must provide. */
 #ifndef BENCH_MECHANISM_H
 #define BENCH_MECHANISM_H
 
@@ -18,16 +18,16 @@ struct link {
 	const struct job *job;
 	unsigned int senders;
 	unsigned int receivers;
-	/* Each receiver gets each message, in place of one receiver. */
+	/* Each receiver gets each message.  Otherwise one receiver gets it. */
 	bool to_all;
-	/* Number in the job of the first process that sends, and that receives. */
+	/* Number in the job of the first sender, and of the first receiver. */
 	unsigned int first_sender;
 	unsigned int first_receiver;
-	/* The mechanism's. */
+	/* Of the mechanism. */
 	void *state;
 };
 
-/* One process with its part of one or, in a ping-pong, both links. */
+/* One process, with its part in one link or, in a ping-pong, both links. */
 struct endpoint {
 	const struct job *job;
 	unsigned int process;
@@ -39,11 +39,11 @@ struct endpoint {
 	unsigned int in_index;
 	struct source source;
 	struct sink sink;
-	/* The mechanism's. */
+	/* Of the mechanism. */
 	void *state;
 };
 
-/* Processes of the mechanism poll for what others sleep for. */
+/* Processes of the mechanism poll where those of others sleep. */
 #define MECHANISM_POLLS		0x1
 /* Differs from others only in how it streams. */
 #define MECHANISM_STREAMS	0x2
@@ -51,36 +51,35 @@ struct endpoint {
 #define MECHANISM_LOSSY		0x4
 
 /*
- * What fails ends the process by job_failed() or job_errno().  Nothing has
- * to be undone: processes end after each measurement, and what they have with
- * them.
+ * A function that fails ends the process by job_failed() or job_errno().  No function
+ * has to undo its work: the processes and their resources end after each measurement.
  */
 struct mechanism {
 	const char *name;
 	const char *what;
 	/* MECHANISM_* */
 	unsigned int flags;
-	/* Messages under way at a time in one sender that streams. */
+	/* Messages in flight at a time in one sender that streams. */
 	unsigned int batch;
-	/* What tells mechanisms of one file apart. */
+	/* Distinguishes the mechanisms of one file. */
 	const void *variant;
 
-	/* Why it cannot do this, or NULL; optional. */
+	/* Why the mechanism cannot do this, or NULL.  Optional. */
 	const char *(*unfit)(const struct mechanism *mechanism, const struct work *work,
 			     size_t size);
-	/* Before the processes are made; what it opens or maps, they inherit. */
+	/* Runs before the processes are made.  They inherit what it opens or maps. */
 	void (*setup)(struct link *link);
-	/* In each process, before any of them sends; optional. */
+	/* Runs in each process, before any process sends.  Optional. */
 	void (*open)(struct endpoint *endpoint);
-	/* Sends so many messages of the source. */
+	/* Sends `count` messages of the source. */
 	void (*send)(struct endpoint *endpoint, uint64_t count);
-	/* Receives as long as sink_open(). */
+	/* Receives while sink_open(). */
 	void (*receive)(struct endpoint *endpoint);
-	/* Sends one message and receives as long as sink_open(); optional. */
+	/* Sends one message and receives while sink_open().  Optional. */
 	void (*exchange)(struct endpoint *endpoint);
 };
 
-/* Of each file; the last one of a list has no name. */
+/* The mechanisms of each file.  The last one of a list has no name. */
 extern const struct mechanism pipe_mechanisms[];
 extern const struct mechanism unix_mechanisms[];
 extern const struct mechanism mq_mechanisms[];
@@ -88,7 +87,7 @@ extern const struct mechanism shm_mechanisms[];
 extern const struct mechanism msg_ring_mechanisms[];
 extern const struct mechanism ipc_mechanisms[];
 
-/* What all others are compared with. */
+/* All others are compared with this mechanism. */
 #define REFERENCE_MECHANISM	"pipe"
 
 #define MAX_MECHANISMS	64

@@ -16,13 +16,13 @@ void source_init(struct source *source, unsigned int sender, unsigned int nr_buf
 	size_t stride = (size + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
 
 	*source = (struct source){
-		/* Page aligned, and no other process has it. */
+		/* Page aligned, and not shared with other processes. */
 		.buffers = mmap(NULL, nr_buffers * stride, PROT_READ | PROT_WRITE,
 				MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
 		.nr_buffers = nr_buffers,
 		.words = size / sizeof(uint64_t),
 		.stride = stride / sizeof(uint64_t),
-		/* As TAG_STEP is odd, 2^59 messages go by until two senders have the same tag. */
+		/* As TAG_STEP is odd, two senders have the same tag only after 2^59 messages. */
 		.tag = (uint64_t)sender << 59,
 	};
 	if (source->buffers == MAP_FAILED)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The messages: where a sender takes them from, and what a receiver does with
- * them.  It is the same for all mechanisms, and inline because shared memory
- * takes less time than a call.
+ * The messages: where a sender takes them from, and what a receiver does with them.
+ * The code is the same for all mechanisms.  It is inline because shared memory takes
+ * less time than a call.
  */
 #ifndef BENCH_MESSAGE_H
 #define BENCH_MESSAGE_H
@@ -18,12 +18,12 @@
 
 /* Odd, so that all messages of a sender differ. */
 #define TAG_STEP	0x9e3779b97f4a7c15ULL
-/* What the last word of a message is, relative to the first. */
+/* The difference of the last word of a message from the first. */
 #define TAG_MARK	0x5bf03635dcd1e4a9ULL
 
 /*
- * Messages of a sender.  It has as many buffers as the mechanism has messages
- * under way at a time, and no more, because each costs cache.
+ * Messages of a sender.  There are as many buffers as the mechanism has messages in
+ * flight at a time, and no more, because each buffer takes room in the cache.
  */
 struct source {
 	uint64_t *buffers;
@@ -42,7 +42,7 @@ struct source {
 void source_init(struct source *source, unsigned int sender, unsigned int nr_buffers,
 		 size_t size);
 
-/* Returns the next message; it stays as it is for nr_buffers - 1 more calls. */
+/* Returns the next message.  The message does not change for nr_buffers - 1 more calls. */
 static inline void *source_next(struct source *source)
 {
 	uint64_t *message = source->buffers + source->next * source->stride;
@@ -64,7 +64,7 @@ static inline void *source_next(struct source *source)
 	return message;
 }
 
-/* What receivers that share the messages between them have received together. */
+/* What receivers that share the messages have received together. */
 struct crowd {
 	_Alignas(CACHE_LINE) atomic_ulong delivered;
 	uint64_t goal;
@@ -72,7 +72,7 @@ struct crowd {
 	uint64_t end_ns;
 	/* A futex: all messages are received. */
 	atomic_uint complete;
-	/* Receivers shall return. */
+	/* Receivers must return. */
 	atomic_bool stopped;
 };
 
@@ -83,19 +83,19 @@ struct sink {
 	size_t size;
 	/* Read all words of each message, not just the first and the last one. */
 	bool full;
-	/* How many messages are still to come; not used if there is a crowd. */
+	/* How many messages are still to come; unused if there is a crowd. */
 	uint64_t remaining;
 	struct crowd *crowd;
-	/* Sleep for a while after so many messages, 0 for never. */
+	/* Sleep for a while after this many messages, 0 for never. */
 	unsigned int pause_every;
 	uint64_t count;
 	uint64_t sum;
-	/* Not 0 if the two ends of a message did not fit each other. */
+	/* Not 0 if the two ends of a message did not match. */
 	uint64_t torn;
 	uint64_t lost;
 };
 
-/* Whether the receiver is to receive more. */
+/* Whether the receiver must receive more messages. */
 static inline bool sink_open(const struct sink *sink)
 {
 	if (sink->crowd)
@@ -103,7 +103,7 @@ static inline bool sink_open(const struct sink *sink)
 	return sink->remaining;
 }
 
-/* The same as a number: of how many messages it is certain that they come. */
+/* The same as a number: at least this many messages will come. */
 static inline uint64_t sink_certain(const struct sink *sink)
 {
 	return sink->crowd ? 1 : sink->remaining;
@@ -113,7 +113,7 @@ __attribute__((noreturn))
 void sink_wrong_length(const struct sink *sink, size_t length);
 void sink_pause(void);
 
-/* Receives a message, wherever it is. */
+/* Receives a message, which can be anywhere. */
 static inline void sink_take(struct sink *sink, const void *message, size_t length)
 {
 	const uint64_t *words = message;
@@ -138,7 +138,7 @@ static inline void sink_take(struct sink *sink, const void *message, size_t leng
 	}
 }
 
-/* Accounts for messages that the mechanism has dropped on purpose. */
+/* Counts messages that the mechanism has dropped on purpose. */
 static inline void sink_lost(struct sink *sink, uint64_t count)
 {
 	sink->lost += count;

@@ -19,8 +19,8 @@ static void open_mq(struct queue_descriptors *queue, const struct link *link)
 	char name[32];
 
 	/*
-	 * With CAP_SYS_RESOURCE this succeeds, and the queue can be as large.
-	 * Without it, mq_open() tells if it was necessary.
+	 * With CAP_SYS_RESOURCE this succeeds, and the queue can be that large. Without
+	 * this capability, mq_open() fails if the limit is too small.
 	 */
 	setrlimit(RLIMIT_MSGQUEUE, &unlimited);
 	snprintf(name, sizeof(name), "/bench-%d", getpid());

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The closest that io_uring has without IPC channels: the message is written to
- * shared memory, and IORING_OP_MSG_RING posts a completion on the ring of the
- * receiver that says where.  Receivers give slots back in the same way, many at
- * a time.
+ * The closest mechanism that io_uring has without IPC channels.  The sender writes the
+ * message to shared memory, and IORING_OP_MSG_RING posts a completion with its position
+ * on the ring of the receiver.  Receivers give slots back in the same way, many at a
+ * time.
  *
- * Each sender has slots of its own.  A message to all goes to each ring, one to
- * any receiver goes to the next in turn, as there is no queue to share.
+ * Each sender has its own slots.  A message to all receivers goes to each ring.  A
+ * message to any receiver goes to the next one in turn, as there is no queue to share.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -19,13 +19,13 @@
 #include "uring.h"
 
 /*
- * user_data of what senders and receivers post: a message with the number of the
- * sender and the position, or slots given back with the number of the receiver.
+ * user_data that senders and receivers post: a message with the number of the sender
+ * and the position, or slots given back with the number of the receiver.
  */
 #define IS_CREDIT	0x8000000000000000ULL
 #define NUMBER_SHIFT	48
 #define POSITION_MASK	((1ULL << NUMBER_SHIFT) - 1)
-/* user_data of an SQE: it completes only if it fails. */
+/* user_data of an SQE, which completes only if it fails. */
 #define IS_OWN		0x4000000000000000ULL
 
 struct msg_ring_variant {
@@ -33,18 +33,21 @@ struct msg_ring_variant {
 };
 
 struct msg_ring_link {
-	/* One for each process of the job; both links of a ping-pong have the same. */
+	/* One for each process of the job.  Both links of a ping-pong share them. */
 	struct io_uring *rings;
-	/* Of each sender. */
+	/* The slots of each sender. */
 	struct shm_slots slots[MAX_SENDERS];
 };
 
 struct msg_ring_endpoint {
 	struct io_uring *ring;
-	/* As a sender: where the next message goes to, and what each receiver let go of. */
+	/*
+	 * As a sender: the position of the next message, and of each receiver the slots
+	 * given back.
+	 */
 	uint64_t tail;
 	uint64_t credits[MAX_RECEIVERS];
-	/* As a receiver: what of each sender is not yet given back. */
+	/* As a receiver: how many slots of each sender it has not given back yet. */
 	unsigned int debts[MAX_SENDERS];
 };
 
@@ -53,7 +56,7 @@ static bool polls(const struct endpoint *endpoint)
 	return endpoint->job->mechanism->flags & MECHANISM_POLLS;
 }
 
-/* Slots of each sender. */
+/* The number of slots of each sender. */
 static unsigned int window(const struct link *link)
 {
 	return link->job->slots / link->senders;
@@ -69,8 +72,9 @@ static unsigned int max_debt(const struct link *link)
 }
 
 /*
- * The rings are opened before there are processes, so that all have a descriptor
- * of each, and enabled by the one that uses it, to which it belongs from then on.
+ * The rings are opened before the processes are made, so that all processes have a
+ * descriptor of each ring.  The process that uses a ring enables it, and owns it from
+ * then on.
  */
 static void setup(struct link *link)
 {
@@ -146,7 +150,7 @@ static void take_message(struct endpoint *endpoint, const struct io_uring_cqe *c
 	give_back(endpoint, sender);
 }
 
-/* Takes in all completions that are there. */
+/* Handles all completions that are there. */
 static void take_completions(struct endpoint *endpoint)
 {
 	struct msg_ring_endpoint *end = endpoint->state;
@@ -188,7 +192,10 @@ static uint64_t freed(const struct msg_ring_endpoint *end, const struct link *li
 	unsigned int i;
 
 	for (i = 0; i < link->receivers; i++) {
-		/* In turns, the next one that receiver i gets holds up all others. */
+		/*
+		 * If receivers take turns, the next message that receiver i gets holds
+		 * up all others.
+		 */
 		position = link->to_all ? end->credits[i] : end->credits[i] * link->receivers + i;
 		if (position < lowest)
 			lowest = position;
@@ -238,8 +245,9 @@ static void send_messages(struct endpoint *endpoint, uint64_t count)
 }
 
 /*
- * Receives a batch at a time, but never waits for more than one sender has room
- * for while half of its slots is not given back.
+ * Receives a batch at a time.  Receivers may keep half of the slots of a sender, so
+ * this function never waits for more messages than a sender has room for in the other
+ * half.
  */
 static void receive_messages(struct endpoint *endpoint)
 {
@@ -263,8 +271,8 @@ static void exchange(struct endpoint *endpoint)
 }
 
 /*
- * Not DEFER_TASKRUN, which would make the sender leave the completion to a
- * system call of the receiver.
+ * Not DEFER_TASKRUN, with which the sender would leave the completion to a system call
+ * of the receiver.
  */
 static const struct msg_ring_variant busy_variant = {};
 static const struct msg_ring_variant modern_variant = { .setup_flags = URING_MODERN };

@@ -13,15 +13,15 @@
 static const char help[] =
 	"usage: bench [OPTION]...\n"
 	"\n"
-	"Measures IPC channels and what else there is for messages between processes, on\n"
-	"this kernel, and prints tables.  tools/bench/run calls it in a virtual machine.\n"
+	"Measures IPC channels and other mechanisms for messages between processes, on this\n"
+	"kernel, and prints tables.  tools/bench/run calls it in a virtual machine.\n"
 	"\n"
 	"  --quick           fewer works, sizes and runs\n"
-	"  --icount          the clock counts instructions: leave out what polls\n"
-	"  --threads         threads of one process in place of processes\n"
+	"  --icount          the clock counts instructions: leave out mechanisms that poll\n"
+	"  --threads         threads of one process instead of processes\n"
 	"  --only NAME,...   only these mechanisms; \"ipc\" is all whose names begin with ipc-\n"
 	"  --work NAME,...   only these works; \"fan-out\" is all whose names begin with fan-out-\n"
-	"  --sizes N,...     only messages of so many bytes, such as 64,4K\n"
+	"  --sizes N,...     only messages of these sizes in bytes, such as 64,4K\n"
 	"  --runs N          how often each is measured (default: 5, with --quick 3,\n"
 	"                    with --quick --icount 1)\n"
 	"  --list            print the names of all works and mechanisms\n"
@@ -79,13 +79,13 @@ static const struct names *work_names(void)
 	return &names;
 }
 
-/* Whether an item of a list is a name, or what comes before a hyphen in it. */
+/* Whether an item of a list is a name, or the part of a name before a hyphen. */
 static bool item_is(const char *item, size_t len, const char *name, bool exactly)
 {
 	return !strncmp(item, name, len) && (!name[len] || (!exactly && name[len] == '-'));
 }
 
-/* An item that is a name itself does not stand for others. */
+/* An item that is itself a name does not stand for others. */
 static bool item_selects(const char *item, size_t len, const char *name, const struct names *names)
 {
 	unsigned int i;
@@ -160,7 +160,7 @@ static int compare_sizes(const void *a, const void *b)
 	return (left > right) - (left < right);
 }
 
-/* Whole words, which are what is summed up. */
+/* Sizes must be whole words: receivers add up words. */
 static void parse_sizes(struct options *options, const char *list)
 {
 	const char *item;

@@ -19,7 +19,7 @@ struct options {
 	const char *machine;
 	const char *command;
 	const char *note;
-	/* 0 for those of the work. */
+	/* 0 for the sizes of the work. */
 	unsigned int nr_sizes;
 	size_t sizes[MAX_SIZES];
 	/* Comma-separated; NULL for all. */
@@ -27,7 +27,7 @@ struct options {
 	const char *work;
 };
 
-/* Prints a sentence and exits with 2 if something is wrong. */
+/* Prints a sentence and exits with 2 if an option is wrong. */
 void parse_options(int argc, char **argv, struct options *options);
 
 bool wants_mechanism(const struct options *options, const struct mechanism *mechanism);

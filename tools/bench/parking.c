@@ -19,7 +19,7 @@ void parking_init(struct parking *parking, enum parking_kind kind, unsigned int 
 	}
 }
 
-/* Takes a sleeper off the list; returns false if it was not there. */
+/* Takes a sleeper off the list. Returns false if the sleeper was not on it. */
 static bool take_sleeper(struct parking *parking, unsigned int spot)
 {
 	return atomic_fetch_and(&parking->sleepers, ~(1UL << spot)) >> spot & 1;
@@ -52,7 +52,7 @@ void parking_leave_tokens(struct parking *parking, unsigned int count)
 	}
 }
 
-/* Returns whether there was a token, for which it may sleep until a signal. */
+/* Returns whether there was a token. May sleep for one until a signal. */
 static bool take_token(struct parking *parking, struct parking_spot *spot)
 {
 	uint64_t one;
@@ -71,7 +71,7 @@ static bool take_token(struct parking *parking, struct parking_spot *spot)
 
 void parking_retract(struct parking *parking, unsigned int spot)
 {
-	/* Or somebody has taken it off, and leaves a token. */
+	/* If a waker has taken it off the list already, the waker leaves a token. */
 	if (!take_sleeper(parking, spot)) {
 		while (!take_token(parking, &parking->spots[spot]))
 			;

@@ -17,8 +17,8 @@ static void open_pipe(struct queue_descriptors *queue, const struct link *link)
 	queue->read = fds[0];
 	queue->write = fds[1];
 	/*
-	 * A page is the least that a pipe has.  Without CAP_SYS_RESOURCE it stays
-	 * at 64 KiB, which is no reason not to measure it.
+	 * A pipe has at least a page.  Without CAP_SYS_RESOURCE the pipe keeps its 64
+	 * KiB, which is no reason not to measure it.
 	 */
 	fcntl(queue->write, F_SETPIPE_SZ, (int)size);
 	if (link_polls(link) && fcntl(queue->read, F_SETFL, O_NONBLOCK))

@@ -7,7 +7,7 @@
 
 #include "process.h"
 
-/* Not FUTEX_PRIVATE_FLAG: the processes have nothing but this memory in common. */
+/* Not FUTEX_PRIVATE_FLAG: the processes share only this memory. */
 void futex_wait(const atomic_uint *word, unsigned int value)
 {
 	syscall(SYS_futex, word, FUTEX_WAIT, value, NULL, NULL, 0);

@@ -15,17 +15,17 @@ struct barrier {
 /* Sleeps until all parties have called it. */
 void barrier_wait(struct barrier *barrier);
 
-/* Whether all but the caller have come. */
+/* Whether all other parties have called it. */
 bool barrier_others_wait(const struct barrier *barrier);
 
-/* Returns when woken, at once if the word is not value, or after a signal. */
+/* Returns when woken, after a signal, or at once if the word does not have this value. */
 void futex_wait(const atomic_uint *word, unsigned int value);
 void futex_wake(const atomic_uint *word, unsigned int count);
 
 /* How many processors there are. */
 unsigned int nr_processors(void);
 
-/* Keeps the calling process on one processor; counts on after the last. */
+/* Keeps the calling process on one processor. Numbers start again after the last one. */
 void pin_to_processor(unsigned int number);
 
 /* For the body of a loop that polls. */

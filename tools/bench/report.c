@@ -75,7 +75,7 @@ static double spread(const struct cell *cell)
 	return (cell->sorted[cell->runs - 1] - cell->sorted[0]) / median(cell);
 }
 
-/* How many times as long as the reference; 0 if that is not known. */
+/* How many times as long as the reference; 0 if this is not known. */
 static double ratio(const struct table *table, unsigned int mechanism, unsigned int size)
 {
 	const struct cell *cell;
@@ -90,7 +90,7 @@ static double ratio(const struct table *table, unsigned int mechanism, unsigned 
 	return 0;
 }
 
-/* 64, 4K */
+/* Prints sizes such as 64 or 4K. */
 static void format_size(char *text, size_t len, size_t size)
 {
 	if (size % 1024)
@@ -133,7 +133,7 @@ static void print_spread(FILE *out, const struct table *table, unsigned int mech
 		fprintf(out, " %5.1f%%", 100 * worst);
 }
 
-/* Whether a cell before this one has the same reason. */
+/* Whether an earlier cell has the same reason. */
 static bool is_told(const struct table *table, unsigned int mechanism, unsigned int size)
 {
 	const char *reason = table_cell(table, mechanism, size)->reason;
@@ -148,7 +148,7 @@ static bool is_told(const struct table *table, unsigned int mechanism, unsigned 
 	return false;
 }
 
-/* Each reason, and the mechanisms that gave it. */
+/* Prints each reason, and the mechanisms that gave it. */
 static void print_reasons(FILE *out, const struct table *table)
 {
 	unsigned int i, j, k, l;
@@ -193,7 +193,7 @@ static void print_lost(FILE *out, const struct table *table)
 	}
 }
 
-/* Of the smallest messages; the others are in the JSON. */
+/* Prints percentiles for the smallest messages. The JSON object has the others. */
 static void print_percentiles(FILE *out, const struct table *table,
 			      const struct circumstances *about)
 {
@@ -218,7 +218,7 @@ static void print_percentiles(FILE *out, const struct table *table,
 	}
 }
 
-/* Processor time that the senders have spent, also on waking receivers. */
+/* Prints the processor time of the senders, which includes waking receivers. */
 static void print_senders(FILE *out, const struct table *table, const struct circumstances *about)
 {
 	const struct cell *cell;

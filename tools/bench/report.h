@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Results, and how they are printed. */
+/* Results, and how to print them. */
 #ifndef BENCH_REPORT_H
 #define BENCH_REPORT_H
 
@@ -14,14 +14,14 @@
 #define MAX_RUNS	99
 #define MAX_SIZES	32
 
-/* What a mechanism did in a work with messages of one size. */
+/* The results of a mechanism in a work with messages of one size. */
 struct cell {
 	enum outcome outcome;
 	char reason[MAX_REASON];
-	/* In the order of time, and of size once all runs are done. */
+	/* In the order of time, and sorted once all runs are done. */
 	double ns[MAX_RUNS];
 	double sorted[MAX_RUNS];
-	/* Processor time of the senders, in the same way. */
+	/* Processor time of the senders, in the same order. */
 	double senders_ns[MAX_RUNS];
 	unsigned int runs;
 	/* Of all runs. */
@@ -42,13 +42,13 @@ struct table {
 	struct cell *cells;
 };
 
-/* What applies to all results. */
+/* Circumstances of all results. */
 struct circumstances {
 	const char *machine;
 	const char *command;
-	/* Of time: "ns", or "instructions" that the clock counts. */
+	/* The unit of time: "ns", or "instructions" that the clock counts. */
 	const char *unit;
-	/* What has to be said to the results, or NULL or "". */
+	/* A remark on the results, or NULL or "". */
 	const char *note;
 	unsigned int runs;
 };
@@ -56,12 +56,12 @@ struct circumstances {
 struct cell *table_cell(const struct table *table, unsigned int mechanism, unsigned int size);
 
 void cell_add(struct cell *cell, const struct job_result *result);
-/* After the last run. */
+/* Called after the last run. */
 void cell_finish(struct cell *cell);
 
 void report_table(FILE *out, const struct table *table, const struct circumstances *about);
 void report_circumstances(FILE *out, const struct circumstances *about);
-/* Everything as one JSON object; the first line is "{". */
+/* Prints all results as one JSON object. The first line is "{". */
 void report_json(FILE *out, const struct table *tables, unsigned int nr_tables,
 		 const struct circumstances *about);
 

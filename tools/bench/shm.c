@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A ring in shared memory: what one writes for this purpose when nothing else
- * will do.  The message is written to its place in the ring and read there.
+ * A ring in shared memory: what a program has to implement when no other mechanism is
+ * fast enough.  The sender writes the message to its place in the ring, and the
+ * receiver reads it there.
  */
 #include <errno.h>
 #include <sched.h>
@@ -19,8 +20,8 @@
 struct shm_variant {
 	enum parking_kind parking;
 	/*
-	 * Each message is told by an eventfd, whether or not the receiver sleeps:
-	 * what a program does whose receiver is an event loop.
+	 * An eventfd announces each message, whether or not the receiver sleeps, as in
+	 * a program whose receiver is an event loop.
 	 */
 	bool tell_each;
 };
@@ -31,7 +32,7 @@ struct shm_link {
 	struct queue_ring queue;
 	/* Where senders wait for room. */
 	struct parking room;
-	/* Where receivers wait for messages: each for its own, or all for the same. */
+	/* Where receivers wait for messages: each for its own, or all for the same messages. */
 	struct parking messages[MAX_RECEIVERS];
 	/* With tell_each. */
 	int eventfds[MAX_RECEIVERS];
@@ -42,7 +43,7 @@ struct shm_endpoint {
 	unsigned int slots;
 	struct broadcast_sender sender;
 	struct broadcast_receiver receiver;
-	/* With tell_each, how many messages it was told of and has not received. */
+	/* With tell_each, how many announced messages it has not received yet. */
 	uint64_t told;
 };
 
@@ -51,7 +52,7 @@ static const struct shm_variant *variant_of(const struct endpoint *endpoint)
 	return endpoint->job->mechanism->variant;
 }
 
-/* Many who send or share what they receive, or the one sender of a broadcast. */
+/* Several senders or several receivers that share messages, not the one sender of a broadcast. */
 static bool is_queue(const struct link *link)
 {
 	return !link->to_all && link->senders + link->receivers > 2;
@@ -74,7 +75,10 @@ static void setup(struct link *link)
 			     is_queue(link) ? link->receivers : 1);
 		if (!variant->tell_each)
 			continue;
-		/* Receivers that share a queue take one message for each that is told. */
+		/*
+		 * Each announced message lets one of the receivers that share a queue
+		 * take one message.
+		 */
 		state->eventfds[i] = eventfd(0, EFD_CLOEXEC |
 						(link->receivers > 1 && is_queue(link) ?
 						 EFD_SEMAPHORE : 0));
@@ -114,7 +118,7 @@ static void tell(int eventfd)
 	}
 }
 
-/* Waits to be told of messages, returns of how many; 0 after a signal. */
+/* Waits for announced messages.  Returns how many, or 0 after a signal. */
 static uint64_t hear(int eventfd)
 {
 	uint64_t count;
@@ -126,7 +130,7 @@ static uint64_t hear(int eventfd)
 	return 0;
 }
 
-/* After a message was published. */
+/* Called after a message was published. */
 static void notify(const struct shm_variant *variant, struct shm_link *link,
 		   unsigned int receivers)
 {
@@ -178,9 +182,9 @@ static void broadcast_send(struct endpoint *endpoint, uint64_t count)
 }
 
 /*
- * Wakes the sender when half of the ring is free, so that it does not sleep again
- * after each message.  A receiver looks after each half of the ring, and
- * before it sleeps: the last one to do that finds the ring empty.
+ * Wakes the sender when half of the ring is free, so that the sender does not sleep
+ * again after each message.  A receiver calls this after each half of the ring, and
+ * before it sleeps: the last receiver that calls it finds the ring empty.
  */
 static void broadcast_offer_room(struct shm_link *link)
 {
@@ -283,7 +287,7 @@ static void queue_wait_for_message(struct shm_endpoint *end, unsigned int index)
 		cpu_relax();
 		return;
 	}
-	/* There is nothing but room. */
+	/* The ring is empty, so senders have room. */
 	parking_wake(&end->link->room, end->slots);
 	parking_announce(messages, index);
 	if (queue_has_message(&end->link->queue))
@@ -309,8 +313,8 @@ static void queue_receive(struct endpoint *endpoint)
 		slot = queue_claim(ring, &position);
 		if (!slot) {
 			/*
-			 * What it was told of may be behind a message that another
-			 * sender is just writing.
+			 * The announced message may be behind a message that another
+			 * sender is still writing.
 			 */
 			if (variant->tell_each)
 				sched_yield();
@@ -322,7 +326,7 @@ static void queue_receive(struct endpoint *endpoint)
 			end->told--;
 		sink_take(&endpoint->sink, slot->message, slot->length);
 		queue_release(ring, slot, position);
-		/* For as many senders as have room now. */
+		/* Wakes as many senders as have room now. */
 		if (!((position + 1) & (end->slots / 4 - 1)))
 			parking_wake(&end->link->room, end->slots / 4);
 	}

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Lock-free rings of messages in shared memory, which are read in place.  They
- * are bounded and never wait: who finds one full or empty decides what to do.
+ * Lock-free rings of messages in shared memory, which receivers read in place.  The
+ * rings are bounded and never wait: a caller that finds a ring full or empty decides
+ * what to do.
  *
- * Positions count messages and never wrap, they are 64 bits.
+ * Positions count messages.  They have 64 bits and never wrap.
  */
 #ifndef BENCH_SHM_RING_H
 #define BENCH_SHM_RING_H
@@ -17,20 +18,20 @@
 #include "work.h"
 
 struct shm_slot {
-	/* Of the queue: position plus one of the message that is in the slot. */
+	/* In a queue: position plus one of the message in the slot. */
 	atomic_ulong sequence;
 	uint64_t length;
 	uint64_t message[];
 };
 
-/* The slots; they do not change once they are set up. */
+/* The slots.  They do not change after setup. */
 struct shm_slots {
 	_Alignas(CACHE_LINE) uint64_t count;
 	size_t stride;
 	char *memory;
 };
 
-/* Zeroed slots, for messages of up to so many bytes. */
+/* Allocates zeroed slots, for messages of up to `size` bytes. */
 void shm_slots_init(struct shm_slots *slots, unsigned int count, size_t size);
 
 static inline struct shm_slot *shm_slot(const struct shm_slots *slots, uint64_t position)
@@ -44,8 +45,8 @@ struct shm_position {
 };
 
 /*
- * One sender, and each message goes to each receiver; with one receiver this is
- * a single-producer single-consumer queue.
+ * One sender, and each message goes to each receiver.  With one receiver this is a
+ * single-producer single-consumer queue.
  */
 struct broadcast_ring {
 	struct shm_slots slots;
@@ -54,18 +55,18 @@ struct broadcast_ring {
 	struct shm_position heads[MAX_RECEIVERS];
 };
 
-/* What the sender keeps to itself. */
+/* Private to the sender. */
 struct broadcast_sender {
 	uint64_t tail;
-	/* There is room before this position, and maybe after it. */
+	/* There is room before this position, and perhaps after it. */
 	uint64_t limit;
 };
 
-/* What a receiver keeps to itself. */
+/* Private to a receiver. */
 struct broadcast_receiver {
 	atomic_ulong *own_head;
 	uint64_t head;
-	/* There are messages before this position, and maybe after it. */
+	/* There are messages before this position, and perhaps after it. */
 	uint64_t limit;
 };
 
@@ -76,7 +77,10 @@ static inline uint64_t broadcast_head(const struct broadcast_ring *ring)
 	unsigned int i;
 
 	for (i = 0; i < ring->receivers; i++) {
-		/* Acquire: what they have read is not overwritten before. */
+		/*
+		 * Acquire: the sender overwrites messages only after the receivers have
+		 * read them.
+		 */
 		head = atomic_load_explicit(&ring->heads[i].value, memory_order_acquire);
 		if (head < lowest)
 			lowest = head;
@@ -99,7 +103,7 @@ static inline bool broadcast_has_room(const struct broadcast_ring *ring,
 	return sender->tail != sender->limit;
 }
 
-/* Needs broadcast_has_room(); the slot is to be filled and published. */
+/* Needs broadcast_has_room().  The caller fills the slot and publishes it. */
 static inline struct shm_slot *broadcast_next_free(const struct broadcast_ring *ring,
 						   const struct broadcast_sender *sender)
 {
@@ -120,7 +124,7 @@ static inline bool broadcast_has_message(const struct broadcast_ring *ring,
 	return receiver->head != receiver->limit;
 }
 
-/* Needs broadcast_has_message(); the slot is to be read and released. */
+/* Needs broadcast_has_message().  The caller reads the slot and releases it. */
 static inline const struct shm_slot *broadcast_next(const struct broadcast_ring *ring,
 						    const struct broadcast_receiver *receiver)
 {
@@ -146,8 +150,8 @@ struct queue_ring {
 void queue_init(struct queue_ring *ring, unsigned int slots, size_t size);
 
 /*
- * Takes the next position for which the slot is in that state off the counter;
- * returns NULL if there is none.
+ * Advances the counter over the next position whose slot has this state, and returns
+ * the slot.  Returns NULL if there is none.
  */
 static inline struct shm_slot *queue_take(const struct queue_ring *ring,
 					  struct shm_position *counter, uint64_t state,
@@ -159,7 +163,7 @@ static inline struct shm_slot *queue_take(const struct queue_ring *ring,
 
 	for (;;) {
 		slot = shm_slot(&ring->slots, next);
-		/* Acquire: who had it before is done with it. */
+		/* Acquire: the last user of the slot has finished. */
 		difference = (int64_t)(atomic_load_explicit(&slot->sequence, memory_order_acquire) -
 				       (next + state));
 		if (difference < 0)
@@ -175,7 +179,7 @@ static inline struct shm_slot *queue_take(const struct queue_ring *ring,
 	}
 }
 
-/* Returns a slot to be filled and published, or NULL if the ring is full. */
+/* Returns a slot for the caller to fill and publish, or NULL if the ring is full. */
 static inline struct shm_slot *queue_reserve(struct queue_ring *ring, uint64_t *position)
 {
 	return queue_take(ring, &ring->tail, 0, position);
@@ -186,7 +190,7 @@ static inline void queue_publish(struct shm_slot *slot, uint64_t position)
 	atomic_store_explicit(&slot->sequence, position + 1, memory_order_release);
 }
 
-/* Returns a slot to be read and released, or NULL if the ring is empty. */
+/* Returns a slot for the caller to read and release, or NULL if the ring is empty. */
 static inline struct shm_slot *queue_claim(struct queue_ring *ring, uint64_t *position)
 {
 	return queue_take(ring, &ring->head, 1, position);
@@ -199,7 +203,7 @@ static inline void queue_release(const struct queue_ring *ring, struct shm_slot 
 			      memory_order_release);
 }
 
-/* Whether queue_reserve() or queue_claim() would find something. */
+/* Whether queue_reserve() or queue_claim() would return a slot. */
 static inline bool queue_ready(const struct queue_ring *ring, const struct shm_position *counter,
 			       uint64_t state)
 {

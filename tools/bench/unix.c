@@ -6,7 +6,7 @@
 #include "descriptor.h"
 #include "job.h"
 
-/* What the kernel charges for a message besides its bytes, rounded up. */
+/* What the kernel charges for a message in addition to its bytes, rounded up. */
 #define OVERHEAD	4096
 
 static void open_unix(struct queue_descriptors *queue, const struct link *link)
@@ -18,7 +18,7 @@ static void open_unix(struct queue_descriptors *queue, const struct link *link)
 		job_errno("socketpair", errno);
 	queue->read = fds[0];
 	queue->write = fds[1];
-	/* The kernel doubles it; needs CAP_NET_ADMIN. */
+	/* The kernel doubles the size. This needs CAP_NET_ADMIN. */
 	if (setsockopt(queue->write, SOL_SOCKET, SO_SNDBUFFORCE, &(int){ size / 2 }, sizeof(int)))
 		job_errno("setsockopt(SO_SNDBUFFORCE)", errno);
 	if (link_polls(link) && fcntl(queue->read, F_SETFL, O_NONBLOCK))

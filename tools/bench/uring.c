@@ -4,7 +4,7 @@
 #include "failure.h"
 #include "uring.h"
 
-/* An idle thread of SQPOLL polls for so long before it sleeps. */
+/* How long an idle SQPOLL thread polls before it sleeps. */
 #define SQ_THREAD_IDLE_MS	2
 
 void uring_open(struct io_uring *ring, unsigned int setup_flags, unsigned int cq_entries)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What the mechanisms over io_uring have in common. */
+/* Shared by the mechanisms over io_uring. */
 #ifndef BENCH_URING_H
 #define BENCH_URING_H
 
@@ -7,15 +7,15 @@
 
 #define URING_ENTRIES	64
 
-/* What a program asks for that is written for one thread per ring. */
+/* The flags of a program that is written for one thread per ring. */
 #define URING_MODERN	(IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN)
 
 void uring_open(struct io_uring *ring, unsigned int setup_flags, unsigned int cq_entries);
 
-/* Spares each system call the lookup of the ring; for the process that uses it. */
+/* Saves the lookup of the ring in each system call, for the process that uses the ring. */
 void uring_register_fd(struct io_uring *ring);
 
-/* Submits what is prepared and waits for so many completions, or for a signal. */
+/* Submits the prepared SQEs and waits for this many completions, or for a signal. */
 void uring_submit_and_wait(struct io_uring *ring, unsigned int completions);
 
 #endif /* BENCH_URING_H */

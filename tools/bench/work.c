@@ -41,7 +41,7 @@ const struct work works[] = {
 	}, {
 		.name = "slow-4",
 		.what = "1 sender, each message to all 4 receivers, 1 is slow; time of the others",
-		/* Few slots, so that the slow one is felt soon. */
+		/* Few slots, so that the slow receiver has an effect soon. */
 		.senders = 1, .receivers = 4, .to_all = true, .slow = true,
 		.slots = 32,
 	},

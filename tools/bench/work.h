@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What is measured: who sends how to whom. */
+/* What is measured: how many senders send to how many receivers, and how. */
 #ifndef BENCH_WORK_H
 #define BENCH_WORK_H
 
@@ -14,22 +14,22 @@ struct work {
 	const char *what;
 	unsigned int senders;
 	unsigned int receivers;
-	/* Each receiver gets each message, in place of one receiver. */
+	/* Each receiver gets each message. Otherwise one receiver gets it. */
 	bool to_all;
-	/* Each of two processes answers the other; senders and receivers are 1. */
+	/* Two processes answer each other; senders and receivers are 1. */
 	bool ping_pong;
-	/* The first receiver is slow, and is not waited for when time is taken. */
+	/* The first receiver is slow, and its time does not count. */
 	bool slow;
 	/* Measured also in the quick mode. */
 	bool daily;
-	/* Messages that fit between sender and receivers, 0 for as many as usual. */
+	/* Messages that fit between sender and receivers, 0 for the usual number. */
 	unsigned int slots;
 };
 
-/* The last one has no name. */
+/* The last work has no name. */
 extern const struct work works[];
 
-/* Processes that take part. */
+/* How many processes take part. */
 unsigned int work_processes(const struct work *work);
 
 #endif /* BENCH_WORK_H */
