@@ -235,7 +235,7 @@ static void run_phase(struct endpoint *endpoint, enum phase phase)
 	tally->busy_ns = busy_ns(job) - busy_before;
 
 	if (endpoint->sink.torn)
-		job_failed("the first and the last word of a message did not fit each other");
+		job_failed("the first and the last word of a message did not match");
 	if (endpoint->out) {
 		tally->sent = endpoint->source.count;
 		tally->sent_sum = endpoint->source.sum;
@@ -406,7 +406,7 @@ static const char *check_link(const struct job *job, const struct tally *tallies
 		if (received.lost && !(job->mechanism->flags & MECHANISM_LOSSY))
 			return "messages were dropped";
 		if (!received.lost && received.received_sum != sent.sent_sum)
-			return "the sum of what was received is not the sum of what was sent";
+			return "the received messages have another sum than the sent ones";
 	}
 	return NULL;
 }
@@ -534,10 +534,10 @@ void job_run(const struct job *job, struct hdr_histogram *histogram, struct job_
 	if (!wait_seconds(leader, job->give_up_seconds, &status)) {
 		result->outcome = OUTCOME_TIMEOUT;
 		snprintf(result->reason, sizeof(result->reason),
-			 "nothing had come of it after %u seconds", job->give_up_seconds);
+			 "there was no result after %u seconds", job->give_up_seconds);
 	} else if (status) {
 		result->outcome = OUTCOME_FAILED;
-		snprintf(result->reason, sizeof(result->reason), "it has ended with status %#x",
+		snprintf(result->reason, sizeof(result->reason), "the job has ended with status %#x",
 			 (unsigned int)status);
 		if (atomic_load(&board->failure.claimed)) {
 			result->outcome = board->failure.outcome;
