@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Ten channels of all kinds and forty processes that send and receive, are
- * killed, attach again and close their rings, for hours:
+ * Ten channels of all kinds and forty processes, for hours.  The processes send and
+ * receive, are killed, attach again and close their rings:
  *
  *	soak SECONDS [SEED]
  *
- * A channel lives for a minute at most, a generation.  Then it is destroyed and
- * another one takes its place, and what the kernel has counted has to add up:
+ * A channel lives for a minute at most, for one generation.  Then the parent destroys
+ * the channel and creates another one, and the kernel's counters must add up:
  *
  *	sent = received + dropped + still in the ring
  *
- * in a channel that gives a message to one receiver, and for a receiver of a
- * broadcast that was there all the time
+ * in a channel that gives a message to one receiver, and for a receiver of a broadcast
+ * that was attached all the time
  *
  *	sent = received + lost.
  *
- * The kernel counts per subscriber, in the fdinfo of its file.  So every process
- * hands the file of each of its subscribers to the parent, which keeps it until
- * the end of the generation, also when the process has been killed.
+ * The kernel counts per subscriber, in the fdinfo of its file.  So every process hands
+ * the file of each of its subscribers to the parent.  The parent keeps the file until
+ * the end of the generation, also when the process was killed.
  *
- * A minute of this is the warm-up.  Then all is torn down and the module unloaded,
- * which waits for everything that the module has put off, and the memory that is
- * in use is written down.  After the real run all is torn down in the same way,
- * and as much memory must be in use.
+ * A minute of this is the warm-up.  Then the parent removes everything, unloads the
+ * module, which waits for all deferred work of the module, and records the memory in
+ * use.  After the real run the parent does the same, and the same amount of memory must
+ * be in use.
  */
 #include <poll.h>
 #include <stdarg.h>
@@ -40,9 +40,9 @@
 #define MAX_SIZE	1024
 #define BUFS		8
 #define GROUP		1
-/* Seconds without a message until a channel has stalled, on a slow machine. */
+/* Seconds without a message until a channel counts as stalled, on a slow machine. */
 #define STALL		120
-/* When as many have been attached, a generation ends: each is an open file. */
+/* A generation ends at this number of subscribers: each of them is an open file. */
 #define MAX_SUBS	4000
 #define MODULE		"io_uring_ipc"
 
@@ -69,7 +69,7 @@ static const struct kind {
 
 struct message {
 	__u32	generation;
-	/* Which sender, and which of its rings: order is that of a ring. */
+	/* The sender, and which of its rings: messages are in order only within a ring. */
 	__u32	sender;
 	__u32	life;
 	__u32	num;
@@ -78,12 +78,12 @@ struct message {
 	char	fill[];
 };
 
-/* What a process tells.  Counters go on when it is killed and begun again. */
+/* The state of a process.  The counters go on when the process is killed and restarted. */
 struct process {
-	/* What it knows to have sent as a subscriber, and received. */
+	/* Messages that it has seen completed: sent as a subscriber, and received. */
 	_Atomic __u64	sent;
 	_Atomic __u64	received;
-	/* What may have been sent or received besides, and nobody has seen it. */
+	/* Further messages that may have been sent or received without a seen completion. */
 	_Atomic __u64	overlooked;
 	_Atomic int	in_hand;
 	/* The same without being attached, which the kernel does not count. */
@@ -93,7 +93,7 @@ struct process {
 	/* Id of its subscriber, 0 for none. */
 	_Atomic __u32	id;
 	_Atomic __u32	life;
-	/* It knows that all is to be calm, and is attached. */
+	/* It has seen that all processes must be calm, and is attached. */
 	_Atomic bool	calm;
 };
 
@@ -103,9 +103,9 @@ struct shared_channel {
 	__u32		generation;
 	_Atomic bool	stop_sending;
 	_Atomic bool	stop_receiving;
-	/* Receivers leave what is in the ring. */
+	/* Receivers leave the messages in the ring. */
 	_Atomic bool	leave_rest;
-	/* Nobody detaches, closes a ring or is killed any more. */
+	/* No process detaches, closes a ring or is killed any more. */
 	_Atomic bool	calm;
 	_Atomic bool	destroyed;
 	struct process	process[PROCESSES];
@@ -116,13 +116,13 @@ struct shared {
 	struct shared_channel	channel[CHANNELS];
 };
 
-/* What only the parent knows of a channel. */
+/* The part of a channel that only the parent knows. */
 struct channel {
 	const struct kind	*kind;
 	struct shared_channel	*shared;
 	struct io_uring		ring;
 	pid_t			pid[PROCESSES];
-	/* Subscribers come through here. */
+	/* Processes hand over subscribers through this socket. */
 	int			handover[2];
 	struct subscriber {
 		int	process;
@@ -130,7 +130,7 @@ struct channel {
 	}			*subs;
 	size_t			num_subs;
 	size_t			max_subs;
-	/* A subscriber of the parent, for what is left in a queue. */
+	/* A subscriber of the parent, for the messages that are left in a queue. */
 	struct ipc_sub		drain;
 	double			end;
 	double			progress;
@@ -152,7 +152,7 @@ static struct {
 static __u32 random_state;
 static double start_time;
 
-/* Says what is wrong and ends this process; the parent ends all others. */
+/* Prints what is wrong and ends this process.  The parent then ends all others. */
 static void __attribute__((format(printf, 1, 2), noreturn))
 fail(const char *format, ...)
 {
@@ -186,8 +186,8 @@ struct worker {
 	__u32			num;
 	struct io_uring_buf_ring *bufs;
 	/*
-	 * A ring that was closed may use its buffers for a while, so the next one
-	 * gets others.  The last one is for a single request.
+	 * The kernel may use the buffers of a closed ring for a while, so the next ring
+	 * gets others.  The last buffer is for a single request.
 	 */
 	char			(*mem)[MAX_SIZE];
 	char			mems[16][BUFS + 1][MAX_SIZE];
@@ -328,7 +328,7 @@ static void __attribute__((noreturn)) leave(struct worker *worker)
 	_exit(0);
 }
 
-/* Asks for the end of the last request. */
+/* Cancels the last request. */
 static void get_cancel(struct worker *worker)
 {
 	struct io_uring_sqe *sqe = wait_get_sqe(&worker->ring);
@@ -342,7 +342,7 @@ static bool is_cancelled(int res)
 	return res == -ECANCELED || res == -EINTR || res == -ETIME;
 }
 
-/* The result of the last request, whatever else has completed. */
+/* The result of the last request.  Handles other completions too. */
 static int last_result(struct worker *worker)
 {
 	struct io_uring_cqe cqe;
@@ -352,7 +352,7 @@ static int last_result(struct worker *worker)
 		while (wait_next(&worker->ring, &cqe, 0.1)) {
 			if (shared->failed)
 				_exit(1);
-			/* Nobody makes room any more. */
+			/* No receiver makes room any more. */
 			if (worker->channel->stop_sending && !told) {
 				told = true;
 				get_cancel(worker);
@@ -385,7 +385,7 @@ static void send_one(struct worker *worker)
 	wait = !chance(worker, 4);
 	timed = wait && chance(worker, 16);
 	unattached = !private && chance(worker, 8);
-	/* The rock of a broadcast is to get everything. */
+	/* The rock of a broadcast must get all messages. */
 	target = chance(worker, 8) ? channel->process[all ? ROCK : ROCK +
 		 ipc_random(&worker->random) % RECEIVERS].id : 0;
 	message = (void *)worker->mem[BUFS];
@@ -419,7 +419,7 @@ static void send_one(struct worker *worker)
 	else
 		self->in_hand = 1;
 	if (!unattached && !channel->calm && chance(worker, 500)) {
-		/* With a message on its way. */
+		/* With a message in flight. */
 		io_uring_submit(&worker->ring);
 		close_ring(worker);
 		return;
@@ -454,7 +454,7 @@ static void sender(struct worker *worker)
 			detach(worker);
 		if (!channel->calm && worker->is_open && chance(worker, 1000))
 			close_ring(worker);
-		/* Let it run empty sometimes, which is when receivers wait. */
+		/* Sometimes lets the ring run empty, so that receivers wait. */
 		if (chance(worker, 4))
 			ipc_nap(ipc_random(&worker->random) % 3000);
 	}
@@ -470,14 +470,14 @@ static void check(struct worker *worker, const void *buf, int len)
 	    message->sender >= SENDERS || message->check != check_of(message) ||
 	    message->generation != worker->channel->generation ||
 	    !ipc_filled(message->fill, len - sizeof(*message), message->check))
-		fail("%s: %d bytes that nobody has sent", worker->kind->name,
+		fail("%s: %d bytes that no process has sent", worker->kind->name,
 		     len);
 	life = &worker->last_life[message->sender];
 	num = &worker->last_num[message->sender];
 	if (message->life == *life && message->num <= *num)
 		fail("%s: message %u of sender %u after %u",
 		     worker->kind->name, message->num, message->sender, *num);
-	/* What a ring sent that was closed can come after what the next one sent. */
+	/* A message from a closed ring can come after those of the next ring. */
 	if (message->life >= *life) {
 		*life = message->life;
 		*num = message->num;
@@ -492,7 +492,7 @@ static void give_back(struct worker *worker, int id)
 	io_uring_buf_ring_advance(worker->bufs, 1);
 }
 
-/* Receives for a while, in some way. */
+/* Receives for a while, in a random way. */
 static void receive_some(struct worker *worker)
 {
 	struct shared_channel *channel = worker->channel;
@@ -555,7 +555,7 @@ static void receive_some(struct worker *worker)
 		ipc_nap(ipc_random(&worker->random) % 500);
 }
 
-/* Nobody sends any more: takes what is left. */
+/* No process sends any more: receives the messages that are left. */
 static void receive_rest(struct worker *worker)
 {
 	struct io_uring_sqe *sqe;
@@ -599,7 +599,7 @@ static void receiver(struct worker *worker)
 
 static void start(struct channel *channel, int me)
 {
-	/* Of the child alone. */
+	/* Only the child uses this. */
 	static struct worker worker;
 	pid_t pid;
 
@@ -612,7 +612,7 @@ static void start(struct channel *channel, int me)
 		return;
 	alarm(0);
 	setpriority(PRIO_PROCESS, 0, 0);
-	/* Nothing of the parent, whose rings would stay open. */
+	/* Closes all files of the parent, whose rings would stay open. */
 	worker.handover = 3;
 	if (dup2(channel->handover[1], worker.handover) < 0 ||
 	    close_range(worker.handover + 1, ~0U, 0))
@@ -649,7 +649,7 @@ static void collect(struct channel *channel)
 			return;
 		header = CMSG_FIRSTHDR(&message);
 		if (!header || header->cmsg_type != SCM_RIGHTS)
-			fail("%s: no file of a subscriber has come",
+			fail("%s: no file of a subscriber has arrived",
 			     channel->kind->name);
 		memcpy(&sub.fd, CMSG_DATA(header), sizeof(int));
 		if (channel->num_subs == channel->max_subs) {
@@ -664,7 +664,7 @@ static void collect(struct channel *channel)
 	}
 }
 
-/* Waits for a condition, while subscribers are handed over. */
+/* Waits for a condition, and collects subscribers meanwhile. */
 #define WAIT(channel, what, condition) do {				\
 	double __end = ipc_now() + STALL;				\
 									\
@@ -678,7 +678,7 @@ static void collect(struct channel *channel)
 	}								\
 } while (0)
 
-/* Waits until a process has ended as it should. */
+/* Waits until a process has ended, and checks its status. */
 static void reap(struct channel *channel, int me, int expected)
 {
 	int status = 0;
@@ -706,7 +706,7 @@ static void replace(struct channel *channel, int me)
 	start(channel, me);
 }
 
-/* Whether the ring of a subscriber has gone, or its channel. */
+/* Whether the ring of a subscriber, or its channel, is gone. */
 static bool is_detached(int fd)
 {
 	struct pollfd poll_fd = { .fd = fd };
@@ -714,7 +714,7 @@ static bool is_detached(int fd)
 	return poll(&poll_fd, 1, 0) == 1 && poll_fd.revents & POLLHUP;
 }
 
-/* Waits until the subscribers of these processes are detached, but for the last. */
+/* Waits until the subscribers of these processes are detached, without the last of each. */
 static void wait_detached(struct channel *channel, int first, int end, bool but_last)
 {
 	size_t i, last[PROCESSES] = {};
@@ -774,7 +774,7 @@ static void within(const struct channel *channel, const char *what, __u64 number
 		     least + excess);
 }
 
-/* Reads all counters of a generation, nobody of which is left. */
+/* Reads all counters of a generation, after all its processes have ended. */
 static void account(struct channel *channel, __u64 left)
 {
 	bool all = channel->kind->flags & IOIPC_F_BROADCAST;
@@ -790,7 +790,7 @@ static void account(struct channel *channel, __u64 left)
 		sum.received += one.received;
 		sum.lost += one.lost;
 		sum.dropped = one.dropped;
-		/* Unlike others it has attached once. */
+		/* Unlike the other processes, the rock has attached only once. */
 		if (channel->subs[i].process == ROCK)
 			rock = one;
 		close(channel->subs[i].fd);
@@ -828,7 +828,7 @@ static void account(struct channel *channel, __u64 left)
 	totals.generations++;
 }
 
-/* For what is left in a queue. */
+/* For the messages that are left in a queue. */
 static struct io_uring drain_ring;
 
 static __u64 drain(struct channel *channel)
@@ -840,10 +840,10 @@ static __u64 drain(struct channel *channel)
 	while ((ret = ipc_recv(&drain_ring, channel->drain.id, buf, MAX_SIZE)) >= 0)
 		count++;
 	if (ret != -EAGAIN && ret != -EPIPE)
-		fail("%s: receiving what is left: %s", channel->kind->name,
+		fail("%s: receiving the messages that are left: %s", channel->kind->name,
 		     strerror(-ret));
 	if (read_counters(channel->drain.fd).received != count)
-		fail("%s: the parent has received %llu and the kernel says another number",
+		fail("%s: the parent has received %llu messages, and the kernel counts another number",
 		     channel->kind->name, count);
 	io_uring_ipc_channel_detach(&drain_ring, channel->drain.id);
 	close(channel->drain.fd);
@@ -871,7 +871,7 @@ static void begin_generation(struct channel *channel)
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,
 		       channel->handover))
 		fail("no socket: %s", strerror(errno));
-	/* Nobody sends before the rock is there. */
+	/* No process sends before the rock is attached. */
 	start(channel, ROCK);
 	WAIT(channel, "the first receiver attaches", common->process[ROCK].id);
 	for (i = 0; i < PROCESSES; i++)
@@ -927,8 +927,8 @@ static void stop_receivers(struct channel *channel)
 }
 
 /*
- * Ends a channel: when nobody sends any more and all is received, when nobody
- * receives any more and the ring is full, or while everybody is busy.
+ * Ends a channel: when senders have stopped and all messages are received, when
+ * receivers have stopped and the ring is full, or while all processes are busy.
  */
 static void end_generation(struct channel *channel)
 {
@@ -943,7 +943,7 @@ static void end_generation(struct channel *channel)
 		stop_receivers(channel);
 		break;
 	case 1:
-		/* The rock of a broadcast receives all. */
+		/* The rock of a broadcast receives all messages. */
 		if (!all) {
 			common->leave_rest = true;
 			stop_receivers(channel);
@@ -953,7 +953,10 @@ static void end_generation(struct channel *channel)
 			stop_receivers(channel);
 		break;
 	default:
-		/* After the end of the channel nobody knows who is detached. */
+		/*
+		 * After the end of the channel the parent cannot see which subscriber
+		 * is detached.
+		 */
 		common->calm = true;
 		WAIT(channel, "a process is calm", are_calm(channel));
 		wait_detached(channel, 0, PROCESSES, true);
@@ -974,12 +977,12 @@ static void end_generation(struct channel *channel)
 /* Memory */
 
 /*
- * From /proc/meminfo, in KiB; and by how much it may be more at the end than
- * after the warm-up.  Allocators keep some pages for each processor and size, and
- * the kernel some threads: runs of minutes that leak nothing have differed by up
- * to 60 in use, 204 of SUnreclaim, 96 of KernelStack and 80 of PageTables, without
- * growing with their length.  A leak does: 512 bytes for each of the subscribers,
- * of which there are 30 per second, are 900 per minute.
+ * From /proc/meminfo, in KiB; and how much more may be in use at the end than after the
+ * warm-up.  Allocators keep some pages for each processor and size, and the kernel
+ * keeps some threads.  Runs of minutes that leak nothing have differed by up to 60 in
+ * use, 204 of SUnreclaim, 96 of KernelStack and 80 of PageTables.  These figures do not
+ * grow with the length of a run.  A leak grows: 512 bytes for each subscriber, at 30
+ * subscribers per second, are 900 per minute.
  */
 static const struct {
 	const char	*name;
@@ -998,7 +1001,7 @@ static const struct {
 	{ "Percpu", 256 },
 };
 
-/* What is neither free nor a cache. */
+/* Memory that is neither free nor a cache. */
 #define IN_USE_BOUND	2048
 
 struct memory {
@@ -1042,7 +1045,7 @@ static void print_memory(const struct memory *memory)
 	fflush(stdout);
 }
 
-/* Whether the second is not much more than the first. */
+/* Fails if the second value is much more than the first. */
 static void compare(const char *name, long first, long last, long bound)
 {
 	if (last - first > bound)
@@ -1060,9 +1063,10 @@ static void load(void)
 }
 
 /*
- * The memory in use when nothing of all this is left: the module is unloaded as
- * soon as nobody uses it, and that waits for what it has put off.  What others
- * have put off until after a grace period is waited for until nothing changes.
+ * The memory in use without channels and module.  The module can be unloaded as soon as
+ * it has no users, and unloading waits for its deferred work.  Other parts of the
+ * kernel defer work until after a grace period.  This function waits for that until the
+ * figures do not change any more.
  */
 static struct memory memory_without_module(void)
 {
@@ -1175,7 +1179,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	shared = ipc_shared(sizeof(*shared));
-	/* The parent gets its turn among forty that are busy. */
+	/* The parent must get its turn among forty busy processes. */
 	if (!shared || setrlimit(RLIMIT_NOFILE, &files) ||
 	    setpriority(PRIO_PROCESS, 0, -10))
 		return 1;
