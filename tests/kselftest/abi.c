@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The numbers and layouts of the ABI: those of the header when this file is
- * compiled, those of the running kernel when it runs.
+ * The numbers and layouts of the ABI: this file checks those of the header when
+ * it is compiled, and those of the running kernel when it runs.
  */
 #include "ipc_test.h"
 #include "layout.h"
@@ -98,7 +98,7 @@ TEST_F_TIMEOUT(abi, header_of_a_new_channel, IPC_TIMEOUT)
 	}
 }
 
-/* Every field of every slot, for two rounds through the ring. */
+/* Checks every field of every slot, for two rounds through the ring. */
 TEST_F_TIMEOUT(abi, descriptors_describe_the_messages, IPC_TIMEOUT)
 {
 	const struct io_uring_ipc_msg_desc *desc;

@@ -1,27 +1,28 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * An honest pair beside processes that do their worst.  All of them are of
- * another user.  Some may use the channel of the pair, but must not slow it with
- * what they do there; others may not, and try all the same; and others use up
- * what a user can have.  The pair must notice nothing.
+ * An honest pair beside processes that attack it.  All attackers belong to
+ * another user.  Some may use the channel of the pair, but must not slow the
+ * pair with what they do there.  Others have no permission and try all the
+ * same.  Others use up the limits of a user.  The pair must notice nothing.
  *
- * See honest_pair.h for what is compared.  Who may send in a channel can fill it
- * with messages, so those are counted with the others.
+ * See honest_pair.h for the comparison.  A process that may send in a channel
+ * can fill the channel with messages, so its messages count with those of the
+ * pair.
  */
 #include "honest_pair.h"
 #include "uffd.h"
 #include <sys/mount.h>
 
 /*
- * The largest message of the channel: small, because a sender can be held up in
- * the middle of one if its processor is emulated.
+ * The largest message of the channel.  It is small, because an emulated
+ * processor can stop a sender in the middle of a copy.
  */
 #define SIZE	1024
 #define CGROUP	"/sys/fs/cgroup/ipc_adversary"
 
 static const struct ipc_who stranger = { IPC_OTHER_UID, IPC_OTHER_GID, 0 };
 
-/* The test notices, because an adversary never ends. */
+/* The test notices a failure, because an adversary never ends otherwise. */
 #define MUST(condition) do {						\
 	if (!(condition)) {						\
 		printf("# adversary: line %d: %s\n", __LINE__, #condition); \
@@ -30,7 +31,7 @@ static const struct ipc_who stranger = { IPC_OTHER_UID, IPC_OTHER_GID, 0 };
 	}								\
 } while (0)
 
-/* Becomes a stranger with a ring. */
+/* Becomes a process of another user, with a ring. */
 static void start(struct io_uring *ring, unsigned int entries)
 {
 	struct rlimit none = { RLIM_INFINITY, RLIM_INFINITY };
@@ -53,7 +54,7 @@ static void attacked(struct pair *pair)
 	pair->ready = true;
 }
 
-/* What the pair is compared with where all who receive cost the senders time. */
+/* The neutral process where each receiver costs the senders time. */
 static void receive_honestly(struct pair *pair)
 {
 	struct io_uring_sqe *sqe;
@@ -71,8 +72,8 @@ static void receive_honestly(struct pair *pair)
 }
 
 /*
- * A page that comes late each time it is touched, as one of a slow FUSE file
- * does.
+ * A page that arrives late each time a process touches it, like a page of a
+ * slow FUSE file.
  */
 static void *fill_late(void *arg)
 {
@@ -127,7 +128,10 @@ static void receive_to_slow_page(struct pair *pair)
 	join(pair, &ring, IOIPC_SUB_BOTH, &sub);
 	MUST(!pthread_create(&thread, NULL, fill_late, &uffd));
 	for (;;) {
-		/* In a queue, what the pair sends is not for this one. */
+		/*
+		 * In a queue, the messages of the pair are not for this
+		 * receiver.
+		 */
 		if (pair->targeted) {
 			ret = ipc_send_num(&ring, sub.id, 1);
 			MUST(ret == IPC_NUM || ret == -ENOBUFS);
@@ -139,7 +143,7 @@ static void receive_to_slow_page(struct pair *pair)
 	}
 }
 
-/* A page that another thread takes away and gives back, all the time. */
+/* A page that another thread removes and restores, all the time. */
 struct vanishing {
 	char	*page;
 	size_t	size;
@@ -173,7 +177,7 @@ static void *vanish(void *arg)
 {
 	struct vanishing *vanishing = arg;
 
-	/* Really at the same time, if there is a processor for it. */
+	/* Really at the same time, if there is a third processor. */
 	if (sysconf(_SC_NPROCESSORS_ONLN) > PAIR_OTHERS + 1)
 		pair_pin(PAIR_OTHERS + 1);
 	for (;;)
@@ -247,7 +251,7 @@ static void send_for_ever(struct pair *pair)
 	}
 }
 
-/* A sender is stopped and killed anywhere, and comes again. */
+/* A sender is stopped and killed at any point, and comes back. */
 static void stop_and_kill(struct pair *pair)
 {
 	__u32 random = getpid();
@@ -284,7 +288,9 @@ static void never_drain(struct pair *pair)
 	pair_asleep(pair);
 }
 
-/* In a broadcast it may hold up all who send, and so has one of its own. */
+/*
+ * In a broadcast a receiver may hold up all senders, so this one has its own.
+ */
 static void never_drain_own_broadcast(struct pair *pair)
 {
 	struct io_uring ring;
@@ -324,7 +330,7 @@ static void write_garbage(struct pair *pair)
 		attacked(pair);
 		if (pair->attacks % 1000)
 			continue;
-		/* Whether the kernel has believed it. */
+		/* Whether the kernel has accepted the position. */
 		sqe = io_uring_get_sqe(&ring);
 		io_uring_prep_ipc_recv_mapped(sqe, attach.local_id_out, 0);
 		ret = ipc_run(&ring);
@@ -332,7 +338,7 @@ static void write_garbage(struct pair *pair)
 	}
 }
 
-/* As many channels as the memory that a user may lock is enough for. */
+/* As many channels as the locked memory of a user allows. */
 static void flood_with_channels(struct pair *pair)
 {
 	struct rlimit memory = { 1 << 20, 1 << 20 };
@@ -342,7 +348,7 @@ static void flood_with_channels(struct pair *pair)
 
 	ipc_become(stranger);
 	MUST(!setrlimit(RLIMIT_MEMLOCK, &memory));
-	/* Those of the last one are given back a moment later. */
+	/* The kernel frees the channels of the last ring a moment later. */
 	MUST(ipc_poll(!ipc_open(&ring)));
 	for (;;) {
 		for (count = 0; count < ARRAY_SIZE(channels); count++) {
@@ -386,7 +392,7 @@ static void flood_with_subscribers(struct pair *pair)
 	}
 }
 
-/* Requests that wait for messages which are for somebody else. */
+/* Requests that wait for messages to other receivers. */
 static void flood_with_requests(struct pair *pair)
 {
 	struct io_uring_sync_cancel_reg all = {
@@ -415,7 +421,9 @@ static void flood_with_requests(struct pair *pair)
 	}
 }
 
-/* Channels until the memory of the cgroup is used up, which kills it. */
+/*
+ * Channels until the memory of the cgroup is used up, which kills the process.
+ */
 static void flood_memory_cgroup(struct pair *pair)
 {
 	struct io_uring ring;
@@ -427,7 +435,7 @@ static void flood_memory_cgroup(struct pair *pair)
 	if (!ipc_put(CGROUP "/memory.max", "32M"))
 		_exit(KSFT_SKIP);
 	MUST(ipc_put(CGROUP "/cgroup.procs", "0"));
-	/* Not this one, but its children. */
+	/* The kernel must kill the children, and not this process. */
 	MUST(ipc_put("/proc/self/oom_score_adj", "-1000"));
 	for (;;) {
 		pid = ipc_fork();
@@ -438,16 +446,16 @@ static void flood_memory_cgroup(struct pair *pair)
 				;
 			_exit(0);
 		}
-		/* There may be no memory for one yet. */
+		/* There may be no memory for a child yet. */
 		if (pid < 0)
 			continue;
-		/* Killed, or told that there is no more memory. */
+		/* The child was killed, or got ENOMEM. */
 		ipc_wait(pid);
 		attacked(pair);
 	}
 }
 
-/* Tries all that can be done with numbers around those of the pair. */
+/* Tries all operations with ids around those of the pair. */
 static void guess(struct pair *pair, struct io_uring *ring, bool visible)
 {
 	__u32 random = getpid(), id;
@@ -505,7 +513,7 @@ static void guess_from_other_namespace(struct pair *pair)
 	guess(pair, &ring, false);
 }
 
-/* Channels come and go, with all that is in them. */
+/* Creates and destroys channels, with subscribers and messages. */
 static void create_and_destroy(struct pair *pair)
 {
 	struct io_uring ring;
@@ -527,8 +535,8 @@ static void create_and_destroy(struct pair *pair)
 }
 
 /*
- * A process that runs only when nobody else wants to, with somebody who often
- * does.
+ * A process that runs only when no other process wants to run, with a process
+ * that often wants to run.
  */
 static void starve(struct pair *pair, bool send, __u32 len)
 {
@@ -584,16 +592,16 @@ FIXTURE(adversary) {
 
 FIXTURE_VARIANT(adversary) {
 	pair_attack attack;
-	/* Of the channel of the pair. */
+	/* Flags of the channel of the pair. */
 	__u32 flags;
 	__u32 mode;
-	/* What it is compared with. */
+	/* The process that the attacker is compared with. */
 	pair_attack neutral;
 };
 
 #define OVERWRITE	(IOIPC_F_BROADCAST | IOIPC_F_OVERWRITE)
 
-/* These may send and receive in the channel of the pair. */
+/* These attackers may send and receive in the channel of the pair. */
 
 FIXTURE_VARIANT_ADD(adversary, sends_from_slow_page) {
 	.attack = send_from_slow_page,
@@ -717,7 +725,7 @@ FIXTURE_VARIANT_ADD(adversary, floods_with_requests) {
 	.neutral = pair_busy,
 };
 
-/* These may not. */
+/* These attackers may not. */
 
 FIXTURE_VARIANT_ADD(adversary, never_drains_own_broadcast) {
 	.attack = never_drain_own_broadcast,
@@ -784,7 +792,7 @@ FIXTURE_SETUP(adversary)
 FIXTURE_TEARDOWN(adversary)
 {
 	io_uring_queue_exit(&self->ring);
-	/* Whoever was in it is gone, but perhaps not just yet. */
+	/* All processes of the cgroup are killed, but may not be gone yet. */
 	if (!access(CGROUP, F_OK))
 		EXPECT_TRUE(ipc_poll(!rmdir(CGROUP)));
 }

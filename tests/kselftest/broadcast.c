@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Broadcast channels: each receiver gets what was sent after it attached. */
+/*
+ * Broadcast channels: each receiver gets all messages sent after it attached.
+ */
 #include "ipc_test.h"
 
 #define ENTRIES	8
@@ -61,7 +63,7 @@ TEST_F_TIMEOUT(broadcast, without_receivers_sends_succeed, IPC_TIMEOUT)
 	EXPECT_EQ(5 * ENTRIES, ipc_send_nums(&self->ring, self->sender.id, 0,
 					     5 * ENTRIES));
 	ATTACH(&self->ring, &late);
-	/* What nobody was there to get is gone. */
+	/* Messages that had no receiver are gone. */
 	EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->ring, late.id));
 	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->sender.id, 1));
 	EXPECT_EQ(1, ipc_recv_num(&self->ring, late.id));
@@ -80,7 +82,7 @@ TEST_F_TIMEOUT(broadcast, late_joiner_starts_with_the_next, IPC_TIMEOUT)
 	EXPECT_EQ(4, ipc_recv_nums(&self->other, late.id, 4, 8));
 	EXPECT_EQ(8, ipc_recv_nums(&self->ring, early.id, 0, 8));
 
-	/* Having joined late, it does not hold up the ring. */
+	/* A receiver that has joined late does not hold up the ring. */
 	for (i = 8; i < 8 + 4 * ENTRIES; i++) {
 		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->sender.id,
 						i));
@@ -117,7 +119,7 @@ TEST_F_TIMEOUT(broadcast, the_slowest_decides, IPC_TIMEOUT)
 	EXPECT_EQ(ENTRIES, ipc_recv_nums(&self->ring, fast.id, 0, ENTRIES));
 	EXPECT_EQ(-ENOBUFS, ipc_send_num(&self->ring, self->sender.id, 99));
 	for (round = 0; round < 3 * ENTRIES; round++) {
-		/* One slot is free for each message that it takes. */
+		/* Each message that it takes frees one slot. */
 		first = round;
 		EXPECT_EQ(first, ipc_recv_num(&self->other, slow.id));
 		EXPECT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->sender.id,
@@ -171,7 +173,7 @@ TEST_F_TIMEOUT(broadcast, end_of_a_ring_frees_its_slots, IPC_TIMEOUT)
 	ASSERT_EQ(ENTRIES, ipc_send_nums(&self->ring, self->sender.id, 0,
 					 ENTRIES));
 	EXPECT_EQ(-ENOBUFS, ipc_send_num(&self->ring, self->sender.id, 99));
-	/* Closing the file of the subscriber alone changes nothing. */
+	/* Closing only the file of the subscriber changes nothing. */
 	ASSERT_EQ(0, close(slow.fd));
 	EXPECT_EQ(-ENOBUFS, ipc_send_num(&self->ring, self->sender.id, 99));
 	io_uring_queue_exit(&victim);
@@ -247,7 +249,7 @@ TEST_F_TIMEOUT(broadcast, unattached_sender, IPC_TIMEOUT)
 TEST_F_TIMEOUT(broadcast, a_sender_does_not_receive, IPC_TIMEOUT)
 {
 	EXPECT_EQ(-EACCES, ipc_recv_num(&self->ring, self->sender.id));
-	/* So it is nobody that one would have to wait for. */
+	/* So no sender has to wait for it. */
 	EXPECT_EQ(5 * ENTRIES, ipc_send_nums(&self->ring, self->sender.id, 0,
 					     5 * ENTRIES));
 }
@@ -262,7 +264,7 @@ TEST_F_TIMEOUT(broadcast, coming_and_going, IPC_TIMEOUT)
 		ATTACH(&self->other, &guest);
 		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->sender.id,
 						i));
-		/* Half of them leave without having looked. */
+		/* Half of the guests leave without receiving. */
 		if (i % 2) {
 			EXPECT_EQ(i, ipc_recv_num(&self->other, guest.id));
 		}

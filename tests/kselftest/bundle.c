@@ -2,7 +2,8 @@
 /*
  * IOIPC_RECV_BUNDLE: many messages with one receive.
  *
- * MESSAGES=N is how many messages are sent where several receive at once.
+ * MESSAGES=N is how many messages are sent where several receivers receive at
+ * once.
  */
 #include <pthread.h>
 #include "fixture.h"
@@ -10,7 +11,7 @@
 
 #define ENTRIES	64
 #define SIZE	200
-/* Of a number with what precedes it, which is a multiple of 8. */
+/* The size of a number with its info, which is a multiple of 8. */
 #define NUM	((int)sizeof(struct msg_num))
 
 FIXTURE(bundle) {
@@ -33,7 +34,7 @@ FIXTURE_VARIANT(bundle) {
 
 FIXTURE_ADD_KINDS(bundle);
 
-/* Nothing completes here before somebody waits for it. */
+/* Here, requests complete only when their task waits for completions. */
 FIXTURE_VARIANT_ADD(bundle, unicast_defer_taskrun) {
 	.flags = 0,
 	.setup = WAIT_DEFER,
@@ -68,7 +69,7 @@ static int send_filled(struct io_uring *ring, __u32 id, __u32 len, __u32 seed)
 	return msg_send(ring, id, buf, len, 0);
 }
 
-/* Receives, and begins to walk; returns the result. */
+/* Receives, and starts to walk through the bundle; returns the result. */
 static int recv_bundle(struct io_uring *ring, __u32 id, char *buf, __u32 len,
 		       __u32 flags, struct msg_walk *walk)
 {
@@ -80,7 +81,7 @@ static int recv_bundle(struct io_uring *ring, __u32 id, char *buf, __u32 len,
 
 /*
  * Receives the numbers from..to-1, in bundles of at most so many bytes; returns
- * how many of them were right, before anything else.
+ * how many numbers were right, before the first wrong one.
  */
 static int recv_nums(struct io_uring *ring, __u32 id, char *buf, __u32 len,
 		     int from, int to)
@@ -141,7 +142,7 @@ TEST_F_TIMEOUT(bundle, walk, IPC_TIMEOUT)
 	}
 }
 
-/* How many of these messages a bundle has; *used is set to its size. */
+/* How many of these messages fit into a bundle; *used is set to its size. */
 static int fitting(const int *len, int count, int size, int *used)
 {
 	int i, start, room = size - MSG_INFO;
@@ -160,7 +161,7 @@ static int fitting(const int *len, int count, int size, int *used)
 	return i;
 }
 
-/* All sizes of the buffer, until all are taken. */
+/* With all sizes of the buffer, until all messages are taken. */
 TEST_F_TIMEOUT(bundle, what_fits, IPC_TIMEOUT)
 {
 	static const int len[] = { 5, 0, 16, 1 };
@@ -216,7 +217,7 @@ TEST_F_TIMEOUT(bundle, first_is_truncated, IPC_TIMEOUT)
 		EXPECT_EQ(100 - MSG_INFO, walk.stored);
 		EXPECT_TRUE(ipc_filled(walk.data, walk.stored, 1));
 		EXPECT_FALSE(msg_next(&walk));
-		/* Those after it are whole. */
+		/* The messages after it are whole. */
 		ASSERT_EQ(2 * MSG_INFO + 5,
 			  recv_bundle(&self->ring, self->receiver.id,
 				      self->buf, 2 * MSG_INFO + 5, 0, &walk));
@@ -230,7 +231,7 @@ TEST_F_TIMEOUT(bundle, first_is_truncated, IPC_TIMEOUT)
 		EXPECT_FALSE(msg_next(&walk));
 		EXPECT_FALSE(walk.broken);
 	}
-	/* A long one in the middle is not cut. */
+	/* A long message in the middle is not cut. */
 	ASSERT_EQ(5, send_filled(&self->other, self->sender.id, 5, 1));
 	ASSERT_EQ(SIZE, send_filled(&self->other, self->sender.id, SIZE, 2));
 	ASSERT_EQ(5, send_filled(&self->other, self->sender.id, 5, 3));
@@ -265,7 +266,7 @@ TEST_F_TIMEOUT(bundle, full_ring, IPC_TIMEOUT)
 
 	static const __u32 rooms[] = {
 		sizeof(struct msg_num[ENTRIES]), sizeof(self->buf),
-		/* Nobody has to have all of it. */
+		/* The process need not have a buffer of that size. */
 		INT_MAX, UINT_MAX,
 	};
 
@@ -289,8 +290,8 @@ TEST_F_TIMEOUT(bundle, full_ring, IPC_TIMEOUT)
 }
 
 /*
- * One bundle takes all that the largest ring has. How often it looks at each slot is
- * counted on the host, see tests/host/queue.rs.
+ * One bundle takes all messages of the largest ring. tests/host/queue.rs counts
+ * on the host how often the bundle looks at each slot.
  */
 TEST_F_TIMEOUT(bundle, a_large_ring, IPC_TIMEOUT)
 {
@@ -302,7 +303,7 @@ TEST_F_TIMEOUT(bundle, a_large_ring, IPC_TIMEOUT)
 	char *buf;
 	int i;
 
-	/* It has nothing to do with the ring of the receiver. */
+	/* This test does not depend on the kind of the receiver's ring. */
 	if (variant->setup)
 		return;
 	buf = malloc(size);
@@ -321,7 +322,7 @@ TEST_F_TIMEOUT(bundle, a_large_ring, IPC_TIMEOUT)
 	free(buf);
 }
 
-/* IOIPC_RECV_INFO means nothing more: each message comes with it anyway. */
+/* IOIPC_RECV_INFO changes nothing: each message of a bundle has its info. */
 TEST_F_TIMEOUT(bundle, info_is_accepted, IPC_TIMEOUT)
 {
 	struct msg_walk walk;
@@ -358,14 +359,14 @@ TEST_F_TIMEOUT(bundle, flags, IPC_TIMEOUT)
 	EXPECT_EQ('x', self->buf[0]);
 	EXPECT_EQ(-EINVAL, msg_send(&self->other, self->sender.id, self->buf, 8,
 				    IOIPC_RECV_BUNDLE));
-	/* Of a sender. */
+	/* A subscriber that only sends. */
 	EXPECT_EQ(-EACCES, recv_bundle(&self->other, self->sender.id, self->buf,
 				       sizeof(self->buf), 0, &walk));
 	EXPECT_EQ(2, recv_nums(&self->ring, self->receiver.id, self->buf,
 			       sizeof(self->buf), 0, 2));
 }
 
-/* Waits for one, and takes what has come when it gets on. */
+/* Waits for one message, and takes all messages that are there when it runs. */
 TEST_F_TIMEOUT(bundle, waits, IPC_TIMEOUT)
 {
 	struct msg_walk walk = { .buf = self->buf };
@@ -390,14 +391,14 @@ TEST_F_TIMEOUT(bundle, waits, IPC_TIMEOUT)
 			;
 		EXPECT_EQ(-EAGAIN, got);
 		EXPECT_LE(1, num);
-		/* It has run only now. */
+		/* The receive has run only now. */
 		if (variant->setup == WAIT_DEFER) {
 			EXPECT_EQ(5, num);
 		}
 		EXPECT_EQ(5 - num, recv_nums(&self->ring, self->receiver.id,
 					     self->buf, sizeof(self->buf), num,
 					     5));
-		/* What is there is taken at once. */
+		/* It takes all messages that are there at once. */
 		ASSERT_EQ(5, ipc_send_nums(&self->other, self->sender.id, 0,
 					   5));
 		ASSERT_EQ(5 * NUM, recv_bundle(&self->ring, self->receiver.id,
@@ -450,7 +451,7 @@ TEST_F_TIMEOUT(bundle, async, IPC_TIMEOUT)
 	}
 }
 
-/* Bundles in one provided buffer after the other. */
+/* One bundle in each provided buffer. */
 TEST_F_TIMEOUT(bundle, multishot, IPC_TIMEOUT)
 {
 	enum { BUFS = 16, EACH = 3 };
@@ -464,7 +465,7 @@ TEST_F_TIMEOUT(bundle, multishot, IPC_TIMEOUT)
 	ASSERT_EQ(0, msg_pool_open(&pool, &self->ring, BUFS, EACH * NUM + 40,
 				   0));
 	for (round = 0; round < 6; round++) {
-		/* What is there. */
+		/* The messages that are there. */
 		ASSERT_EQ(10, ipc_send_nums(&self->other, self->sender.id, 0,
 					    10));
 		sqe = msg_get_select(&self->ring, self->receiver.id, 0,
@@ -486,7 +487,7 @@ TEST_F_TIMEOUT(bundle, multishot, IPC_TIMEOUT)
 			msg_pool_add(&pool, buffer);
 			buffer = (buffer + 1) % BUFS;
 		}
-		/* What comes while it waits. */
+		/* The messages that arrive while it waits. */
 		ASSERT_TRUE(wait_nothing(&self->ring));
 		ASSERT_EQ(10, ipc_send_nums(&self->other, self->sender.id, 0,
 					    10));
@@ -510,7 +511,7 @@ TEST_F_TIMEOUT(bundle, multishot, IPC_TIMEOUT)
 	}
 }
 
-/* Each bundle uses as much of the buffer as it is long. */
+/* Each bundle uses only its own length of the buffer. */
 TEST_F_TIMEOUT(bundle, incremental_buffers, IPC_TIMEOUT)
 {
 	struct io_uring_sqe *sqe;
@@ -543,7 +544,7 @@ TEST_F_TIMEOUT(bundle, incremental_buffers, IPC_TIMEOUT)
 	}
 }
 
-/* Two that take turns; in a queue each message is for one of them. */
+/* Two receivers take turns. In a queue each message goes to one of them. */
 TEST_F_TIMEOUT(bundle, two_receivers, IPC_TIMEOUT)
 {
 	struct ipc_sub second;
@@ -570,7 +571,7 @@ TEST_F_TIMEOUT(bundle, two_receivers, IPC_TIMEOUT)
 	EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->other, second.id));
 }
 
-/* Processes that receive in bundles of many sizes while messages are sent. */
+/* Processes that receive bundles of many sizes while another one sends. */
 struct crowd {
 	_Atomic int	ready;
 	_Atomic bool	done;
@@ -595,7 +596,7 @@ static void receive_in_crowd(struct __test_metadata *_metadata,
 	ASSERT_EQ(0, ipc_attach(&ring, channel, IOIPC_SUB_RECV, &sub));
 	crowd->ready++;
 	do {
-		/* Whatever comes after this look was sent before it. */
+		/* If this finds `done`, all messages have been sent before. */
 		done = crowd->done;
 		len = MSG_INFO + 8 + ipc_random(&random) % (size - MSG_INFO -
 							    8);
@@ -625,7 +626,7 @@ TEST_F_TIMEOUT(bundle, exactly_once, IPC_TIMEOUT)
 	pid_t pid[RECEIVERS];
 	struct crowd *crowd;
 
-	/* They have rings of their own. */
+	/* The processes open their own rings. */
 	if (variant->setup)
 		return;
 	crowd = ipc_shared(sizeof(*crowd) + count);
@@ -691,7 +692,7 @@ TEST_F_TIMEOUT(bundle, targeted_at_others, IPC_TIMEOUT)
 			ASSERT_EQ(i, msg_next_num(&walk));
 		}
 	}
-	/* Nothing but what is for others. */
+	/* Only messages for other receivers. */
 	ASSERT_EQ(IPC_NUM, ipc_send_num_to(&self->other, self->sender.id, 7,
 					   second.id));
 	EXPECT_EQ(-EAGAIN, recv_bundle(&self->ring, self->receiver.id,
@@ -699,8 +700,8 @@ TEST_F_TIMEOUT(bundle, targeted_at_others, IPC_TIMEOUT)
 }
 
 /*
- * The buffer ends before it says, anywhere in a bundle: messages before that
- * arrive or not, and none is lost or comes twice.
+ * The buffer ends earlier than its length says, anywhere in a bundle. The
+ * messages before that arrive or not, and none is lost or received twice.
  */
 static void recv_at_the_end(struct __test_metadata *_metadata,
 			    FIXTURE_DATA(bundle) *self, char *end, int inside)
@@ -744,7 +745,7 @@ TEST_F_TIMEOUT(bundle, fault_in_the_middle, IPC_TIMEOUT)
 		recv_at_the_end(_metadata, self, unmapped + self->page, inside);
 		recv_at_the_end(_metadata, self, read_only + self->page,
 				inside);
-		/* Whatever was there has to be faulted in again. */
+		/* All pages there must be faulted in again. */
 		ASSERT_EQ(0, madvise(unmapped, self->page, MADV_DONTNEED));
 	}
 	for (inside = 0; inside < self->page; inside++) {
@@ -752,7 +753,7 @@ TEST_F_TIMEOUT(bundle, fault_in_the_middle, IPC_TIMEOUT)
 	}
 }
 
-/* Pages that are not there yet are no reason to take fewer. */
+/* A bundle is not smaller because pages are not present yet. */
 TEST_F_TIMEOUT(bundle, fresh_pages, IPC_TIMEOUT)
 {
 	enum { LARGE = 3000, COUNT = 8, PAGES = 8 };
@@ -777,7 +778,7 @@ TEST_F_TIMEOUT(bundle, fresh_pages, IPC_TIMEOUT)
 						  LARGE, 0));
 		}
 		ASSERT_EQ(0, madvise(mem, PAGES * self->page, MADV_DONTNEED));
-		/* Some part of it may be there. */
+		/* A part of the buffer may be present. */
 		mem[round * self->page] = 1;
 		ASSERT_EQ(COUNT * (MSG_INFO + LARGE),
 			  recv_bundle(&self->ring, receiver.id, mem,
@@ -793,7 +794,7 @@ TEST_F_TIMEOUT(bundle, fresh_pages, IPC_TIMEOUT)
 	free(buf);
 }
 
-/* A buffer that vanishes all the time. */
+/* A buffer that another thread removes all the time. */
 struct vanish {
 	char		*mem;
 	size_t		len;
@@ -822,7 +823,10 @@ TEST_F_TIMEOUT(bundle, vanishing_pages, IPC_TIMEOUT)
 	struct msg_walk walk;
 	pthread_t thread;
 
-	/* What was received is gone, but the result tells how many it were. */
+	/*
+	 * The received messages are gone, but the result tells how many they
+	 * were.
+	 */
 	ASSERT_EQ(0, LEN % 8);
 	ASSERT_NE(NULL, vanishing.mem);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, vanish, &vanishing));
@@ -858,7 +862,7 @@ TEST_F_TIMEOUT(bundle, vanishing_pages, IPC_TIMEOUT)
 	pthread_join(thread, NULL);
 }
 
-/* All that it frees can be used by those who wait for it. */
+/* Senders that wait can use all slots that a bundle frees. */
 TEST_F_TIMEOUT(bundle, waiting_senders, IPC_TIMEOUT)
 {
 	enum { WAITING = 20 };
@@ -871,7 +875,7 @@ TEST_F_TIMEOUT(bundle, waiting_senders, IPC_TIMEOUT)
 						 0, ENTRIES));
 		for (i = 0; i < WAITING; i++) {
 			num[i] = ENTRIES + i;
-			/* One of two is not attached. */
+			/* One of two senders is not attached. */
 			wait_get_send(&self->other, i % 2 ? self->channel :
 				      self->sender.id, &num[i], 100 + i);
 		}
@@ -889,7 +893,7 @@ TEST_F_TIMEOUT(bundle, waiting_senders, IPC_TIMEOUT)
 	}
 }
 
-/* Who was woken for what does not fit lets others have it. */
+/* A woken receiver whose buffer is too small leaves the messages to others. */
 TEST_F_TIMEOUT(bundle, waiting_receivers, IPC_TIMEOUT)
 {
 	struct iovec vec[6];
@@ -899,7 +903,7 @@ TEST_F_TIMEOUT(bundle, waiting_receivers, IPC_TIMEOUT)
 	struct msg_walk walk;
 	int i, round;
 
-	/* In a broadcast they would not share. */
+	/* In a broadcast the receivers would not share messages. */
 	if (self->all)
 		return;
 	ASSERT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_RECV,
@@ -930,7 +934,7 @@ TEST_F_TIMEOUT(bundle, waiting_receivers, IPC_TIMEOUT)
 			ASSERT_EQ(IPC_NUM, wait_for(&self->other, 100 + i))
 				TH_LOG("receiver %d, round %d", i, round);
 		}
-		/* It may have got one or two. */
+		/* It may have received one or two messages. */
 		while (msg_next(&walk))
 			;
 		ASSERT_FALSE(walk.broken);
@@ -941,7 +945,7 @@ TEST_F_TIMEOUT(bundle, waiting_receivers, IPC_TIMEOUT)
 	}
 }
 
-/* What is told about each message is about that message. */
+/* The info of each message is about this message. */
 TEST_F_TIMEOUT(bundle, from_many, IPC_TIMEOUT)
 {
 	enum { ROUNDS = 3, WAYS = 5 };
@@ -954,7 +958,10 @@ TEST_F_TIMEOUT(bundle, from_many, IPC_TIMEOUT)
 		SKIP(return, "needs to be root");
 	for (i = 0; i < ROUNDS * WAYS; i++) {
 		way = i % WAYS;
-		/* Itself, as somebody else, twice the same, and another one. */
+		/*
+		 * Itself, another user, twice the same sender, and another
+		 * subscriber.
+		 */
 		if (way == 4) {
 			struct io_uring ring;
 			struct ipc_sub sub;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Channels and subscribers that come and go, in many processes at once.  That
- * no memory is left is for who unloads the module after this to check; here it
- * is only what the user is charged for.
+ * Channels and subscribers come and go, in many processes at once.  The guest
+ * checks for leaked memory when it unloads the module after this.  This file
+ * checks only the memory that the user is charged for.
  *
- * CYCLES=N is the number of channels of the longest test, others go with it.
+ * CYCLES=N is the number of channels of the longest test; other tests scale
+ * with it.
  */
 #include <pthread.h>
 #include "ipc_test.h"
@@ -32,7 +33,7 @@ FIXTURE_TEARDOWN(churn)
 	io_uring_queue_exit(&self->ring);
 }
 
-/* What the processes share. */
+/* Shared by the processes. */
 struct meeting {
 	pthread_barrier_t	barrier;
 	_Atomic __u32		channel;
@@ -53,7 +54,7 @@ static struct meeting *meet(int processes)
 	return meeting;
 }
 
-/* Runs a function in so many processes, and waits for them. */
+/* Runs a function in this many processes, and waits for them. */
 static void run_all(struct __test_metadata *_metadata, int processes,
 		    void (*fn)(struct __test_metadata *_metadata, int me,
 			       __u64 key, struct meeting *meeting),
@@ -94,7 +95,7 @@ static void cycle(struct __test_metadata *_metadata, struct io_uring *ring,
 
 	create = ipc_create_args(flags, 8, 4096);
 	create.key = key;
-	/* What was given back is counted a little later. */
+	/* The kernel uncharges freed memory a little later. */
 	ASSERT_TRUE(ipc_poll(io_uring_ipc_channel_create(ring, &create) !=
 			     -ENOMEM));
 	ASSERT_NE(0, create.channel_id_out);
@@ -115,7 +116,7 @@ static void cycle(struct __test_metadata *_metadata, struct io_uring *ring,
 	ASSERT_EQ(0, close(both.fd));
 	ASSERT_EQ(0, munmap((void *)map, both.region_size));
 	ASSERT_EQ(0, close(receiver.fd));
-	/* The other subscriber is left to the end of the ring. */
+	/* The end of the ring detaches the other subscriber. */
 }
 
 static void cycles(struct __test_metadata *_metadata, int me, __u64 key,
@@ -146,7 +147,7 @@ TEST_F_TIMEOUT(churn, create_attach_destroy, 2 * IPC_TIMEOUT)
 	if (geteuid())
 		SKIP(return, "needs to be root");
 	run_all(_metadata, PROCESSES, cycles, self->key, NULL);
-	/* Nothing is left of all this: almost all that is allowed is free. */
+	/* No memory is left charged: almost all of the limit is free. */
 	become_limited(_metadata);
 	ASSERT_TRUE(ipc_poll(!ipc_open(&ring)));
 	EXPECT_TRUE(ipc_poll(!ipc_create(&ring, 0, 16, 15 * MIB / 16,
@@ -215,7 +216,7 @@ TEST_F_TIMEOUT(churn, one_destroys, IPC_TIMEOUT)
 	run_all(_metadata, PROCESSES, race_to_destroy, self->key, meeting);
 }
 
-/* The first one creates and destroys, the others attach if they can. */
+/* The first process creates and destroys, the others attach if they can. */
 static void race_to_attach(struct __test_metadata *_metadata, int me,
 			   __u64 key, struct meeting *meeting)
 {
@@ -268,7 +269,7 @@ TEST_F_TIMEOUT(churn, attach_while_it_is_destroyed, IPC_TIMEOUT)
 	TH_LOG("attached %d times", meeting->winners);
 }
 
-/* Receivers that come and go do not disturb those that stay. */
+/* Receivers that come and go do not disturb receivers that stay. */
 static void come_and_go(struct __test_metadata *_metadata,
 			int __always_unused me, __u64 __always_unused key,
 			struct meeting *meeting)
@@ -282,7 +283,7 @@ static void come_and_go(struct __test_metadata *_metadata,
 		ASSERT_EQ(0, ipc_attach(&ring, meeting->channel, IOIPC_SUB_RECV,
 					&sub));
 		ASSERT_EQ(0, close(sub.fd));
-		/* What it gets has no gap. */
+		/* The messages that it receives have no gap. */
 		first = ipc_recv_num(&ring, sub.id);
 		if (first >= 0) {
 			ret = ipc_recv_num(&ring, sub.id);
@@ -317,7 +318,7 @@ TEST_F_TIMEOUT(churn, attach_and_detach_while_busy, IPC_TIMEOUT)
 			_exit(0);
 		}
 	}
-	/* At least until each of them has done something. */
+	/* At least until the processes have attached often enough. */
 	for (i = 0; i < count || meeting->winners < 50; i++) {
 		while ((ret = ipc_send_num(&self->ring, sender.id, i)) ==
 		       -ENOBUFS)
@@ -329,7 +330,7 @@ TEST_F_TIMEOUT(churn, attach_and_detach_while_busy, IPC_TIMEOUT)
 	for (i = 0; i < 3; i++) {
 		EXPECT_EQ(0, ipc_wait(child[i]));
 	}
-	/* Nobody has left anything. */
+	/* No process has left a message. */
 	EXPECT_EQ(8, ipc_send_nums(&self->ring, sender.id, 0, 8));
 	EXPECT_EQ(8, ipc_recv_nums(&self->ring, receiver.id, 0, 8));
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A 32-bit program on a 64-bit kernel: what has pointers or sizes in it, and what
- * it shares with the kernel.
+ * A 32-bit program on a 64-bit kernel: operations with pointers or sizes, and
+ * memory that the program shares with the kernel.
  */
 #include "compat32.h"
 #include "compat32_uring.h"
@@ -48,7 +48,7 @@ TEST_F_TIMEOUT(compat32, single_messages, IPC_TIMEOUT)
 					0x123456789abcdef0));
 	EXPECT_EQ(0x123456789abcdef0, ipc_recv_num(&self->ring, self->id));
 	EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->ring, self->id));
-	/* The first page, and the last one, which is the kernel's. */
+	/* The first page, and the last page, which belongs to the kernel. */
 	EXPECT_EQ(-EFAULT, ipc_send(&self->ring, self->id, NULL, 8));
 	EXPECT_EQ(-EFAULT, ipc_send(&self->ring, self->id, (void *)-8, 8));
 	EXPECT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->id, 1));
@@ -132,7 +132,7 @@ TEST_F_TIMEOUT(compat32, vectors, IPC_TIMEOUT)
 	__u64 nums[ENTRIES];
 	int count;
 
-	/* Nothing behind the array is read. */
+	/* The kernel does not read behind the array. */
 	for (count = 1; count <= ENTRIES; count++) {
 		ASSERT_EQ(count, send_nums(&self->ring, self->id,
 					   (struct iovec *)end - count, nums,
@@ -140,14 +140,14 @@ TEST_F_TIMEOUT(compat32, vectors, IPC_TIMEOUT)
 		ASSERT_EQ(count, ipc_recv_nums(&self->ring, self->id, 0, count));
 		ASSERT_EQ(-EAGAIN, ipc_recv_num(&self->ring, self->id));
 	}
-	/* All of the array has to be there. */
+	/* The whole array must be readable. */
 	io_uring_prep_ipc_send_vec(io_uring_get_sqe(&self->ring), self->id,
 				   (struct iovec *)end - 1, 2, 0, 0);
 	EXPECT_EQ(-EFAULT, ipc_run(&self->ring));
 	EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->ring, self->id));
 }
 
-/* Each word is taken for what it is. */
+/* The kernel reads each word in the right way. */
 TEST_F_TIMEOUT(compat32, entries_of_vectors, IPC_TIMEOUT)
 {
 	struct iovec vec[4] = {
@@ -193,7 +193,7 @@ TEST_F_TIMEOUT(compat32, reads_in_place, IPC_TIMEOUT)
 	ipc_unmap(&map);
 }
 
-/* The page of the position is too far behind the region for it. */
+/* The page of the position is too far behind the region for a short off_t. */
 TEST_F_TIMEOUT(compat32, a_short_off_t_is_an_error, IPC_TIMEOUT)
 {
 	struct ipc_map map;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * As much of liburing as the tests of 32-bit programs need: the library is there
- * for 64-bit ones only.
+ * The part of liburing that the tests of 32-bit programs need: the library
+ * exists only for 64-bit programs.
  */
 #ifndef COMPAT32_URING_H
 #define COMPAT32_URING_H

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The first version of IPC channels, an RFC, had these defects: one test each,
- * as short as can be.  The tests of the topic go deeper.
+ * The first version of IPC channels, an RFC, had these defects.  One test each,
+ * as short as possible.  The tests of each topic go deeper.
  */
 #include "uffd.h"
 
@@ -29,7 +29,7 @@ FIXTURE_TEARDOWN(defects)
 	io_uring_queue_exit(&self->ring);
 }
 
-/* A channel of a kind, and who attaches to it first. */
+/* Creates a channel of a kind, and attaches to it first. */
 static void start(struct __test_metadata *_metadata, struct io_uring *ring,
 		  __u32 flags, __u32 *channel, struct ipc_sub *both)
 {
@@ -62,7 +62,7 @@ TEST_F_TIMEOUT(defects, defect_02_anyone_destroys, IPC_TIMEOUT)
 	EXPECT_EQ(IPC_NUM, ipc_send_num(&self->ring, both.id, 1));
 }
 
-/* The end of a ring must not touch what others have created since. */
+/* The end of a ring must not affect objects that others have created since. */
 TEST_F_TIMEOUT(defects, defect_03_stale_ids, IPC_TIMEOUT)
 {
 	struct io_uring victim;
@@ -101,7 +101,7 @@ TEST_F_TIMEOUT(defects, defect_04_mapping_of_freed_memory, IPC_TIMEOUT)
 	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->ring, channel));
 	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring, both.id));
 	ASSERT_EQ(0, close(both.fd));
-	/* Who gets the memory if it is free? */
+	/* If the memory were free, one of these channels would get it. */
 	for (i = 0; i < 100; i++) {
 		start(_metadata, &self->ring, 0, &channel, &next);
 		ASSERT_EQ(5, ipc_send_nums(&self->ring, next.id, 0, 5));
@@ -144,7 +144,7 @@ TEST_F_TIMEOUT(defects, defect_06_late_joiner_does_not_wedge_the_ring,
 	}
 }
 
-/* Every request gets its completion, and no other ring gets one for it. */
+/* Every request completes, and no other ring gets its completion. */
 TEST_F_TIMEOUT(defects, defect_07_no_completion, IPC_TIMEOUT)
 {
 	struct io_uring_sqe *sqe;
@@ -284,7 +284,7 @@ TEST_F_TIMEOUT(defects, defect_13_lost_properties, IPC_TIMEOUT)
 	EXPECT_EQ(4711, map->msgs[0].sender_data);
 	EXPECT_EQ(both.id, map->msgs[0].sender);
 	EXPECT_EQ(64, map->msgs[0].len);
-	/* That of a message that was cut off is still to be seen. */
+	/* The length of a message that was cut off is still visible. */
 	EXPECT_EQ(10, ipc_recv(&self->ring, both.id, buf, 10));
 	EXPECT_EQ(64, map->msgs[0].len);
 }
@@ -308,7 +308,7 @@ TEST_F_TIMEOUT(defects, defect_14_two_unicast_receivers, IPC_TIMEOUT)
 	}
 }
 
-/* Receives in a process of its own until all is received. */
+/* Receives in a child process until all messages are received. */
 static void receive(struct __test_metadata *_metadata, __u32 channel, int count,
 		    _Atomic int *attached)
 {

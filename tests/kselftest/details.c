@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Rules that a mutation of the module has shown to be worth a test of their own. */
+/*
+ * Rules for which a mutation of the module has shown that a test was missing.
+ */
 #include <pthread.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -69,7 +71,7 @@ TEST_F_TIMEOUT(details, a_detached_receiver_cannot_map, IPC_TIMEOUT)
 	EXPECT_EQ(EACCES, errno);
 }
 
-/* For churn.c: the memory of the channel takes time to get, so they meet. */
+/* For churn.c: allocating the channel takes time, so the racers meet. */
 struct racer {
 	pthread_barrier_t *barrier;
 	_Atomic int *winners;
@@ -126,7 +128,10 @@ TEST_F_TIMEOUT(details, one_wins_a_key_of_a_large_channel, IPC_TIMEOUT)
 	}
 }
 
-/* For targeted.c: who detaches while somebody sends to it leaves nothing. */
+/*
+ * For targeted.c: a receiver that detaches while others send to it leaves
+ * nothing.
+ */
 struct target {
 	__u32		channel;
 	_Atomic __u32	id;

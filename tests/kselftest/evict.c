@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Whoever may destroy a channel can detach the subscribers of others: what that
- * ends, who may do it, and what else may happen at the same time.
+ * A process that may destroy a channel can detach the subscribers of others:
+ * what this ends, which processes may do it, and what can happen at the same
+ * time.
  *
  * RANDOM_ROUNDS=N is how often the tests with random timing try.
  */
@@ -21,12 +22,12 @@ static const struct ipc_who stranger = { IPC_OTHER_UID, IPC_OTHER_GID, 0 };
 static const struct ipc_who root = { 0, 0, 0 };
 
 FIXTURE(evict) {
-	/* It has created the channel. */
+	/* This ring has created the channel. */
 	struct io_uring ring;
 	struct io_uring other;
 	__u32 channel;
 	struct ipc_sub sender;
-	/* Of the other ring. */
+	/* A subscriber of the other ring. */
 	struct ipc_sub victim;
 	bool all;
 };
@@ -94,21 +95,21 @@ TEST_F_TIMEOUT(evict, ends_all_that_it_can_do, IPC_TIMEOUT)
 	EXPECT_EQ(MAP_FAILED, mmap(NULL, self->victim.region_size, PROT_READ,
 				   MAP_SHARED, self->victim.fd, 0));
 	EXPECT_EQ(EACCES, errno);
-	/* What it has mapped stays. */
+	/* The mapping of the victim stays. */
 	EXPECT_EQ(0, ipc_tail(mapped));
 
-	/* For others it is gone. */
+	/* For other subscribers the victim is gone. */
 	EXPECT_EQ(-ENOENT, ipc_send_num_to(&self->ring, self->sender.id, 1, id));
 	EXPECT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->sender.id, 1));
 	EXPECT_EQ(-ENOENT, io_uring_ipc_channel_detach(&self->ring, id));
 
-	/* Its own ring lets go of it, once. */
+	/* The ring of the victim detaches it, once. */
 	EXPECT_EQ(0, io_uring_ipc_channel_detach(&self->other, id));
 	EXPECT_EQ(-ENOENT, io_uring_ipc_channel_detach(&self->other, id));
 	EXPECT_EQ(-ENOENT, io_uring_ipc_channel_detach(&self->ring, id));
 }
 
-/* With what it has not received it holds nobody up. */
+/* Messages that the victim has not received hold up no sender. */
 TEST_F_TIMEOUT(evict, senders_go_on, IPC_TIMEOUT)
 {
 	__u64 num = 9;
@@ -123,7 +124,7 @@ TEST_F_TIMEOUT(evict, senders_go_on, IPC_TIMEOUT)
 	EXPECT_EQ(IPC_NUM, wait_send(&self->ring, self->sender.id, 10));
 }
 
-/* What is for anybody stays for others. */
+/* Other receivers get the messages for any receiver. */
 TEST_F_TIMEOUT(evict, others_get_the_rest, IPC_TIMEOUT)
 {
 	struct ipc_sub receiver;
@@ -145,7 +146,7 @@ TEST_F_TIMEOUT(evict, others_get_the_rest, IPC_TIMEOUT)
 	EXPECT_EQ(4, got);
 }
 
-/* It is one of the files that its ring may have until that lets go of it. */
+/* The victim counts as a file of its ring until the ring detaches it. */
 TEST_F_TIMEOUT(evict, its_ring_keeps_it_until_then, IPC_TIMEOUT)
 {
 	struct rlimit limit, few;
@@ -201,7 +202,7 @@ static void get_recv(struct io_uring *ring, const struct flavour *flavour,
 	sqe->flags |= flavour->sqe_flags;
 }
 
-/* Whether some memory has been touched. */
+/* Whether any byte of some memory has changed. */
 static bool has_byte(const char *mem, size_t size)
 {
 	while (size--)
@@ -252,7 +253,7 @@ TEST_F_TIMEOUT(evict, ends_receives_that_wait, IPC_TIMEOUT)
 		EXPECT_TRUE(wait_nothing(&ring));
 		EXPECT_FALSE(has_byte(mem[0], sizeof(mem)));
 
-		/* The others wait on, and no buffer is missing. */
+		/* The other requests still wait, and no buffer is missing. */
 		ASSERT_EQ(IPC_NUM, wait_send_to(&self->ring, self->sender.id, 7,
 						neighbour.id));
 		ASSERT_EQ(IPC_NUM, wait_for_cqe(&ring, 12, &cqe));
@@ -316,7 +317,7 @@ TEST_F_TIMEOUT(evict, ends_sends_that_wait, IPC_TIMEOUT)
 		EXPECT_EQ(-ENOENT, wait_for(&ring, 11));
 		EXPECT_TRUE(wait_nothing(&ring));
 
-		/* There is room for those that wait on. */
+		/* There is room for the requests that still wait. */
 		EXPECT_EQ(0, wait_recv(&self->other, self->victim.id));
 		EXPECT_EQ(1, wait_recv(&self->other, self->victim.id));
 		EXPECT_EQ(IPC_NUM, wait_for(&ring, 12));
@@ -325,7 +326,7 @@ TEST_F_TIMEOUT(evict, ends_sends_that_wait, IPC_TIMEOUT)
 		io_uring_queue_exit(&ring);
 		close(victim.fd);
 		close(neighbour.fd);
-		/* As full as before. */
+		/* The ring is as full as before. */
 		for (j = 0; j < ENTRIES; j++)
 			ASSERT_LE(0, wait_recv(&self->other, self->victim.id));
 		ASSERT_EQ(ENTRIES, fill(&self->ring, self->sender.id,
@@ -354,7 +355,7 @@ TEST_F_TIMEOUT(evict, wakes_who_polls, IPC_TIMEOUT)
 }
 
 /*
- * Who may
+ * Permissions
  */
 
 static int do_detach(void *arg)
@@ -371,7 +372,7 @@ static int detach_elsewhere(void *arg)
 	return unshare(CLONE_NEWIPC) ? -errno : do_detach(arg);
 }
 
-/* A channel of the owner, and a subscriber of it on a ring of root. */
+/* Creates a channel of the owner, with a subscriber on a ring of root. */
 static int open_channel(struct io_uring *ring, struct io_uring *other,
 			__u32 flags, __u32 *channel, __u32 *id)
 {
@@ -426,15 +427,18 @@ TEST(only_who_may_destroy_may_evict)
 			TH_LOG("case %d", i);
 		EXPECT_EQ(cases[i].result ? IPC_NUM : -ENOENT,
 			  ipc_send_num(&other, id, 1));
-		/* Whoever has created it may, whoever that is by now. */
+		/*
+		 * The ring that created the channel may, with the credentials
+		 * of any user.
+		 */
 		EXPECT_EQ(cases[i].result ? 0 : -ENOENT,
 			  io_uring_ipc_channel_detach(&ring, id));
 	}
 
-	/* Neither a channel nor what nobody has can be detached. */
+	/* Neither a channel nor an unused id can be detached. */
 	EXPECT_EQ(-ENOENT, io_uring_ipc_channel_detach(&ring, channel));
 	EXPECT_EQ(-ENOENT, io_uring_ipc_channel_detach(&ring, 2000000000));
-	/* Of what is destroyed, each ring keeps its own. */
+	/* Each ring keeps its own subscribers of a destroyed channel. */
 	ASSERT_EQ(0, ipc_attach(&other, channel, IOIPC_SUB_BOTH, &own));
 	ASSERT_EQ(1, ipc_recv_num(&other, own.id));
 	ASSERT_EQ(IPC_NUM, ipc_send_num(&other, own.id, 5));
@@ -445,7 +449,10 @@ TEST(only_who_may_destroy_may_evict)
 	EXPECT_EQ(0, io_uring_ipc_channel_detach(&other, own.id));
 }
 
-/* It is who asks that counts, and not whose process has opened the ring. */
+/*
+ * The rights of the caller count, not those of the process that opened the
+ * ring.
+ */
 TEST(a_subscriber_cannot_evict_others)
 {
 	struct io_uring ring, other;
@@ -475,10 +482,10 @@ TEST(a_subscriber_cannot_evict_others)
 }
 
 /*
- * What else may happen at the same time
+ * Races
  */
 
-/* Two threads that do something at once, again and again. */
+/* Two threads that do something at once, many times. */
 struct race {
 	pthread_barrier_t	barrier;
 	long			rounds;
@@ -526,7 +533,7 @@ static int race_destroy(struct io_uring *ring, __u32 id)
 	return io_uring_ipc_channel_destroy(ring, id);
 }
 
-/* One of them has done it, the other one finds nobody. */
+/* One thread has evicted the victim, and the other one does not find it. */
 TEST_F_TIMEOUT(evict, two_at_once, IPC_TIMEOUT)
 {
 	struct io_uring third;
@@ -565,7 +572,10 @@ TEST_F_TIMEOUT(evict, two_at_once, IPC_TIMEOUT)
 	io_uring_queue_exit(&third);
 }
 
-/* When DETACH of its own ring returns 0, nothing is left, whoever has done it. */
+/*
+ * When DETACH of the own ring returns 0, nothing of the victim is left, even if
+ * another ring has evicted it.
+ */
 TEST_F_TIMEOUT(evict, while_its_own_ring_detaches, IPC_TIMEOUT)
 {
 	struct race race = { .ring = &self->ring, .fn = race_detach };
@@ -665,7 +675,7 @@ static void *detach_the_next(void *arg)
 	struct race *race = arg;
 	__u32 last = race->id, id;
 
-	/* Ids are given one after the other. */
+	/* Ids are consecutive. */
 	while (!race->stop) {
 		for (id = last; id < last + 8; id++)
 			if (!race_detach(race->ring, id))
@@ -675,7 +685,9 @@ static void *detach_the_next(void *arg)
 	return NULL;
 }
 
-/* Who is just attaching has attached, and may be gone when it hears of that. */
+/*
+ * ATTACH returns success, even if the subscriber is evicted before it returns.
+ */
 TEST_F_TIMEOUT(evict, while_it_attaches, IPC_TIMEOUT)
 {
 	struct race race = { .ring = &self->ring, .id = self->victim.id };
@@ -699,12 +711,12 @@ TEST_F_TIMEOUT(evict, while_it_attaches, IPC_TIMEOUT)
 	ASSERT_EQ(0, pthread_join(thread, NULL));
 }
 
-/* Receives until it cannot any more, and counts. */
+/* Receives and counts until an error. */
 struct taker {
 	struct io_uring	*ring;
 	__u32		id;
 	_Atomic long	count;
-	/* The sum of the numbers. */
+	/* The sum of the received numbers. */
 	__u64		sum;
 	int		ret;
 };
@@ -725,7 +737,7 @@ static void *take_all(void *arg)
 	return NULL;
 }
 
-/* Takes what is there; returns how many, and adds the numbers to a sum. */
+/* Receives all messages; returns how many, and adds the numbers to a sum. */
 static long drain(struct io_uring *ring, __u32 id, __u64 *sum)
 {
 	long long num;
@@ -736,7 +748,10 @@ static long drain(struct io_uring *ring, __u32 id, __u64 *sum)
 	return num == -EAGAIN ? count : -1;
 }
 
-/* In a queue, each message is taken once or dropped; a broadcast goes on for others. */
+/*
+ * In a queue, each message is received once or dropped. A broadcast goes on for
+ * other receivers.
+ */
 TEST_F_TIMEOUT(evict, while_it_receives, IPC_TIMEOUT)
 {
 	long round, rounds = ipc_env("RANDOM_ROUNDS", 100);
@@ -758,7 +773,7 @@ TEST_F_TIMEOUT(evict, while_it_receives, IPC_TIMEOUT)
 		taker.id = self->victim.id;
 		ASSERT_EQ(0, pthread_create(&thread, NULL, take_all, &taker));
 		for (num = 1; num <= 40; num++) {
-			/* Those count, but not in the sum. */
+			/* Messages for the victim count, but not in the sum. */
 			bool targeted = !self->all && num <= last && num % 4 == 0;
 
 			do {

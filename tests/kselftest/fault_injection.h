@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Allocations and copies of user memory that fail because a test says so.
+ * Allocations and copies of user memory that fail when a test says so.
  *
  * Needs CONFIG_FAULT_INJECTION with failslab, fail_page_alloc, fail_usercopy and
  * debugfs, see Documentation/fault-injection.
@@ -11,8 +11,8 @@
 #include "ipc_test.h"
 
 /*
- * Which allocations can fail: also those that may sleep, single pages, and pages
- * of user memory.
+ * Which allocations can fail: also allocations that may sleep, single pages,
+ * and pages of user memory.
  */
 static inline bool set_up_faults(void)
 {
@@ -27,7 +27,7 @@ static inline bool set_up_faults(void)
 #undef DEBUG
 }
 
-/* fail-nth of the task that gets the faults. */
+/* The file fail-nth of the task that gets the faults. */
 static int fault_fd = -1;
 
 /* From now on the nth allocation or copy fails. */
@@ -42,8 +42,9 @@ static inline void fault_arm(unsigned int nth)
 }
 
 /*
- * Returns how many were left until one fails, 0 if one has failed.  Reading that
- * number is a copy itself, which fails if it is the next one.
+ * Returns how many allocations and copies are left until one fails, or 0 if one
+ * has failed.  Reading that number is a copy too, and fails if it is the next
+ * one.
  */
 static inline unsigned int fault_disarm(void)
 {
@@ -54,13 +55,13 @@ static inline unsigned int fault_disarm(void)
 		left = atoi(number);
 	else if (errno != EFAULT)
 		abort();
-	/* If this fails, it was the last one. */
+	/* If this fails, it was the injected fault. */
 	if (write(fault_fd, "0", 1) != 1 && errno != EFAULT)
 		abort();
 	return left;
 }
 
-/* What the steps of an operation do between its faults must not fail. */
+/* Code of an operation between its faults, which must not fail. */
 #define WITHOUT_FAULTS(statement) do {					\
 	unsigned int __left = fault_disarm();				\
 									\
@@ -69,7 +70,10 @@ static inline unsigned int fault_disarm(void)
 		fault_arm(__left);					\
 } while (0)
 
-/* Whether io_uring_enter(2) can fail like that, and is to be called again. */
+/*
+ * Whether io_uring_enter(2) may fail with this error, and the caller tries
+ * again.
+ */
 static inline bool is_transient(int error)
 {
 	return error == -EAGAIN || error == -ENOMEM || error == -EFAULT ||

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Allocations and copies of user memory fail at random while processes send and
- * receive: each message arrives exactly once.  See fault_sweep.h for each fault of each
- * operation.
+ * receive: each message arrives exactly once. fault_sweep.h tries each fault of
+ * each operation.
  *
  * MESSAGES=N is how many messages each process sends.
  */
@@ -15,21 +15,26 @@
 /* How many messages a vector has. */
 #define MANY		3
 #define PROCESSES	2
-/* So many of each kind can be injected, to see how many were. */
+/* This many faults of each kind can be injected, to count them. */
 #define FAULTS		1000000
 
 static const char *const kinds[] = {
 	"failslab", "fail_page_alloc", "fail_usercopy",
 };
 
-/* Each allocation and copy of who asks for it fails with this probability. */
+/*
+ * Each allocation and copy of a process with make-it-fail fails with this
+ * probability.
+ */
 static bool set_random_faults(int percent)
 {
 	const struct {
 		const char	*file;
 		int		value;
 	} settings[] = {
-		/* First, so that nobody else fails meanwhile. */
+		/*
+		 * This comes first, so that no other process fails meanwhile.
+		 */
 		{ "task-filter", 1 },
 		{ "interval", 1 },
 		{ "space", 0 },
@@ -66,11 +71,11 @@ static long count_faults(const char *kind)
 	return FAULTS - left;
 }
 
-/* What all processes share. */
+/* Shared by all processes. */
 struct oracle {
-	/* Receivers that are attached: nobody sends before all are. */
+	/* How many receivers are attached: no process sends before all are. */
 	_Atomic int	ready;
-	/* Somebody has failed, so the others stop. */
+	/* A process has failed, so the others stop. */
 	_Atomic bool	failed;
 	/* How many messages were received. */
 	_Atomic long	received;
@@ -79,8 +84,8 @@ struct oracle {
 };
 
 /*
- * Like wait_for(), on a ring with one request, for who has faults: any system
- * call may fail, so all that counts is the completion.
+ * Like wait_for(), on a ring with one request, for a process with faults: any
+ * system call may fail, so only the completion counts.
  */
 static int finish(struct io_uring *ring)
 {
@@ -105,9 +110,9 @@ static int finish(struct io_uring *ring)
 }
 
 /*
- * Sends its numbers one after another, alone, or several at once.  A request that
- * waits is cancelled if io_uring has no memory for poll and then none for a worker,
- * see create_worker_cont() in io-wq.c.
+ * Sends its numbers one after another, alone, or several at once. io_uring
+ * cancels a request that waits if it has no memory for poll and then none for a
+ * worker, see create_worker_cont() in io-wq.c.
  */
 static void send_at_random(struct __test_metadata *_metadata,
 			   struct oracle *oracle, __u32 channel, __u64 num,
@@ -151,7 +156,10 @@ static void send_at_random(struct __test_metadata *_metadata,
 	}
 }
 
-/* Receives by all means until all are there, all numbers or all for anybody. */
+/*
+ * Receives in all ways until it has all numbers, or all receivers together
+ * have.
+ */
 static void receive_at_random(struct __test_metadata *_metadata,
 			      struct oracle *oracle, __u32 channel,
 			      bool broadcast, long count)
@@ -187,7 +195,7 @@ static void receive_at_random(struct __test_metadata *_metadata,
 			sched_yield();
 			continue;
 		}
-		/* It is not a bundle if there is no info, but one number. */
+		/* Without info, the buffer has one number and not a bundle. */
 		walk = (struct msg_walk) { .buf = buf, .res = ret };
 		do {
 			if (flag & (IOIPC_RECV_INFO | IOIPC_RECV_BUNDLE)) {
@@ -200,7 +208,10 @@ static void receive_at_random(struct __test_metadata *_metadata,
 			}
 			ASSERT_LE(0, num);
 			ASSERT_GT(count, num);
-			/* In a queue, another receiver may have put it back. */
+			/*
+			 * In a queue, another receiver may have put the message
+			 * back.
+			 */
 			if (broadcast) {
 				ASSERT_EQ(next[num * PROCESSES / count]++,
 					  num % (count / PROCESSES));
@@ -262,7 +273,7 @@ TEST_F_TIMEOUT(random, exactly_once, IPC_TIMEOUT)
 					  broadcast, count);
 		_exit(0);
 	}
-	/* Whoever fails makes the others stop. */
+	/* A process that fails makes the others stop. */
 	for (left = 2 * PROCESSES; left; left--) {
 		ASSERT_LT(0, wait(&status));
 		if (status)
@@ -273,8 +284,8 @@ TEST_F_TIMEOUT(random, exactly_once, IPC_TIMEOUT)
 		wrong += oracle->times[i] != (broadcast ? PROCESSES : 1);
 	EXPECT_EQ(0, wrong);
 	/*
-	 * How many allocations there are is up to who has to wait, and it can be
-	 * none. The sweeps fail each of them.
+	 * The number of allocations depends on which requests have to wait, and
+	 * can be zero.  The sweeps fail each of them.
 	 */
 	for (kind = 0; kind < ARRAY_SIZE(kinds); kind++)
 		printf("# %s: %ld faults\n", kinds[kind],

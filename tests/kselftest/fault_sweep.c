@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Every fault in the operations on channels, subscribers and their files, see
- * fault_sweep.h.  fault_sweep_messages.c has SEND and RECV.
+ * fault_sweep.h. fault_sweep_messages.c has SEND and RECV.
  */
 #include "fault_sweep.h"
 
@@ -30,7 +30,7 @@ static void check_create(struct __test_metadata *_metadata, struct context *c,
 			EXPECT_EQ(-ENOENT, ipc_attach_key(&c->peer,
 							  c->create.key,
 							  IOIPC_SUB_BOTH, &sub));
-		/* The key is free, and so is the memory that was charged. */
+		/* The key is free, and the charged memory is free too. */
 		ASSERT_EQ(0, run_create(c));
 	}
 	check_ids(_metadata, c, c->create.channel_id_out);
@@ -45,7 +45,7 @@ static void check_create(struct __test_metadata *_metadata, struct context *c,
 						  c->create.channel_id_out));
 	c->last_id = sub.id;
 	close_with(c);
-	/* A grace period later nothing else is locked. */
+	/* A grace period later no other memory is locked. */
 	if (c->op->how & LIMITED) {
 		EXPECT_TRUE(ipc_poll(!ipc_create(&c->peer, 0, 1, LARGE,
 						 &c->last_id)));
@@ -82,7 +82,7 @@ static void check_attach(struct __test_metadata *_metadata, struct context *c,
 		c->attach.channel_fd = -1;
 		ASSERT_EQ(0, run_attach(c));
 	}
-	/* There is no other file descriptor, and no other subscriber. */
+	/* No other file descriptor, and no other subscriber, was left. */
 	EXPECT_EQ(c->lowest_fd, c->sub.fd);
 	check_ids(_metadata, c, c->sub.id);
 
@@ -139,7 +139,7 @@ static void check_destroy(struct __test_metadata *_metadata, struct context *c,
 					  IOIPC_SUB_BOTH, &c->sub));
 }
 
-/* A ring with a subscriber that waits, and a channel of its own. */
+/* A ring with a subscriber that waits, and with a channel. */
 static void prepare_exit(struct __test_metadata *_metadata, struct context *c)
 {
 	prepare_destroy(_metadata, c);
@@ -156,7 +156,7 @@ static int run_exit(struct context *c)
 	return 0;
 }
 
-/* Its channel is gone, and its subscriber with it. */
+/* The channel and the subscriber of the ring are gone. */
 static void check_exit(struct __test_metadata *_metadata, struct context *c,
 		       int result)
 {
@@ -211,7 +211,7 @@ static void check_map(struct __test_metadata *_metadata, struct context *c,
 	check_detach(_metadata, c, run_detach(c));
 }
 
-/* The page is made when it is mapped for the first time. */
+/* The kernel allocates the page when it is mapped for the first time. */
 static int run_map_cursor(struct context *c)
 {
 	return map(c, sysconf(_SC_PAGESIZE), PROT_READ | PROT_WRITE, 1L << 32);
@@ -225,7 +225,9 @@ static void check_map_cursor(struct __test_metadata *_metadata,
 
 	if (result) {
 		EXPECT_EQ(0, count_mappings());
-		/* The position is the one at the time of the mapping. */
+		/*
+		 * The kernel has set the position at the time of the mapping.
+		 */
 		EXPECT_EQ(IPC_NUM, give(c));
 		EXPECT_EQ(c->num, take(c));
 		EXPECT_EQ(c->num, wait_recv(&c->ring, c->sub.id));
@@ -235,7 +237,7 @@ static void check_map_cursor(struct __test_metadata *_metadata,
 	position = cursor->position;
 	EXPECT_EQ(IPC_NUM, give(c));
 	EXPECT_EQ(c->num, take(c));
-	/* Storing it consumes: this message, and none before that is left. */
+	/* Storing a position consumes this message. There is none before it. */
 	__atomic_store_n(&cursor->position, position + 1, __ATOMIC_RELEASE);
 	EXPECT_EQ(-EAGAIN, wait_recv(&c->ring, c->sub.id));
 	EXPECT_EQ(0, munmap(c->map, sysconf(_SC_PAGESIZE)));
@@ -293,7 +295,7 @@ static void check_epoll(struct __test_metadata *_metadata, struct context *c,
 	EXPECT_EQ(1, epoll_wait(c->pollfd.fd, &c->event, 1, 0));
 	EXPECT_EQ(EPOLLIN, c->event.events);
 	EXPECT_EQ(0, epoll_wait(c->pollfd.fd, &c->event, 1, 0));
-	/* It is told of the next one. */
+	/* The epoll instance reports the next message. */
 	EXPECT_EQ(IPC_NUM, give(c));
 	EXPECT_EQ(1, epoll_wait(c->pollfd.fd, &c->event, 1, 0));
 	EXPECT_EQ(c->num - 1, take(c));
@@ -327,7 +329,7 @@ static void prepare_nothing(struct __test_metadata *_metadata,
 	open_with(_metadata, c);
 }
 
-/* Opening and reading; a file that is not read to its end would be an error. */
+/* Opens and reads the file; reading less than the whole file is an error. */
 static int run_fdinfo(struct context *c)
 {
 	char path[64];
@@ -352,7 +354,7 @@ static void check_fdinfo(struct __test_metadata *_metadata, struct context *c,
 		EXPECT_NE(NULL, strstr(c->text, "\nioipc-dropped:\t0\n"));
 }
 
-/* ---- All of them ---- */
+/* ---- The list of operations ---- */
 
 OPERATION(create, create, create, create, .errors = { ENOMEM, EFAULT }, .len = 64);
 OPERATION(create_multicast, create, create, create, .errors = { ENOMEM, EFAULT },

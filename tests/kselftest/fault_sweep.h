@@ -2,18 +2,19 @@
 /*
  * Every allocation and every copy of user memory in every operation fails once:
  * the first one, then the second one, and so on until none is left.  After each
- * of them the operation has worked, or it has failed with one of the errors that
- * it may have and has done nothing; and the channel works.  What is left behind
- * without being reachable, kmemleak finds at the end of the guest.
+ * fault the operation has worked, or it has failed with one of its errors and
+ * has done nothing.  In both cases the channel works. kmemleak finds leaked
+ * memory at the end of the guest.
  *
- * A request is tried again where a program would do that: if io_uring_enter(2)
+ * A request is tried again where a program would do so: if io_uring_enter(2)
  * itself fails, before it has taken the request.
  *
- * Not reached are allocations that may not fail, interrupts, and the threads of
- * the kernel but for the one that submits.
+ * The sweep does not reach allocations that may not fail, interrupts, and the
+ * threads of the kernel except the one that submits.
  *
- * fault_sweep.c and fault_sweep_messages.c list operations with OPERATION(); this has
- * what an operation is, the steps that many of them have, and the test.
+ * fault_sweep.c and fault_sweep_messages.c list operations with OPERATION().
+ * This file defines an operation, the steps that many operations share, and the
+ * test.
  */
 #ifndef FAULT_SWEEP_H
 #define FAULT_SWEEP_H
@@ -30,11 +31,11 @@
 #define SIZE		4096
 /* How many messages a vector or a bundle has. */
 #define MANY		3
-/* What a page table maps. */
+/* The memory that one page table maps. */
 #define PAGE_TABLE	(2UL << 20)
 /*
- * What a limited user can lock, and the message of a channel that only fits if
- * nothing but the rings is locked.
+ * The memory that a limited user can lock, and the message size of a channel
+ * that fits only if nothing but the rings is locked.
  */
 #define LIMIT		(768U << 10)
 #define LARGE		(512U << 10)
@@ -44,36 +45,40 @@ enum {
 	UNATTACHED	= 1 << 0,
 	TARGETED	= 1 << 1,
 	KEYED		= 1 << 2,
-	/* The first of its ring, which is bound to the module by that. */
+	/*
+	 * The first operation on its ring, which binds the ring to the module.
+	 */
 	FRESH_RING	= 1 << 3,
 	/* The buffer has no pages yet, and there is no page table for them. */
 	FRESH_MEMORY	= 1 << 4,
 	/* Buffers are registered or provided. */
 	REGISTERED	= 1 << 5,
 	PROVIDED	= 1 << 6,
-	/* The kernel's thread submits, and has the faults. */
+	/* The SQPOLL thread of the ring submits, and has the faults. */
 	SQPOLL		= 1 << 7,
-	/* An unprivileged user does it, who can just lock that much memory. */
+	/*
+	 * The caller is an unprivileged user, who can lock just enough memory.
+	 */
 	LIMITED		= 1 << 8,
-	/* Nothing that it needs has to be allocated or copied. */
+	/* The operation needs no allocation and no copy. */
 	CANNOT_FAIL	= 1 << 9,
 };
 
 struct context;
 
 struct operation {
-	/* Without faults: makes all ready for it. */
+	/* Without faults: prepares the operation. */
 	void	(*prepare)(struct __test_metadata *_metadata,
 			   struct context *c);
-	/* With faults: returns its result, if there is no request to ask. */
+	/* With faults: returns the result, if the operation is no request. */
 	int	(*run)(struct context *c);
-	/* Without faults: whether all is as the result says. */
+	/* Without faults: checks that everything matches the result. */
 	void	(*check)(struct __test_metadata *_metadata, struct context *c,
 			 int result);
-	/* What it can fail with, ends with 0. */
+	/* The errors of the operation, with 0 at the end. */
 	int	errors[4];
 	unsigned int how;
-	/* IOIPC_F_* of the channel that it is about. */
+	/* IOIPC_F_* of the channel. */
 	__u32	channel;
 	/* Flags of the operation, and the length of its message or buffer. */
 	__u32	flags;
@@ -82,29 +87,29 @@ struct operation {
 
 struct context {
 	const struct operation *op;
-	/* Does what is tested, and has a subscriber that sends and receives. */
+	/* The ring under test, with a subscriber that sends and receives. */
 	struct io_uring	ring;
 	struct ipc_sub	own;
-	/* Has another one, which receives only in a queue. */
+	/* Another ring, with a subscriber that receives only in a queue. */
 	struct io_uring	peer;
 	struct ipc_sub	other;
 	__u32		channel;
 	__u64		key;
 	/* The last number that was sent. */
 	__u64		num;
-	/* How many messages the subscriber has sent and received. */
+	/* How many messages the subscriber `own` has sent and received. */
 	long		sent;
 	long		received;
-	/* The last id that was given out. */
+	/* The last id that the kernel has assigned. */
 	__u32		last_id;
 
-	/* Of the operation: the ring that it is done with, */
+	/* Of the operation: its ring, */
 	struct io_uring	*with;
 	struct io_uring	fresh;
-	/* its request, if there is one, which wait_for() asks for, */
+	/* its request, if there is one, for wait_for(), */
 	__u64		data;
 	struct io_uring_cqe cqe;
-	/* and whatever else it has. */
+	/* and its other variables. */
 	union {
 		struct io_uring_ipc_channel_create create;
 		struct io_uring_ipc_channel_attach attach;
@@ -122,9 +127,9 @@ struct context {
 	char		text[1024];
 };
 
-/* ---- Steps that many of them have ---- */
+/* ---- Steps that many operations share ---- */
 
-/* Submits what is queued. */
+/* Submits the prepared SQEs. */
 static inline int submit(struct context *c)
 {
 	int ret;
@@ -135,7 +140,7 @@ static inline int submit(struct context *c)
 	return ret < 0 ? IPC_NOT_RUN : 0;
 }
 
-/* Runs what has become ready in the meantime. */
+/* Runs task work that is ready. */
 static inline int get_events(struct context *c)
 {
 	int ret;
@@ -156,13 +161,13 @@ static inline long long take(struct context *c)
 	return num;
 }
 
-/* The other one sends the next number. */
+/* The other subscriber sends the next number. */
 static inline int give(struct context *c)
 {
 	return ipc_send_num(&c->peer, c->other.id, ++c->num);
 }
 
-/* Another ring, if the operation is to be the first one of it. */
+/* Opens another ring, if the operation must be the first one on its ring. */
 static inline void open_with(struct __test_metadata *_metadata,
 			     struct context *c)
 {
@@ -181,8 +186,8 @@ static inline void close_with(struct context *c)
 }
 
 /*
- * Ids are given out in order, so those that have been taken since the last one
- * are known, and nothing must be left there.
+ * Ids are assigned in order, so the ids assigned since the last one are known.
+ * None of them may name anything.
  */
 static inline void check_ids(struct __test_metadata *_metadata,
 			     struct context *c, __u32 next)
@@ -197,7 +202,7 @@ static inline void check_ids(struct __test_metadata *_metadata,
 	c->last_id = next;
 }
 
-/* The channel has room for all that it should have, and counts. */
+/* Checks that the channel has all its room, and that its counters are right. */
 static inline void check_channel(struct __test_metadata *_metadata,
 				 struct context *c)
 {
@@ -214,7 +219,7 @@ static inline void check_channel(struct __test_metadata *_metadata,
 	EXPECT_EQ(0, ipc_fdinfo(c->own.fd, "ioipc-dropped"));
 }
 
-/* Submits, sends a message, and lets the request find that. */
+/* Submits, sends a message, and lets the request find the message. */
 static inline int run_recv_wait(struct context *c)
 {
 	int ret;
@@ -236,7 +241,7 @@ FIXTURE_VARIANT(sweep) {
 	struct operation operation;
 };
 
-/* The steps, and then what is special. */
+/* An operation with its steps, and then its special properties. */
 #define OPERATION(name, before, doing, after, ...)			\
 	FIXTURE_VARIANT_ADD(sweep, name) {				\
 		.operation = {						\
@@ -247,7 +252,7 @@ FIXTURE_VARIANT(sweep) {
 		}							\
 	}
 
-/* The kernel's thread that submits what is queued in a ring. */
+/* Opens fail-nth of the SQPOLL thread of a ring. */
 static inline int open_sqpoll_faults(void)
 {
 	char path[64], name[32];
@@ -295,13 +300,13 @@ FIXTURE_SETUP(sweep)
 	if (op->how & LIMITED) {
 		ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &limit));
 		ipc_become(who);
-		/* For /proc/self. */
+		/* This makes /proc/self writable. */
 		ASSERT_EQ(0, prctl(PR_SET_DUMPABLE, 1));
 	}
 
 	c->op = op;
 	c->with = &c->ring;
-	/* What it waits for is run only when it asks for it. */
+	/* A request that waits runs only when its task asks for events. */
 	ASSERT_EQ(0, io_uring_queue_init(8, &c->ring, op->how & SQPOLL ?
 					 IORING_SETUP_SQPOLL : WAIT_DEFER));
 	ASSERT_EQ(0, ipc_open(&c->peer));
@@ -351,14 +356,14 @@ static inline bool may_fail(const struct operation *op, int result)
 	return false;
 }
 
-/* Does it once.  Returns whether a fault was injected. */
+/* Runs the operation once.  Returns whether a fault was injected. */
 static inline bool run(struct context *c, unsigned int nth, int *result)
 {
 	unsigned int left = 1;
 
 	fault_arm(nth);
 	*result = c->op->run(c);
-	/* The other thread may not be done. */
+	/* The SQPOLL thread may still be running. */
 	if (!(c->op->how & SQPOLL))
 		left = fault_disarm();
 	if (c->data && *result >= 0)
@@ -390,7 +395,7 @@ TEST_F_TIMEOUT(sweep, every_fault, IPC_TIMEOUT)
 			TH_LOG("after fault %u, with the result %d", nth,
 			       result);
 	}
-	/* The last time there was none. */
+	/* The last run had no fault. */
 	nth -= 2;
 	printf("# %u faults, it failed with %u of them\n", nth, failed);
 	fflush(stdout);

@@ -4,7 +4,7 @@
 
 /* ---- SEND ---- */
 
-/* Memory for the message, which lies in c->buf. */
+/* Memory for the message, at c->buf. */
 static void prepare_memory(struct __test_metadata *_metadata, struct context *c)
 {
 	unsigned long address;
@@ -25,7 +25,7 @@ static void release_memory(struct __test_metadata *_metadata, struct context *c)
 		EXPECT_EQ(0, munmap(c->map, 2 * PAGE_TABLE));
 }
 
-/* What is at an address for the first time is zero. */
+/* Memory that is mapped for the first time is zero. */
 static bool is_message(struct context *c, const void *message, size_t len)
 {
 	const char *byte = message;
@@ -97,7 +97,7 @@ static void check_send_vec(struct __test_metadata *_metadata,
 	c->sent += result > 0 ? result : 0;
 }
 
-/* The channel is full, of numbers that end with this one. */
+/* Fills the channel with numbers, of which the last one is c->num. */
 static void fill(struct __test_metadata *_metadata, struct context *c)
 {
 	ASSERT_EQ(ENTRIES, ipc_send_nums(&c->peer, c->other.id, c->num + 1,
@@ -114,8 +114,9 @@ static void prepare_send_full(struct __test_metadata *_metadata,
 }
 
 /*
- * Submits, makes room, and lets the request find that.  Once more, because a copy
- * that fails costs the slot, until the messages before it are received.
+ * Submits, makes room, and lets the request find the room.  Makes room twice,
+ * because a failed copy costs the slot until the messages before it are
+ * received.
  */
 static int run_send_wait(struct context *c)
 {
@@ -147,7 +148,7 @@ static void check_send_wait(struct __test_metadata *_metadata,
 	}
 }
 
-/* Each message is there, or was overwritten and is counted as lost. */
+/* Each message is there, or was overwritten and counts as lost. */
 static void check_send_overwrite(struct __test_metadata *_metadata,
 				 struct context *c, int result)
 {
@@ -207,7 +208,7 @@ static void check_recv(struct __test_metadata *_metadata, struct context *c,
 
 	c->received++;
 	if (result < 0) {
-		/* It has stayed. */
+		/* The message has stayed. */
 		EXPECT_EQ(SIZE, msg_recv(&c->ring, c->own.id, got, SIZE, 0));
 		EXPECT_TRUE(ipc_filled(got, SIZE, c->num));
 	} else {
@@ -242,7 +243,7 @@ static void check_recv_bundle(struct __test_metadata *_metadata,
 	__u64 num = c->num - MANY + 1;
 	long long got;
 
-	/* What it does not have has stayed. */
+	/* Messages that do not fit have stayed. */
 	while ((got = msg_next_num(&walk)) >= 0) {
 		EXPECT_EQ(num++, got);
 		c->received++;
@@ -274,7 +275,7 @@ static void check_recv_wait(struct __test_metadata *_metadata,
 	}
 }
 
-/* Takes one of the provided buffers back that a completion names. */
+/* Takes back the provided buffer that a completion names. */
 static long long take_provided(struct context *c, struct io_uring_cqe *cqe)
 {
 	char *buf = msg_pool_got(&c->pool, cqe);
@@ -288,7 +289,10 @@ static long long take_provided(struct context *c, struct io_uring_cqe *cqe)
 	return num;
 }
 
-/* One message, and then it is cancelled, unless it has ended before. */
+/*
+ * Receives one message, and then cancels the request, unless it has ended
+ * before.
+ */
 static void check_recv_multishot(struct __test_metadata *_metadata,
 				 struct context *c, int result)
 {
@@ -302,7 +306,7 @@ static void check_recv_multishot(struct __test_metadata *_metadata,
 	EXPECT_EQ(0, last.flags & IORING_CQE_F_MORE);
 }
 
-/* ---- All of them ---- */
+/* ---- The list of operations ---- */
 
 OPERATION(send, send, request, send, .errors = { ENOMEM, EFAULT }, .len = 64);
 OPERATION(send_large, send, request, send, .errors = { ENOMEM, EFAULT },

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Buffers that cannot be read or written, or only later: an error, nothing
- * published, nothing lost, and nobody else is held up.
+ * Buffers that cannot be read or written, or only later: the request fails,
+ * publishes nothing and loses nothing, and no other request is held up.
  */
 #include "fixture.h"
 #include "uffd.h"
@@ -12,7 +12,7 @@
 
 FIXTURE(faults) {
 	struct io_uring ring;
-	/* For who is blocked: a thread of its own uses it. */
+	/* The ring of requests that block: another thread uses it. */
 	struct io_uring other;
 	__u32 channel;
 	struct ipc_sub sender;
@@ -39,7 +39,7 @@ FIXTURE_TEARDOWN(faults)
 	io_uring_queue_exit(&self->ring);
 }
 
-/* Addresses at which no user memory is, of the kernel's and of nobody's. */
+/* Addresses without user memory: of the kernel, and unmapped. */
 static const unsigned long bad_addresses[] = {
 	0,
 	1,
@@ -79,14 +79,14 @@ TEST_F_TIMEOUT(faults, send_from_no_memory, IPC_TIMEOUT)
 							self->receiver.id));
 		}
 	}
-	/* All slots are still good for something. */
+	/* All slots are still usable. */
 	EXPECT_EQ(ENTRIES, ipc_send_nums(&self->ring, self->sender.id, 0,
 					 ENTRIES));
 	EXPECT_EQ(ENTRIES, ipc_recv_nums(&self->ring, self->receiver.id, 0,
 					 ENTRIES));
 }
 
-/* A bad address is found before a slot is taken. */
+/* The kernel finds a bad address before it reserves a slot. */
 TEST_F_TIMEOUT(faults, send_from_no_memory_publishes_nothing, IPC_TIMEOUT)
 {
 	char *mem = ipc_pages(1);
@@ -116,10 +116,10 @@ TEST_F_TIMEOUT(faults, send_from_partly_mapped_memory, IPC_TIMEOUT)
 		ASSERT_EQ(-EAGAIN, ipc_recv_num(&self->ring,
 						self->receiver.id));
 	}
-	/* Up to the very end is fine. */
+	/* A buffer up to the end of the memory is valid. */
 	EXPECT_EQ(64, ipc_send(&self->ring, self->sender.id,
 			       mem + 2 * self->page - 64, 64));
-	/* A hole in the middle and at the front. */
+	/* A hole in the middle, and one at the front. */
 	ASSERT_EQ(0, munmap(mem, self->page));
 	EXPECT_EQ(-EFAULT, ipc_send(&self->ring, self->sender.id,
 				    mem + self->page - 1, 64));
@@ -142,7 +142,7 @@ TEST_F_TIMEOUT(faults, send_from_unreadable_memory, IPC_TIMEOUT)
 			      mem + self->page - 1, 1));
 }
 
-/* Reading a file behind its end is SIGBUS in a program. */
+/* A program that reads a file behind its end gets SIGBUS. */
 TEST_F_TIMEOUT(faults, memory_behind_the_end_of_a_file, IPC_TIMEOUT)
 {
 	char *mem;
@@ -156,7 +156,7 @@ TEST_F_TIMEOUT(faults, memory_behind_the_end_of_a_file, IPC_TIMEOUT)
 	ASSERT_NE(MAP_FAILED, mem);
 	EXPECT_EQ(-EFAULT, ipc_send(&self->ring, self->sender.id, mem, SIZE));
 	EXPECT_EQ(0, ipc_tail(self->map));
-	/* The page of the file has never been touched: it is full of zeros. */
+	/* The page of the file was never touched: it is all zeros. */
 	ASSERT_EQ(64, ipc_send(&self->ring, self->sender.id, mem, 64));
 	EXPECT_EQ(-EFAULT, ipc_recv(&self->ring, self->receiver.id,
 				    mem + self->page, 64));
@@ -179,12 +179,12 @@ TEST_F_TIMEOUT(faults, recv_to_no_memory, IPC_TIMEOUT)
 		EXPECT_EQ(-EFAULT, ipc_recv(&self->ring, self->receiver.id,
 					    buf, 64))
 			TH_LOG("64 bytes at %p", buf);
-		/* Also when the message is cut off. */
+		/* Also if the message is cut off. */
 		EXPECT_EQ(-EFAULT, ipc_recv(&self->ring, self->receiver.id,
 					    buf, 1))
 			TH_LOG("1 byte at %p", buf);
 	}
-	/* The message is the same, and it is still the first. */
+	/* The message has not changed, and is still the first one. */
 	ASSERT_EQ(64, ipc_recv(&self->ring, self->receiver.id, out, 64));
 	EXPECT_EQ(0, memcmp(in, out, 64));
 	EXPECT_EQ(8, ipc_recv_num(&self->ring, self->receiver.id));
@@ -203,7 +203,7 @@ TEST_F_TIMEOUT(faults, recv_to_partly_mapped_memory, IPC_TIMEOUT)
 				    end - 63, 64));
 	EXPECT_EQ(-EFAULT, ipc_recv(&self->ring, self->receiver.id,
 				    end - 1, SIZE));
-	/* There must be room for the message, and no more than that. */
+	/* The buffer needs room for the message, and no more. */
 	EXPECT_EQ(64, ipc_recv(&self->ring, self->receiver.id, end - 64, SIZE));
 	EXPECT_TRUE(ipc_filled(end - 64, 64, 1));
 }
@@ -221,14 +221,14 @@ TEST_F_TIMEOUT(faults, recv_to_read_only_memory, IPC_TIMEOUT)
 	EXPECT_EQ(-EFAULT, ipc_recv(&self->ring, self->receiver.id,
 				    mem + self->page - 4, 64));
 	EXPECT_EQ('x', mem[self->page]);
-	/* The channel itself is such memory, too. */
+	/* The mapped channel is read-only memory, too. */
 	EXPECT_EQ(-EFAULT, ipc_recv(&self->ring, self->receiver.id,
 				    (char *)self->map + self->map->data_offset +
 				    self->map->data_stride, 64));
 	EXPECT_EQ(5, ipc_recv_num(&self->ring, self->receiver.id));
 }
 
-/* What was received can be passed on from where it is. */
+/* A program can send a received message from its place in the mapping. */
 TEST_F_TIMEOUT(faults, send_from_the_mapping, IPC_TIMEOUT)
 {
 	char buf[SIZE];
@@ -246,7 +246,7 @@ TEST_F_TIMEOUT(faults, send_from_the_mapping, IPC_TIMEOUT)
 	EXPECT_TRUE(ipc_filled(buf, SIZE, 4));
 }
 
-/* Pages that are not there yet, but will be when they are touched. */
+/* Pages that are not present until they are touched. */
 TEST_F_TIMEOUT(faults, fresh_pages, IPC_TIMEOUT)
 {
 	char *in = ipc_pages(2), *out = ipc_pages(2);
@@ -255,7 +255,7 @@ TEST_F_TIMEOUT(faults, fresh_pages, IPC_TIMEOUT)
 	ASSERT_NE(NULL, in);
 	ASSERT_NE(NULL, out);
 	for (i = 0; i < 20; i++) {
-		/* Every other time there is something to read. */
+		/* In every other round there is a message to read. */
 		if (i % 2)
 			ipc_fill(in, SIZE, i);
 		ASSERT_EQ(SIZE, ipc_send(&self->ring, self->sender.id, in,
@@ -272,7 +272,7 @@ TEST_F_TIMEOUT(faults, fresh_pages, IPC_TIMEOUT)
 	}
 }
 
-/* A receiver must not write through to what it shares since a fork. */
+/* A receive must not write into pages that are shared since a fork. */
 TEST_F_TIMEOUT(faults, copy_on_write_pages, IPC_TIMEOUT)
 {
 	char *out = ipc_pages(1);
@@ -283,7 +283,7 @@ TEST_F_TIMEOUT(faults, copy_on_write_pages, IPC_TIMEOUT)
 	memset(out, 'x', self->page);
 	ASSERT_EQ(0, pipe(ready));
 	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->sender.id, 5));
-	/* The child looks when the message has been received. */
+	/* The child looks after the message has been received. */
 	pid = ipc_fork();
 	ASSERT_LE(0, pid);
 	if (!pid) {
@@ -299,7 +299,7 @@ TEST_F_TIMEOUT(faults, copy_on_write_pages, IPC_TIMEOUT)
 	EXPECT_EQ(0, ipc_wait(pid));
 }
 
-/* A buffer that vanishes all the time. */
+/* A buffer that another thread removes all the time. */
 struct vanish {
 	char		*mem;
 	size_t		len;
@@ -327,7 +327,7 @@ TEST_F_TIMEOUT(faults, send_from_vanishing_pages, IPC_TIMEOUT)
 	ASSERT_NE(NULL, vanishing.mem);
 	ASSERT_EQ(0, pthread_create(&thread, NULL, vanish, &vanishing));
 	for (i = 0; i < 500; i++) {
-		/* It is zeros, wherever the pages come from. */
+		/* The message is all zeros, wherever the pages come from. */
 		ASSERT_EQ(SIZE, ipc_send(&self->ring, self->sender.id,
 					 vanishing.mem, SIZE));
 		memset(buf, 'x', SIZE);
@@ -362,7 +362,7 @@ TEST_F_TIMEOUT(faults, recv_to_vanishing_pages, IPC_TIMEOUT)
 						    SIZE));
 			continue;
 		}
-		/* It may give up, but not lose the message. */
+		/* The receive may fail, but must not lose the message. */
 		ASSERT_EQ(-EFAULT, ret);
 		memset(buf, 0, SIZE);
 		ASSERT_EQ(SIZE, ipc_recv(&self->ring, self->receiver.id, buf,
@@ -373,7 +373,7 @@ TEST_F_TIMEOUT(faults, recv_to_vanishing_pages, IPC_TIMEOUT)
 	pthread_join(thread, NULL);
 }
 
-/* The page of a sender blocks for as long as somebody else wants. */
+/* The page of a sender blocks for as long as another process wants. */
 TEST_F_TIMEOUT(faults, blocked_sender_delays_only_itself, IPC_TIMEOUT)
 {
 	struct uffd_op op = { .ring = &self->other, .send = true, .len = 64 };
@@ -394,7 +394,7 @@ TEST_F_TIMEOUT(faults, blocked_sender_delays_only_itself, IPC_TIMEOUT)
 	ASSERT_TRUE(uffd_wait(&uffd));
 
 	for (i = 0; i < 5 * ENTRIES; i += ENTRIES) {
-		/* It must not even keep one slot. */
+		/* The blocked sender must not hold even one slot. */
 		EXPECT_EQ(ENTRIES, ipc_send_nums(&self->ring, self->sender.id,
 						 i, i + ENTRIES));
 		EXPECT_EQ(ENTRIES, ipc_recv_nums(&self->ring,
@@ -431,10 +431,12 @@ TEST_F_TIMEOUT(faults, blocked_receiver_delays_only_itself, IPC_TIMEOUT)
 	ASSERT_EQ(0, uffd_op_start(&op));
 	ASSERT_TRUE(uffd_wait(&uffd));
 
-	/* It must not have a message in hand that another could take. */
+	/*
+	 * It must not have claimed a message that another receiver could take.
+	 */
 	EXPECT_EQ(3, ipc_recv_nums(&self->ring, self->receiver.id, 0, 3));
 	EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->ring, self->receiver.id));
-	/* A broadcast channel keeps the three for it, and has room for five. */
+	/* A broadcast keeps three messages for it, and has room for five. */
 	EXPECT_EQ(all ? 5 : 8, ipc_send_nums(&self->ring, self->sender.id, 3,
 					     11));
 	EXPECT_EQ(all ? 5 : 8, ipc_recv_nums(&self->ring, self->receiver.id, 3,
@@ -460,7 +462,7 @@ struct waiter {
 	void		(*prepare)(struct io_uring_sqe *sqe, __u32 id, void *mem);
 	__u32		id;
 	void		*mem;
-	/* The request is in the queue of those that wait. */
+	/* The request has entered a wait queue. */
 	bool		waits;
 	int		res;
 	pthread_t	thread;
@@ -471,7 +473,7 @@ static void *waiter_run(void *arg)
 	struct waiter *waiter = arg;
 
 	waiter->prepare(io_uring_get_sqe(waiter->ring), waiter->id, waiter->mem);
-	/* Not ioipc-waits: a request is counted before it is in the queue. */
+	/* Not ioipc-waits: a request is counted before it is in its queue. */
 	if (io_uring_submit(waiter->ring) == 1)
 		__atomic_store_n(&waiter->waits, true, __ATOMIC_RELEASE);
 	waiter->res = ipc_run(waiter->ring);
@@ -505,8 +507,7 @@ static void prepare_vec(struct io_uring_sqe *sqe, __u32 id, void *mem)
 }
 
 /*
- * The one that is woken for a message has nowhere to put it: the other one gets
- * it.
+ * The woken receiver has no memory for the message: the other one gets it.
  */
 TEST_F_TIMEOUT(faults, woken_receiver_delays_only_itself, IPC_TIMEOUT)
 {
@@ -522,7 +523,7 @@ TEST_F_TIMEOUT(faults, woken_receiver_delays_only_itself, IPC_TIMEOUT)
 	if (ret == -ENOSYS || ret == -EPERM)
 		SKIP(return, "no userfaultfd: %s", strerror(-ret));
 	ASSERT_EQ(0, ret);
-	/* The first one that attaches is the first one that is woken. */
+	/* The receiver that attached first is woken first. */
 	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring,
 						 self->receiver.id));
 	ASSERT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_RECV,
@@ -548,7 +549,7 @@ TEST_F_TIMEOUT(faults, woken_receiver_delays_only_itself, IPC_TIMEOUT)
 	EXPECT_EQ(variant->flags & IOIPC_F_BROADCAST ? 5 : 6, num);
 }
 
-/* The one that is woken for room has nothing to send yet: the other one sends. */
+/* The woken sender has no message yet: the other one sends. */
 static void woken_sender(struct __test_metadata *_metadata,
 			 FIXTURE_DATA(faults) *self, struct waiter *waiter)
 {
@@ -592,7 +593,7 @@ TEST_F_TIMEOUT(faults, woken_sender_delays_only_itself, IPC_TIMEOUT)
 	EXPECT_EQ(64, waiter.res);
 }
 
-/* The same, where it is the vector that is not there. */
+/* The same, if the vector itself is not present. */
 TEST_F_TIMEOUT(faults, woken_vector_delays_only_itself, IPC_TIMEOUT)
 {
 	struct waiter waiter = { .prepare = prepare_vec };
@@ -601,7 +602,7 @@ TEST_F_TIMEOUT(faults, woken_vector_delays_only_itself, IPC_TIMEOUT)
 	EXPECT_EQ(1, waiter.res);
 }
 
-/* Blocks in a request for ever, once it has said so. */
+/* Blocks in a request forever, after it has written to `said`. */
 static void block(struct __test_metadata *_metadata, __u32 channel, bool send,
 		  int said)
 {
@@ -629,7 +630,7 @@ static void block(struct __test_metadata *_metadata, __u32 channel, bool send,
 		pause();
 }
 
-/* Who is blocked can still be killed, and leaves nothing behind. */
+/* A blocked process can still be killed, and leaves nothing behind. */
 TEST_F_TIMEOUT(faults, killed_while_blocked, IPC_TIMEOUT)
 {
 	int send, said[2];
@@ -656,7 +657,10 @@ TEST_F_TIMEOUT(faults, killed_while_blocked, IPC_TIMEOUT)
 					   3));
 		EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->ring,
 						self->receiver.id));
-		/* All slots can be used again, once its ring is gone. */
+		/*
+		 * All slots can be used again, once the ring of the process is
+		 * gone.
+		 */
 		EXPECT_TRUE(ipc_poll(({
 			while (ipc_recv_num(&self->ring,
 					    self->receiver.id) >= 0)
@@ -670,7 +674,9 @@ TEST_F_TIMEOUT(faults, killed_while_blocked, IPC_TIMEOUT)
 	}
 }
 
-/* Faults of the kernel are not handled there, so the memory is bad. */
+/*
+ * This userfaultfd does not handle faults in the kernel, so the memory is bad.
+ */
 TEST_F_TIMEOUT(faults, user_mode_only_userfaultfd, IPC_TIMEOUT)
 {
 	struct uffd uffd = {};

@@ -24,7 +24,7 @@ FIXTURE(fixed) {
 FIXTURE_VARIANT(fixed) {
 	__u32 flags;
 	unsigned int setup;
-	/* Of the SQE. */
+	/* Flags of the SQE. */
 	unsigned int sqe_flags;
 };
 
@@ -70,7 +70,7 @@ FIXTURE_SETUP(fixed)
 
 	const struct iovec buffers[] = {
 		{ self->first, PAGES * self->page },
-		/* Neither begins nor ends with a page. */
+		/* Starts and ends in the middle of a page. */
 		{ self->second + 100, 1000 },
 		{ NULL, 0 },
 	};
@@ -126,7 +126,7 @@ static int fixed_recv(FIXTURE_DATA(fixed) *self,
 					     flags));
 }
 
-/* Those that do not care. */
+/* Operations without registered buffers. */
 static int plain_send(FIXTURE_DATA(fixed) *self, const void *buf, __u32 len)
 {
 	return msg_send(&self->ring, self->sender.id, buf, len, 0);
@@ -137,7 +137,7 @@ static int plain_recv(FIXTURE_DATA(fixed) *self, void *buf, __u32 len)
 	return msg_recv(&self->ring, self->receiver.id, buf, len, 0);
 }
 
-/* Where a part of the first buffer begins, and how long it is. */
+/* Parts of the first buffer. */
 static const struct {
 	__u32 offset, len;
 } parts[] = {
@@ -186,7 +186,7 @@ TEST_F_TIMEOUT(fixed, recv_into_a_part, IPC_TIMEOUT)
 			TH_LOG("part %zu", i);
 		EXPECT_TRUE(ipc_filled(start, parts[i].len, i))
 			TH_LOG("part %zu", i);
-		/* And nothing else. */
+		/* The receive has written nothing else. */
 		if (start > self->first) {
 			EXPECT_EQ('x', start[-1]);
 		}
@@ -194,7 +194,7 @@ TEST_F_TIMEOUT(fixed, recv_into_a_part, IPC_TIMEOUT)
 			EXPECT_EQ('x', start[parts[i].len]);
 		}
 	}
-	/* More room than there is message, and less. */
+	/* A buffer that is larger than the message, and a smaller one. */
 	memset(self->first, 'x', 2 * self->page);
 	ipc_fill(self->plain, 5000, 1);
 	ASSERT_EQ(5000, plain_send(self, self->plain, 5000));
@@ -250,7 +250,7 @@ TEST_F_TIMEOUT(fixed, out_of_range, IPC_TIMEOUT)
 		{ 1, self->second, 8 },
 		{ 1, self->first, 8 },
 		{ 0, self->plain, 8 },
-		/* Beyond the end of everything, and around it. */
+		/* Beyond the end of the address space, and across it. */
 		{ 0, (char *)-8UL, 8 },
 		{ 0, (char *)-4UL, 8 },
 		{ 0, (char *)(1UL << 63), 8 },
@@ -278,7 +278,7 @@ TEST_F_TIMEOUT(fixed, out_of_range, IPC_TIMEOUT)
 					      bad[i].addr, bad[i].len, 0))
 			TH_LOG("receive, case %zu", i);
 	}
-	/* A receive can say that it has more room than any buffer has. */
+	/* A receive may have a length that is larger than any buffer. */
 	EXPECT_EQ(-EFAULT, fixed_recv(self, variant, 0, self->first,
 				      PAGES * self->page + 1, 0));
 	EXPECT_EQ(-EFAULT, fixed_recv(self, variant, 0, self->first, INT_MAX,
@@ -329,7 +329,7 @@ TEST_F_TIMEOUT(fixed, flags, IPC_TIMEOUT)
 	sqe = get_send(self, variant, 0, self->first, 1);
 	sqe->rw_flags |= IOIPC_SEND_VEC | IOIPC_SEND_WAIT;
 	EXPECT_EQ(-EINVAL, msg_run(&self->ring, sqe));
-	/* A vector has no index either. */
+	/* A vector has no buffer index either. */
 	sqe = get_send(self, variant, 1, &vec, 1);
 	sqe->rw_flags = IOIPC_SEND_VEC;
 	EXPECT_EQ(-EINVAL, msg_run(&self->ring, sqe));
@@ -365,7 +365,7 @@ TEST_F_TIMEOUT(fixed, without_registered_buffers, IPC_TIMEOUT)
 	EXPECT_EQ(8, plain_recv(self, self->plain, SIZE));
 }
 
-/* A slot that is filled in, and used again for something else. */
+/* A buffer slot is filled in, and later replaced by another buffer. */
 TEST_F_TIMEOUT(fixed, update, IPC_TIMEOUT)
 {
 	struct iovec update[2] = {
@@ -398,7 +398,7 @@ TEST_F_TIMEOUT(fixed, waiting, IPC_TIMEOUT)
 	int i;
 
 	for (i = 0; i < 5; i++) {
-		/* For a message. */
+		/* A receive waits for a message. */
 		memset(self->first, 'x', self->page);
 		get_recv(self, variant, 0, self->first + 10, 100,
 			 IOIPC_RECV_WAIT)->user_data = 7;
@@ -412,7 +412,7 @@ TEST_F_TIMEOUT(fixed, waiting, IPC_TIMEOUT)
 	for (i = 0; i < ENTRIES; i++) {
 		ASSERT_EQ(0, plain_send(self, NULL, 0));
 	}
-	/* For room. */
+	/* A send waits for room. */
 	ipc_fill(self->first, 5000, 9);
 	get_send(self, variant, 0, self->first, 5000)->user_data = 8;
 	EXPECT_EQ(-ENOBUFS, wait_for(&self->ring, 8));
@@ -429,8 +429,8 @@ TEST_F_TIMEOUT(fixed, waiting, IPC_TIMEOUT)
 }
 
 /*
- * The buffer of a request that waits is unregistered, and another one takes its
- * number: the message goes to the old one, or stays.
+ * The buffer of a waiting request is unregistered, and another one takes its
+ * number: the message goes to the old buffer, or stays.
  */
 TEST_F_TIMEOUT(fixed, unregistered_while_waiting, IPC_TIMEOUT)
 {
@@ -508,7 +508,7 @@ TEST_F_TIMEOUT(fixed, the_ring_ends_while_waiting, IPC_TIMEOUT)
 	}
 }
 
-/* The pages are held, whatever becomes of the mapping. */
+/* The registration holds the pages, also without a mapping. */
 TEST_F_TIMEOUT(fixed, unmapped, IPC_TIMEOUT)
 {
 	char *mem, *view;
@@ -517,7 +517,7 @@ TEST_F_TIMEOUT(fixed, unmapped, IPC_TIMEOUT)
 
 	ipc_fill(self->first, SIZE, 1);
 	ASSERT_EQ(0, munmap(self->first, PAGES * self->page));
-	/* Something else is there now. */
+	/* Other memory is mapped there now. */
 	mem = mmap(self->first, self->page, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	ASSERT_EQ(self->first, mem);
@@ -556,7 +556,7 @@ TEST_F_TIMEOUT(fixed, unmapped, IPC_TIMEOUT)
 	EXPECT_EQ(0, view[5100]);
 }
 
-/* The process loses the right to it, the pages stay the same. */
+/* The process loses the permission, and the pages stay the same. */
 TEST_F_TIMEOUT(fixed, protected, IPC_TIMEOUT)
 {
 	ipc_fill(self->first, 100, 1);
@@ -596,7 +596,7 @@ TEST_F_TIMEOUT(fixed, with_info, IPC_TIMEOUT)
 {
 	struct io_uring_ipc_msg_info want, info;
 	struct io_uring_sqe *sqe;
-	/* The end of a page is in what is told, and in the message. */
+	/* A page ends in the info, and in the message. */
 	const size_t offsets[] = {
 		0, 8, 3, self->page - 20, self->page - MSG_INFO,
 		self->page - MSG_INFO - 1000,
@@ -625,7 +625,7 @@ TEST_F_TIMEOUT(fixed, with_info, IPC_TIMEOUT)
 			TH_LOG("offset %zu", offsets[i]);
 		EXPECT_TRUE(ipc_filled(start + MSG_INFO, 1000, i));
 		EXPECT_EQ('x', start[MSG_INFO + 1000]);
-		/* Truncated. */
+		/* A truncated message. */
 		ASSERT_EQ(1000, fixed_send(self, variant, 1,
 					   self->second + 100, 1000));
 		memset(self->first, 'x', 4 * self->page);
@@ -677,7 +677,7 @@ TEST_F_TIMEOUT(fixed, bundle, IPC_TIMEOUT)
 	EXPECT_EQ(-EAGAIN, plain_recv(self, self->plain, SIZE));
 }
 
-/* A buffer that is shared with a child belongs to both of them. */
+/* Parent and child share a registered buffer after a fork. */
 TEST_F_TIMEOUT(fixed, copy_on_write, IPC_TIMEOUT)
 {
 	int ready[2];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the fixtures of many tests share: a variant for each kind of channel, and a
- * channel with a sender and a receiver.
+ * Shared by the fixtures of many tests: a variant for each kind of channel, and
+ * a channel with a sender and a receiver.
  */
 #ifndef FIXTURE_H
 #define FIXTURE_H
@@ -28,8 +28,9 @@
 	FIXTURE_ADD_KINDS(fixture)
 
 /*
- * For FIXTURE_SETUP(): the first ring creates self->channel with variant->flags and
- * attaches self->sender; the second ring, which can be the same, self->receiver.
+ * For FIXTURE_SETUP(): the first ring creates self->channel with variant->flags
+ * and attaches self->sender. The second ring, which can be the same, attaches
+ * self->receiver.
  */
 #define SET_UP_CHANNEL(sending, receiving, entries, size) do {		\
 	ASSERT_EQ(0, ipc_create(sending, variant->flags, entries, size,	\

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * IOIPC_SUB_HISTORY: who attaches late begins with what is still in the ring.
+ * IOIPC_SUB_HISTORY: a receiver that attaches late starts with the messages
+ * that are still in the ring.
  *
- * ROUNDS=N is how often somebody attaches while messages are sent.
+ * ROUNDS=N is how often a receiver attaches while messages are sent.
  */
 #include <poll.h>
 
@@ -68,8 +69,8 @@ static void leave(struct io_uring *ring, struct ipc_sub *sub)
 }
 
 /*
- * Receives all that there is, which must be the numbers from some on to the last
- * one; returns the first, or a negative errno.
+ * Receives all messages, which must be the numbers from some number up to the
+ * last one; returns the first number, or a negative errno.
  */
 static long long recv_suffix(struct __test_metadata *_metadata,
 			     struct io_uring *ring, __u32 id, long long last)
@@ -80,7 +81,7 @@ static long long recv_suffix(struct __test_metadata *_metadata,
 	first = msg_recv_num(ring, id, &got);
 	if (first < 0)
 		return first;
-	/* What was gone before it came is no loss of its own. */
+	/* Messages that were gone before it attached do not count as lost. */
 	EXPECT_EQ(0, got.info.lost);
 	EXPECT_EQ(first + 1, got.info.msg_id);
 	for (num = first; num < last; num++) {
@@ -123,7 +124,7 @@ TEST_F_TIMEOUT(history, where_it_can_be, IPC_TIMEOUT)
 	}
 }
 
-/* What somebody else has not read is there for all who come. */
+/* Messages that a receiver has not read are there for all late receivers. */
 TEST_F_TIMEOUT(history, what_is_unread, IPC_TIMEOUT)
 {
 	struct ipc_sub early, late, next;
@@ -141,11 +142,11 @@ TEST_F_TIMEOUT(history, what_is_unread, IPC_TIMEOUT)
 		EXPECT_EQ(0, got.info.lost);
 	}
 	EXPECT_EQ(-EAGAIN, msg_recv_num(&self->other, late.id, &got));
-	/* The others have theirs. */
+	/* The other receivers have their messages. */
 	EXPECT_EQ(3, ipc_recv_nums(&self->other, next.id, 5, 8));
 	EXPECT_EQ(8, ipc_recv_nums(&self->ring, early.id, 0, 8));
 	EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->other, next.id));
-	/* From then on it is one of many. */
+	/* From then on it is a receiver like the others. */
 	SEND(8, 20);
 	EXPECT_EQ(12, ipc_recv_nums(&self->ring, early.id, 8, 20));
 	EXPECT_EQ(12, ipc_recv_nums(&self->other, late.id, 8, 20));
@@ -161,7 +162,7 @@ TEST_F_TIMEOUT(history, a_full_ring, IPC_TIMEOUT)
 	ATTACH(&self->ring, &early);
 	SEND(0, ENTRIES);
 	JOIN(&self->other, &late);
-	/* Unless senders overwrite, a quarter of the ring is left to them. */
+	/* Without overwriting, a quarter of the ring is left to the senders. */
 	for (i = self->overwrite ? 0 : ENTRIES / 4; i < ENTRIES; i++) {
 		ASSERT_EQ(i, msg_recv_num(&self->other, late.id, &got));
 		EXPECT_EQ(0, got.info.lost);
@@ -173,7 +174,10 @@ TEST_F_TIMEOUT(history, a_full_ring, IPC_TIMEOUT)
 					 2 * ENTRIES));
 }
 
-/* It holds up the ring like all others; and where nothing does, it loses. */
+/*
+ * It holds up the ring like other receivers. With overwriting, it loses
+ * messages.
+ */
 TEST_F_TIMEOUT(history, it_is_a_receiver_like_any_other, IPC_TIMEOUT)
 {
 	struct ipc_sub early, late;
@@ -217,7 +221,10 @@ TEST_F_TIMEOUT(history, an_empty_ring, IPC_TIMEOUT)
 	EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->other, sub.id));
 }
 
-/* What all have read stays until its slot is needed: three quarters at least. */
+/*
+ * Messages that all have read stay until a sender needs their slots: three
+ * quarters of the ring at least.
+ */
 TEST_F_TIMEOUT(history, what_all_have_read, IPC_TIMEOUT)
 {
 	const int least = 3 * ENTRIES / 4;
@@ -234,13 +241,13 @@ TEST_F_TIMEOUT(history, what_all_have_read, IPC_TIMEOUT)
 		ASSERT_LE(0, first)
 			TH_LOG("%d were sent", sent);
 		EXPECT_LE(sent < least ? sent : least, sent - first);
-		/* The rest is for senders, unless they take what they need. */
+		/* The rest is for senders, unless they overwrite. */
 		EXPECT_GE(self->overwrite ? ENTRIES : least, sent - first);
 		leave(&self->other, &late);
 	}
 }
 
-/* Nobody is there to hold on to anything. */
+/* No receiver is there to hold a message. */
 TEST_F_TIMEOUT(history, without_receivers, IPC_TIMEOUT)
 {
 	long long first, before = -1;
@@ -255,12 +262,12 @@ TEST_F_TIMEOUT(history, without_receivers, IPC_TIMEOUT)
 		ASSERT_LE(0, first)
 			TH_LOG("%d were sent", sent);
 		EXPECT_GE(ENTRIES, sent - first);
-		/* What is gone does not come back. */
+		/* Messages that are gone do not come back. */
 		EXPECT_LE(before, first);
 		before = first;
 		leave(&self->other, &late);
 	}
-	/* They are for who asks for them. */
+	/* Only a receiver that asks for them gets them. */
 	ATTACH(&self->other, &late);
 	EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->other, late.id));
 }
@@ -284,7 +291,7 @@ TEST_F_TIMEOUT(history, targeted_at_others, IPC_TIMEOUT)
 	}
 	EXPECT_EQ(-EAGAIN, msg_recv_num(&self->other, late.id, &got));
 	EXPECT_EQ(10, ipc_recv_nums(&self->ring, early.id, 0, 10));
-	/* Nothing but such. */
+	/* Only messages for another receiver. */
 	for (i = 0; i < ENTRIES; i++) {
 		ASSERT_EQ(IPC_NUM, ipc_send_num_to(&self->ring, self->sender.id,
 						   i, early.id));
@@ -293,7 +300,7 @@ TEST_F_TIMEOUT(history, targeted_at_others, IPC_TIMEOUT)
 	JOIN(&self->other, &late);
 	EXPECT_EQ(-EAGAIN, msg_recv_num(&self->other, late.id, &got));
 	EXPECT_EQ(ENTRIES, ipc_recv_nums(&self->ring, early.id, 0, ENTRIES));
-	/* Those whose target has left are no part of the history. */
+	/* Messages whose target has left are no part of the history. */
 	for (i = 0; i < 4; i++) {
 		ASSERT_EQ(IPC_NUM, ipc_send_num_to(&self->ring, self->sender.id,
 						   i, i % 2 ? early.id : 0));
@@ -306,7 +313,7 @@ TEST_F_TIMEOUT(history, targeted_at_others, IPC_TIMEOUT)
 	EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->other, late.id));
 }
 
-/* All messages, also those of a sender that was never attached. */
+/* All messages, also from a sender that is not attached. */
 TEST_F_TIMEOUT(history, bundle, IPC_TIMEOUT)
 {
 	struct msg_num buf[ENTRIES] = {};
@@ -322,7 +329,7 @@ TEST_F_TIMEOUT(history, bundle, IPC_TIMEOUT)
 	walk.res = msg_recv(&self->other, late.id, buf, sizeof(buf),
 			    IOIPC_RECV_BUNDLE);
 	ASSERT_LT(0, walk.res);
-	/* Some of those that were read may be gone. */
+	/* Some of the messages that were read may be gone. */
 	i = msg_next_num(&walk);
 	ASSERT_LE(0, i);
 	ASSERT_GE(3, i);
@@ -334,7 +341,7 @@ TEST_F_TIMEOUT(history, bundle, IPC_TIMEOUT)
 	EXPECT_FALSE(walk.broken);
 }
 
-/* There is something to receive from the start. */
+/* There is a message to receive from the start. */
 TEST_F_TIMEOUT(history, waiting_and_polling, IPC_TIMEOUT)
 {
 	struct ipc_sub early, late;
@@ -359,7 +366,7 @@ TEST_F_TIMEOUT(history, waiting_and_polling, IPC_TIMEOUT)
 	EXPECT_EQ(2, ipc_recv_nums(&self->other, late.id, 4, 6));
 }
 
-/* Whoever asks whether there is room takes nothing away as long as there is. */
+/* A check for room frees no message as long as there is room. */
 TEST_F_TIMEOUT(history, polling_for_room, IPC_TIMEOUT)
 {
 	struct pollfd poll_fd = { .events = POLLOUT };
@@ -378,7 +385,7 @@ TEST_F_TIMEOUT(history, polling_for_room, IPC_TIMEOUT)
 	EXPECT_EQ(8, ipc_recv_nums(&self->other, late.id, 0, 8));
 }
 
-/* Also what is left of a channel after its end. */
+/* Also the messages that are left in a channel after its end. */
 TEST_F_TIMEOUT(history, before_the_end, IPC_TIMEOUT)
 {
 	struct ipc_sub early, late;
@@ -393,7 +400,7 @@ TEST_F_TIMEOUT(history, before_the_end, IPC_TIMEOUT)
 	EXPECT_EQ(-EPIPE, ipc_recv_num(&self->ring, early.id));
 }
 
-/* Those who overtake each other in a ring that overwrites. */
+/* Receivers that overtake each other in a ring that overwrites. */
 TEST_F_TIMEOUT(history, after_an_overwrite, IPC_TIMEOUT)
 {
 	struct ipc_sub slow, late;
@@ -406,7 +413,7 @@ TEST_F_TIMEOUT(history, after_an_overwrite, IPC_TIMEOUT)
 	for (i = 1; i < 3 * ENTRIES; i++) {
 		SEND(i - 1, i);
 		JOIN(&self->other, &late);
-		/* All slots have what nobody has read. */
+		/* All slots have unread messages. */
 		EXPECT_EQ(i < ENTRIES ? 0 : i - ENTRIES,
 			  recv_suffix(_metadata, &self->other, late.id, i - 1));
 		leave(&self->other, &late);
@@ -415,7 +422,7 @@ TEST_F_TIMEOUT(history, after_an_overwrite, IPC_TIMEOUT)
 	EXPECT_EQ(2 * ENTRIES - 1, got.info.lost);
 }
 
-/* In a large ring nobody who comes for the history is in the way. */
+/* In a large ring late receivers with history do not hold up a sender. */
 TEST_F_TIMEOUT(history, a_sender_goes_on, IPC_TIMEOUT)
 {
 	enum { LARGE = 1024, BURST = 100 };
@@ -436,11 +443,11 @@ TEST_F_TIMEOUT(history, a_sender_goes_on, IPC_TIMEOUT)
 				TH_LOG("message %d, round %d", next, round);
 			ASSERT_EQ(next, ipc_recv_num(&self->ring, steady.id));
 		}
-		/* Some of them read all of it, others nothing. */
+		/* Some late receivers read all messages, others read none. */
 		if (round % 3 == 2) {
 			long long num = ipc_recv_num(&self->other, late.id);
 
-			/* Those of the burst, and more from before. */
+			/* The messages of the burst, and some from before. */
 			ASSERT_LE(0, num);
 			ASSERT_GT(next - BURST, num);
 			while (++num < next) {
@@ -454,7 +461,7 @@ TEST_F_TIMEOUT(history, a_sender_goes_on, IPC_TIMEOUT)
 	}
 }
 
-/* A sender that goes on and on, and somebody who reads all of it. */
+/* A sender that sends all the time, and a receiver that reads all messages. */
 struct stream {
 	_Atomic bool	ready;
 	_Atomic bool	stop;
@@ -501,7 +508,7 @@ static void stream_send(struct __test_metadata *_metadata,
 	_exit(0);
 }
 
-/* Receives one message of the stream, returns its number or a negative errno. */
+/* Receives a message of the stream, returns its number or a negative errno. */
 static long long stream_next(struct __test_metadata *_metadata,
 			     struct io_uring *ring, __u32 id, __u32 flags,
 			     __u64 *lost)
@@ -549,7 +556,7 @@ static void stream_receive(struct __test_metadata *_metadata,
 	_exit(0);
 }
 
-/* Starts both; returns whether there is a stream. */
+/* Starts the sender and the receiver; returns whether messages are sent. */
 static bool stream_start(struct __test_metadata *_metadata,
 			 struct stream *stream, __u32 channel, bool overwrite,
 			 pid_t *pid)
@@ -581,13 +588,16 @@ TEST_F_TIMEOUT(history, joining_a_stream, IPC_TIMEOUT)
 		long sent = stream->sent;
 
 		JOIN(&self->other, &late);
-		/* There is always something, unless all of it is being lost. */
+		/* There is always a message, unless all are being lost. */
 		first = stream_next(_metadata, &self->other, late.id,
 				    self->overwrite ? IOIPC_RECV_WAIT : 0,
 				    &lost);
 		ASSERT_LE(0, first)
 			TH_LOG("round %ld", round);
-		/* It is from before it came, but not from before anybody did. */
+		/*
+		 * The first message is older than the receiver, but not too
+		 * old.
+		 */
 		if (!self->overwrite) {
 			EXPECT_EQ(0, lost);
 			EXPECT_GE(stream->sent, first);
@@ -613,7 +623,7 @@ TEST_F_TIMEOUT(history, joining_a_stream, IPC_TIMEOUT)
 	EXPECT_EQ(0, wait_child(pid[0]));
 }
 
-/* Who comes and goes takes nothing away from who stays, and gets on. */
+/* A receiver that comes and goes gets messages, and others lose none by it. */
 TEST_F_TIMEOUT(history, coming_and_going, IPC_TIMEOUT)
 {
 	long rounds = ipc_env("ROUNDS", 600), round;
@@ -632,7 +642,7 @@ TEST_F_TIMEOUT(history, coming_and_going, IPC_TIMEOUT)
 		} else {
 			ATTACH(&self->other, &guest);
 		}
-		/* Some look at what is there, or wait for it. */
+		/* Some receive a message, or wait for one. */
 		if (round % 3) {
 			num = stream_next(_metadata, &self->other, guest.id,
 					  round % 3 == 2 ? IOIPC_RECV_WAIT : 0,

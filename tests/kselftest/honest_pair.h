@@ -1,26 +1,29 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A sender and a receiver that do what they should, beside somebody who does
- * not.  Both check all of their results.
+ * A sender and a receiver that behave well, beside an adversary.  Both check
+ * all of their results.
  *
- * How fast they are is compared with how fast they are beside a neutral process,
- * in a way that does not depend on who else wants the processors, of this machine
- * or of the host that emulates it.  The pair and a control, which is such a pair
- * on a pipe, have one processor, where each of the four goes on until it waits
- * or yields; and all others have another processor.  What counts is how far the
- * pair gets until the control has got so far.  Whatever holds up the processor
- * holds up both; whatever holds up the channel, only the pair.
+ * The test compares their progress beside the adversary with their progress
+ * beside a neutral process.  The comparison does not depend on other load of
+ * this machine, or of the host that emulates it.  The pair and a control, which
+ * is such a pair on a pipe, share one processor, where each of the four
+ * processes runs until it waits or yields.  All other processes have another
+ * processor.  The result is how far the pair gets while the control gets a
+ * certain distance.  An event that holds up the processor holds up both.  An
+ * event that holds up the channel holds up only the pair.
  *
- * How much time of the processor a message takes is told, too, and does not count: not
- * all of the time that is said to be spent was, if a host has held the processor
- * up.  The lower quartile is told, because that makes few batches much slower.
+ * The test also prints how much processor time a message takes.  This time does
+ * not count in the result: if a host has held up the processor, not all of the
+ * reported time was spent.  The test prints the lower quartile, because a
+ * hold-up makes few batches much slower.
  *
  * The adversary and the neutral process take turns, and the medians count.
  *
- * PAIR_MESSAGES=N is how many the control sends in each turn, at least, and
- * PAIR_ROUNDS=N how many turns each takes. PAIR_PERCENT=N is how much of its rate the
- * pair has to keep: on a host that takes processors away while somebody copies a
- * message, less than 80 still tells being slower from being stuck.
+ * PAIR_MESSAGES=N is how many messages the control sends in each turn, at
+ * least.  PAIR_ROUNDS=N is how many turns each of the two gets.  PAIR_PERCENT=N
+ * is how much of its rate the pair has to keep.  On a host that takes a
+ * processor away while it copies a message, less than 80 still distinguishes a
+ * slow pair from a stuck one.
  */
 #ifndef HONEST_PAIR_H
 #define HONEST_PAIR_H
@@ -28,9 +31,9 @@
 #include "waiting.h"
 
 #define PAIR_ENTRIES	64
-/* How many messages the sender is ahead of the receiver, at most. */
+/* By how many messages the sender is ahead of the receiver, at most. */
 #define PAIR_WINDOW	32
-/* How many turns there are at most, as long as the result is bad. */
+/* How many turns there are at most, while the result is bad. */
 #define PAIR_MOST	15
 
 enum { PAIR_PROCESSOR, PAIR_OTHERS };
@@ -54,25 +57,25 @@ struct pair_message {
 #define PAIR_MAGIC	0x686f6e657374ULL
 #define PAIR_LENGTH	((int)sizeof(struct pair_message))
 
-/* In memory that all share. */
+/* In memory that all processes share. */
 struct pair {
 	__u32		channel;
-	/* Queues: the messages of the pair are for its receiver only. */
+	/* In a queue, the messages of the pair are for its receiver only. */
 	bool		targeted;
 	_Atomic __u32	receiver;
 	_Atomic bool	stop;
 	_Atomic long	sent;
-	/* How many it will have been in the end, 0 if nobody knows yet. */
+	/* The final number of messages, 0 if it is not known yet. */
 	_Atomic long	total;
 	_Atomic long	received;
-	/* Messages of others that its receiver took. */
+	/* Messages of other senders that its receiver took. */
 	_Atomic long	others;
-	/* The adversary has started, and this is what it has done. */
+	/* Whether the adversary has started, and what it has done. */
 	_Atomic bool	ready;
 	_Atomic long	attacks;
-	/* Of the sender and the receiver. */
+	/* The times of the sender and of the receiver. */
 	struct pair_times times[2];
-	/* What the control has got through. */
+	/* How many messages the control has passed on. */
 	_Atomic long	control;
 	pid_t		processes[PAIR_PROCESSES];
 };
@@ -95,7 +98,7 @@ static inline double pair_processor_time(void)
 	return now.tv_sec + now.tv_nsec / 1e9;
 }
 
-/* One more message, of so many. */
+/* Called after each message, with the number of messages so far. */
 static inline void pair_time(struct pair_times *times, long messages,
 			     double *last)
 {
@@ -125,7 +128,9 @@ static inline void pair_run_sender(struct __test_metadata *_metadata,
 	while (!pair->total) {
 		while (pair->sent - pair->received >= PAIR_WINDOW)
 			sched_yield();
-		/* The receiver waits for one more than it knows of. */
+		/*
+		 * The receiver waits for one more message than it has counted.
+		 */
 		if (pair->stop)
 			pair->total = pair->sent + 1;
 		message.num = pair->sent;
@@ -166,13 +171,15 @@ static inline void pair_run_receiver(struct __test_metadata *_metadata,
 		ASSERT_EQ((__u64)pair->received, message.num);
 		ASSERT_TRUE(ipc_filled(message.fill, sizeof(message.fill),
 				       message.num));
-		/* It must not be taken for the next one. */
+		/*
+		 * Otherwise the next check could take it for the next message.
+		 */
 		message.magic = 0;
 		pair->received++;
 	}
 }
 
-/* The control: the same on a pipe with room for as many. */
+/* The control: the same on a pipe with room for as many messages. */
 static inline void pair_run_writer(int fd)
 {
 	struct pair_message message = { .magic = PAIR_MAGIC };
@@ -207,7 +214,7 @@ static inline void pair_start(struct __test_metadata *_metadata,
 	ASSERT_LE(0, fcntl(pipe_fds[0], F_SETPIPE_SZ,
 			   PAIR_ENTRIES * PAIR_LENGTH));
 	for (i = 0; i < PAIR_PROCESSES; i++) {
-		/* The child must not store it as well. */
+		/* Only the parent must store the pid. */
 		pid = ipc_fork();
 		ASSERT_LE(0, pid);
 		if (pid) {
@@ -236,7 +243,7 @@ static inline void pair_start(struct __test_metadata *_metadata,
 	pair_pin(PAIR_OTHERS);
 }
 
-/* All that was sent has to arrive, whatever has happened. */
+/* All sent messages have to arrive. */
 static inline void pair_stop(struct __test_metadata *_metadata,
 			     struct pair *pair)
 {
@@ -246,7 +253,7 @@ static inline void pair_stop(struct __test_metadata *_metadata,
 	EXPECT_EQ(pair->total, pair->received);
 }
 
-/* What runs beside the pair: it says when it is ready, and is killed. */
+/* A process beside the pair, which reports when it is ready, and is killed. */
 typedef void (*pair_attack)(struct pair *pair);
 
 static inline void pair_busy(struct pair *pair)
@@ -276,7 +283,7 @@ static inline int pair_compare(const void *one, const void *other)
 	return (difference > 0) - (difference < 0);
 }
 
-/* The lower quartile of those there are. */
+/* The lower quartile of the recorded times. */
 static inline double pair_usual_time(struct pair_times *times)
 {
 	double seconds[PAIR_BATCHES];
@@ -290,13 +297,13 @@ static inline double pair_usual_time(struct pair_times *times)
 }
 
 struct pair_turn {
-	/* Messages while the control has got through one. */
+	/* Messages of the pair for each message of the control. */
 	double	progress;
-	/* Messages in a second of the processor. */
+	/* Messages in a second of processor time. */
 	double	speed;
 };
 
-/* Returns whether there is such an adversary here. */
+/* Returns whether this system can run the adversary. */
 static inline bool pair_beside(struct __test_metadata *_metadata,
 			       struct pair *pair, pair_attack attack,
 			       struct pair_turn *turn)
@@ -313,13 +320,16 @@ static inline bool pair_beside(struct __test_metadata *_metadata,
 		attack(pair);
 		_exit(KSFT_FAIL);
 	}
-	/* It may end before it is ready, and not after that. */
+	/* It may end before it is ready, but not after that. */
 	ASSERT_TRUE(ipc_poll(pair->ready || waitpid(pid, &status, WNOHANG)));
 	if (WIFEXITED(status) && WEXITSTATUS(status) == KSFT_SKIP)
 		return false;
 	ASSERT_EQ(0, status);
 	ASSERT_TRUE(ipc_poll(pair->attacks));
-	/* What the last one has left in the channel is not counted. */
+	/*
+	 * Messages that the last adversary has left in the channel do not
+	 * count.
+	 */
 	before = pair_progress(pair);
 	ASSERT_TRUE(ipc_poll(pair_progress(pair) > before + PAIR_ENTRIES))
 		TH_LOG("the pair is stuck after %ld messages", before);
@@ -328,7 +338,9 @@ static inline bool pair_beside(struct __test_metadata *_metadata,
 	pair->times[PAIR_RECEIVER].count = 0;
 	before = pair_progress(pair);
 	control = pair->control;
-	/* Both have to have got somewhere, else there is nothing to compare. */
+	/*
+	 * Both must have made progress, otherwise there is nothing to compare.
+	 */
 	ASSERT_TRUE(ipc_poll(pair->control >= control + wanted &&
 			     pair_progress(pair) > before &&
 			     pair->times[PAIR_SENDER].count &&
@@ -358,8 +370,9 @@ static inline double pair_median(double *numbers, int count, double number)
 }
 
 /*
- * Whether the pair keeps its rate beside an adversary, compared with what it has
- * beside a neutral process: one that is as busy, or does the same honestly.
+ * Checks that the pair keeps its rate beside an adversary, compared with its
+ * rate beside a neutral process: one that is as busy, or does the same
+ * honestly.
  */
 static inline void pair_keeps_its_rate(struct __test_metadata *_metadata,
 				       struct pair *pair, pair_attack attack,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * IOIPC_RECV_INFO and IOIPC_RECV_TRUNC: what the receiver is told about a message
- * and about who has sent it.
+ * IOIPC_RECV_INFO and IOIPC_RECV_TRUNC: what the kernel tells the receiver
+ * about a message and about its sender.
  */
 #include <pthread.h>
 #include "fixture.h"
@@ -48,7 +48,7 @@ FIXTURE_TEARDOWN(info)
 	io_uring_queue_exit(&self->ring);
 }
 
-/* What a receive can store, and some bytes behind it that must stay an x. */
+/* The buffer of a receive, and some bytes behind it that must stay an x. */
 struct got {
 	struct io_uring_ipc_msg_info info;
 	char	data[SIZE + 8];
@@ -61,14 +61,14 @@ static int recv_info(struct io_uring *ring, __u32 id, struct got *got,
 	return msg_recv(ring, id, got, len, flags | IOIPC_RECV_INFO);
 }
 
-/* Numbers are enough for whatever is not about the message itself. */
+/* For tests that are not about the message itself, numbers are enough. */
 static long long recv_num(struct io_uring *ring, __u32 id, struct msg_num *got)
 {
 	memset(got, 'x', sizeof(*got));
 	return msg_recv_num(ring, id, got);
 }
 
-/* Ids that have no number in a namespace. */
+/* The id that the kernel reports for ids without a number in a namespace. */
 static __u32 overflow_id(const char *path)
 {
 	FILE *file = fopen(path, "r");
@@ -92,7 +92,7 @@ static __u32 overflow_gid(void)
 	return overflow_id("/proc/sys/kernel/overflowgid");
 }
 
-/* Sends a number from a process of its own, which has ended after that. */
+/* Sends a number from a child process, which has ended after that. */
 static pid_t send_from_child(__u32 channel, struct ipc_who who, __u64 num,
 			     __u32 target)
 {
@@ -139,7 +139,7 @@ TEST_F_TIMEOUT(info, all_fields, IPC_TIMEOUT)
 	EXPECT_EQ(-EAGAIN, recv_info(&self->ring, self->receiver.id, &got,
 				     sizeof(got), 0));
 	EXPECT_EQ('x', *(char *)&got);
-	/* The buffer need not have all that it is said to have. */
+	/* The buffer may be smaller than its length says. */
 	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id, 5));
 	EXPECT_EQ(MSG_INFO + IPC_NUM, recv_info(&self->ring, self->receiver.id,
 						&got, UINT_MAX, 0));
@@ -160,7 +160,7 @@ TEST_F_TIMEOUT(info, not_attached, IPC_TIMEOUT)
 	ASSERT_EQ(5, recv_num(&self->ring, self->receiver.id, &got));
 	want = msg_own_info(IPC_NUM, 1, 17, 0);
 	EXPECT_TRUE(msg_same_info(&want, &got.info));
-	/* What comes after it is of somebody who is. */
+	/* The next message is from a sender that is attached. */
 	sqe = msg_get_send(&self->other, self->sender.id, &num, IPC_NUM, 0);
 	sqe->user_data = 18;
 	ASSERT_EQ(IPC_NUM, msg_run(&self->other, sqe));
@@ -232,7 +232,7 @@ TEST_F_TIMEOUT(info, the_same_for_all_receivers, IPC_TIMEOUT)
 	}
 }
 
-/* All sizes of the buffer, from no room for the message to more than enough. */
+/* All sizes of the buffer: from no room for the message to more than enough. */
 TEST_F_TIMEOUT(info, truncated, IPC_TIMEOUT)
 {
 	int len, room, stored, trunc;
@@ -279,11 +279,13 @@ TEST_F_TIMEOUT(info, trunc_alone, IPC_TIMEOUT)
 		EXPECT_TRUE(ipc_filled(got, len < SIZE ? len : SIZE, 3));
 		EXPECT_EQ('x', len < SIZE ? got[len] : got[SIZE]);
 	}
-	/* No buffer at all, the way to ask for the length and drop the rest. */
+	/*
+	 * No buffer at all: the way to ask for the length and drop the message.
+	 */
 	ASSERT_EQ(SIZE, msg_send(&self->other, self->sender.id, buf, SIZE, 0));
 	EXPECT_EQ(SIZE, msg_recv(&self->ring, self->receiver.id, NULL, 0,
 				 IOIPC_RECV_TRUNC));
-	/* Messages that fit are as they are without the flag. */
+	/* The flag changes nothing for messages that fit. */
 	ASSERT_EQ(10, msg_send(&self->other, self->sender.id, buf, 10, 0));
 	EXPECT_EQ(10, msg_recv(&self->ring, self->receiver.id, got, SIZE,
 			       IOIPC_RECV_TRUNC));
@@ -345,7 +347,7 @@ TEST_F_TIMEOUT(info, flags, IPC_TIMEOUT)
 	int bit;
 
 	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id, 5));
-	/* Not known, and of receives only. */
+	/* Unknown flags, and flags that only receives have. */
 	for (bit = 7; bit < 32; bit++) {
 		EXPECT_EQ(-EINVAL, msg_recv(&self->ring, self->receiver.id,
 					    &got, sizeof(got),
@@ -362,7 +364,7 @@ TEST_F_TIMEOUT(info, flags, IPC_TIMEOUT)
 	EXPECT_EQ(-EAGAIN, recv_num(&self->ring, self->receiver.id, &got));
 }
 
-/* A receive that fails changes nothing about the message. */
+/* A receive that fails does not change the message. */
 TEST_F_TIMEOUT(info, after_a_fault, IPC_TIMEOUT)
 {
 	size_t page = sysconf(_SC_PAGESIZE), i;
@@ -380,7 +382,7 @@ TEST_F_TIMEOUT(info, after_a_fault, IPC_TIMEOUT)
 	ASSERT_LT(0, pid);
 
 	char *const bad[] = {
-		/* All of it, parts of what is told, parts of the message. */
+		/* All is bad, a part of the info, or of the message. */
 		NULL, (char *)8, mem + page, mem + page - 1,
 		mem + page - MSG_INFO + 1, mem + page - MSG_INFO,
 		mem + page - MSG_INFO - 1, mem + page - MSG_INFO - 7,
@@ -399,7 +401,7 @@ TEST_F_TIMEOUT(info, after_a_fault, IPC_TIMEOUT)
 					    msg_bad_addresses[i], sizeof(got),
 					    IOIPC_RECV_INFO))
 			TH_LOG("buffer at %p", msg_bad_addresses[i]);
-		/* Room for no more than what is told. */
+		/* A buffer for the info only. */
 		EXPECT_EQ(-EFAULT, msg_recv(&self->ring, self->receiver.id,
 					    msg_bad_addresses[i], MSG_INFO,
 					    IOIPC_RECV_INFO | IOIPC_RECV_TRUNC))
@@ -412,7 +414,9 @@ TEST_F_TIMEOUT(info, after_a_fault, IPC_TIMEOUT)
 	EXPECT_EQ(pid, got.info.pid);
 	EXPECT_EQ(IOIPC_INFO_TARGETED, got.info.flags);
 	EXPECT_EQ(0, got.info.lost);
-	/* Up to the very end is fine, and so are pages that are not there yet. */
+	/*
+	 * A buffer up to the end of the memory is valid, also with fresh pages.
+	 */
 	for (i = 0; i < 2; i++) {
 		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id,
 						6));
@@ -446,7 +450,7 @@ TEST_F_TIMEOUT(info, from_other_processes, IPC_TIMEOUT)
 					 who[i % ARRAY_SIZE(who)], i, 0);
 		ASSERT_LT(0, pid[i]);
 	}
-	/* All of them have ended. */
+	/* All children have ended. */
 	for (i = 0; i < ENTRIES; i++) {
 		ASSERT_EQ(-1, kill(pid[i], 0));
 		ASSERT_EQ(i, recv_num(&self->ring, self->receiver.id, &got));
@@ -463,7 +467,7 @@ TEST_F_TIMEOUT(info, from_other_processes, IPC_TIMEOUT)
 	}
 }
 
-/* All ids are different, and it is the effective ones that count. */
+/* All ids differ, and the effective ones count. */
 TEST_F_TIMEOUT(info, effective_ids, IPC_TIMEOUT)
 {
 	struct io_uring ring;
@@ -480,7 +484,7 @@ TEST_F_TIMEOUT(info, effective_ids, IPC_TIMEOUT)
 		ipc_bind_to_parent();
 		ASSERT_EQ(0, ipc_open(&ring));
 		ASSERT_EQ(IPC_NUM, ipc_send_num(&ring, self->channel, 1));
-		/* On the same ring as somebody else. */
+		/* With the same ring as another user. */
 		ASSERT_EQ(0, seteuid(1003));
 		ASSERT_EQ(0, setegid(2003));
 		ASSERT_EQ(IPC_NUM, ipc_send_num(&ring, self->channel, 2));
@@ -501,7 +505,7 @@ TEST_F_TIMEOUT(info, effective_ids, IPC_TIMEOUT)
 	EXPECT_EQ(pid, got.info.pid);
 }
 
-/* Sends with a ring that somebody else has opened. */
+/* Sends with a ring that another process has opened. */
 TEST_F_TIMEOUT(info, on_an_inherited_ring, IPC_TIMEOUT)
 {
 	struct msg_num got;
@@ -540,7 +544,7 @@ static void *send_from_thread(void *arg)
 	return NULL;
 }
 
-/* The process, not the thread. */
+/* The pid of the process, not of the thread. */
 TEST_F_TIMEOUT(info, from_a_thread, IPC_TIMEOUT)
 {
 	struct thread thread = { .channel = self->channel };
@@ -555,7 +559,7 @@ TEST_F_TIMEOUT(info, from_a_thread, IPC_TIMEOUT)
 	EXPECT_EQ(getpid(), got.info.pid);
 }
 
-/* A worker of io-wq acts for who has submitted, as who that was then. */
+/* A worker of io-wq has the credentials of the submitter at submission. */
 TEST_F_TIMEOUT(info, from_a_worker, IPC_TIMEOUT)
 {
 	static const uid_t ids[] = { 0, IPC_UID, 0, IPC_OTHER_UID };
@@ -584,7 +588,7 @@ TEST_F_TIMEOUT(info, from_a_worker, IPC_TIMEOUT)
 	}
 }
 
-/* Its thread is who opened the ring, whoever the process is now. */
+/* An SQPOLL thread has the credentials of the process that opened the ring. */
 TEST_F_TIMEOUT(info, from_sqpoll, IPC_TIMEOUT)
 {
 	struct io_uring_params params = {
@@ -640,7 +644,10 @@ TEST_F_TIMEOUT(info, with_a_personality, IPC_TIMEOUT)
 	ASSERT_EQ(0, seteuid(0));
 	ASSERT_EQ(0, setegid(0));
 	ASSERT_LT(0, personality);
-	/* With it and without, attached or not, here and by a worker. */
+	/*
+	 * With and without the personality, attached or not, inline and by a
+	 * worker.
+	 */
 	for (i = 0; i < 8; i++) {
 		sqe = msg_get_send(&self->other, i & 2 ? self->sender.id :
 				   self->channel, &num, IPC_NUM, 0);
@@ -656,7 +663,7 @@ TEST_F_TIMEOUT(info, with_a_personality, IPC_TIMEOUT)
 	}
 }
 
-/* The receiver of the others. */
+/* The ring of the receiver, of all kinds. */
 TEST_F_TIMEOUT(info, on_all_kinds_of_rings, IPC_TIMEOUT)
 {
 	static const unsigned int setup[] = {
@@ -716,7 +723,10 @@ TEST_F_TIMEOUT(info, on_all_kinds_of_rings, IPC_TIMEOUT)
 	}
 }
 
-/* What many senders say about themselves, against what is told about them. */
+/*
+ * Senders put their ids into messages, and the test compares these with the
+ * info.
+ */
 struct claim {
 	__u32	pid;
 	__u32	sender;
@@ -790,7 +800,7 @@ TEST_F_TIMEOUT(info, many_senders, IPC_TIMEOUT)
 				    sizeof(got), IOIPC_RECV_INFO));
 }
 
-/* What parent and child tell each other in the tests of namespaces. */
+/* Parent and child exchange this in the tests of namespaces. */
 struct talk {
 	_Atomic __u32	sub;
 	_Atomic int	step;
@@ -810,11 +820,11 @@ static void inside_pid_namespace(struct __test_metadata *_metadata,
 	ASSERT_EQ(1, getpid());
 	ASSERT_EQ(0, ipc_open(&ring));
 	ASSERT_EQ(0, ipc_attach(&ring, channel, IOIPC_SUB_BOTH, &sub));
-	/* Its own. */
+	/* A message from itself. */
 	ASSERT_EQ(IPC_NUM, ipc_send_num_to(&ring, sub.id, 1, sub.id));
 	ASSERT_EQ(1, recv_num(&ring, sub.id, &got));
 	EXPECT_EQ(1, got.info.pid);
-	/* Those of another one, to itself and to the outside. */
+	/* Messages from another process, to itself and to the outside. */
 	pid = fork();
 	ASSERT_LE(0, pid);
 	if (!pid) {
@@ -829,10 +839,12 @@ static void inside_pid_namespace(struct __test_metadata *_metadata,
 	ASSERT_EQ(0, ipc_wait(pid));
 	ASSERT_EQ(2, recv_num(&ring, sub.id, &got));
 	EXPECT_EQ(pid, got.info.pid);
-	/* The one that is left, and whom the parent knows. */
+	/* A message from the process that is left, which the parent knows. */
 	ASSERT_EQ(IPC_NUM, ipc_send_num_to(&ring, sub.id, 4, outside));
 	talk->sub = sub.id;
-	/* Who is outside is not visible here, who it is as a user is. */
+	/*
+	 * A process outside has no pid here, but its uid and gid are visible.
+	 */
 	ASSERT_EQ(sizeof(got), msg_recv(&ring, sub.id, &got, sizeof(got),
 					IOIPC_RECV_INFO | IOIPC_RECV_WAIT));
 	EXPECT_EQ(5, got.num);
@@ -877,7 +889,7 @@ TEST_F_TIMEOUT(info, pid_namespaces, IPC_TIMEOUT)
 	ASSERT_EQ(IPC_NUM, ipc_send_num_to(&self->other, self->sender.id, 5,
 					   talk->sub));
 	ASSERT_EQ(0, wait_child(pid));
-	/* Process 2 there, of which only the namespace knew the number. */
+	/* Process 2 there.  Only the namespace knew its number. */
 	ASSERT_EQ(3, recv_num(&self->ring, self->receiver.id, &got));
 	EXPECT_LT(2, got.info.pid);
 	EXPECT_NE(talk->pid, got.info.pid);
@@ -901,7 +913,10 @@ static bool write_file(pid_t pid, const char *name, const char *text)
 	return written;
 }
 
-/* Has its ring from before, and is nobody until there are maps. */
+/*
+ * The ring is older than the namespace, in which no id exists until there are
+ * maps.
+ */
 static void inside_user_namespace(struct __test_metadata *_metadata,
 				  __u32 channel, struct talk *talk)
 {
@@ -922,7 +937,7 @@ static void inside_user_namespace(struct __test_metadata *_metadata,
 		case 1:
 		case 2:
 		case 4:
-			/* No map yet, or none for root. */
+			/* No map yet, or a map without root. */
 			EXPECT_EQ(overflow_uid(), got.info.uid)
 				TH_LOG("step %d", step);
 			EXPECT_EQ(overflow_gid(), got.info.gid)
@@ -971,7 +986,7 @@ TEST_F_TIMEOUT(info, receiver_in_a_user_namespace, IPC_TIMEOUT)
 	EXPECT_EQ(0, wait_child(pid));
 }
 
-/* Whatever a sender sees itself as. */
+/* The ids that a sender has in its own namespace do not matter. */
 TEST_F_TIMEOUT(info, sender_in_a_user_namespace, IPC_TIMEOUT)
 {
 	struct io_uring ring;
@@ -1009,7 +1024,7 @@ TEST_F_TIMEOUT(info, sender_in_a_user_namespace, IPC_TIMEOUT)
 	EXPECT_EQ(pid, got.info.pid);
 }
 
-/* The user namespace is that of the credentials, also those of a personality. */
+/* The user namespace is that of the credentials, or of a personality. */
 TEST_F_TIMEOUT(info, receiver_with_a_personality, IPC_TIMEOUT)
 {
 	struct io_uring_sqe *sqe;
@@ -1094,7 +1109,7 @@ TEST_F_TIMEOUT(info, multishot, IPC_TIMEOUT)
 	}
 }
 
-/* The result is more than a buffer has, but no more than one is used. */
+/* The result exceeds the buffer, but the receive uses no second buffer. */
 TEST_F_TIMEOUT(info, multishot_trunc, IPC_TIMEOUT)
 {
 	enum { BUFS = 8, ROOM = 64 };
@@ -1125,7 +1140,7 @@ TEST_F_TIMEOUT(info, multishot_trunc, IPC_TIMEOUT)
 		got = msg_pool_got(&pool, &cqe);
 		ASSERT_NE(NULL, got);
 		EXPECT_TRUE(ipc_filled(got + info, ROOM - info, i));
-		/* The next one has nothing of it. */
+		/* The receive has written nothing to the next buffer. */
 		EXPECT_EQ('x', *msg_pool_buf(&pool, before));
 		if (info) {
 			EXPECT_EQ(IOIPC_INFO_TRUNCATED,
@@ -1140,7 +1155,7 @@ TEST_F_TIMEOUT(info, multishot_trunc, IPC_TIMEOUT)
 	}
 }
 
-/* A buffer that is used up bit by bit. */
+/* Several messages share a buffer. */
 TEST_F_TIMEOUT(info, incremental_trunc, IPC_TIMEOUT)
 {
 	static const struct {
@@ -1149,9 +1164,9 @@ TEST_F_TIMEOUT(info, incremental_trunc, IPC_TIMEOUT)
 	} steps[] = {
 		{ 100, 0, 0, 100, true },
 		{ 40, 0, 100, 40, true },
-		/* The rest is not enough, and is given up. */
+		/* The rest is too small, and is given up. */
 		{ 100, 1, 0, 100, true },
-		/* More than a whole one. */
+		/* The message is larger than a whole buffer. */
 		{ 200, 2, 0, 160, false },
 		{ 160, 3, 0, 160, false },
 	};
@@ -1184,13 +1199,13 @@ TEST_F_TIMEOUT(info, incremental_trunc, IPC_TIMEOUT)
 				       steps[i].at, steps[i].stored, i))
 			TH_LOG("step %zu", i);
 	}
-	/* All four are used up or given up. */
+	/* All four buffers are used up or given up. */
 	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id, 5));
 	EXPECT_EQ(-ENOBUFS, wait_for_cqe(&self->ring, 7, &cqe));
 	EXPECT_EQ(5, ipc_recv_num(&self->ring, self->receiver.id));
 }
 
-/* As much of a provided buffer as the request allows. */
+/* The receive uses only as much of a provided buffer as the request allows. */
 TEST_F_TIMEOUT(info, limited, IPC_TIMEOUT)
 {
 	struct io_uring_sqe *sqe;
@@ -1212,7 +1227,7 @@ TEST_F_TIMEOUT(info, limited, IPC_TIMEOUT)
 	EXPECT_EQ('x', got[60]);
 	EXPECT_EQ(SIZE, ((struct got *)got)->info.len);
 	EXPECT_EQ(IOIPC_INFO_TRUNCATED, ((struct got *)got)->info.flags);
-	/* Room for less than what is told: the message and the buffer stay. */
+	/* Room for less than the info: the message and the buffer stay. */
 	sqe = msg_get_select(&self->ring, self->receiver.id, MSG_INFO - 1,
 			     IOIPC_RECV_INFO);
 	sqe->user_data = 8;
@@ -1237,7 +1252,7 @@ TEST_F_TIMEOUT(info, provided_buffers_are_too_small, IPC_TIMEOUT)
 	int waiting;
 
 	ASSERT_EQ(0, msg_pool_open(&pool, &self->ring, 4, MSG_INFO - 1, 0));
-	/* The message is there, or comes later. */
+	/* The message is there, or is sent later. */
 	for (waiting = 0; waiting < 2; waiting++) {
 		if (!waiting) {
 			ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other,
@@ -1253,7 +1268,10 @@ TEST_F_TIMEOUT(info, provided_buffers_are_too_small, IPC_TIMEOUT)
 		}
 		ASSERT_EQ(-EINVAL, wait_for_cqe(&self->ring, 7, &cqe));
 		EXPECT_EQ(0, cqe.flags);
-		/* Without what is told it is large enough, and still the first. */
+		/*
+		 * Without the info the buffer is large enough, and still the
+		 * first.
+		 */
 		sqe = msg_get_select(&self->ring, self->receiver.id, 0, 0);
 		sqe->user_data = 8;
 		ASSERT_EQ(IPC_NUM, wait_for_cqe(&self->ring, 8, &cqe));
@@ -1262,7 +1280,7 @@ TEST_F_TIMEOUT(info, provided_buffers_are_too_small, IPC_TIMEOUT)
 	}
 }
 
-/* Ways to use up a buffer bit by bit. */
+/* Ways to let several messages share a buffer. */
 enum way { ONE_BY_ONE, MULTISHOT, BY_A_WORKER, BY_TURNS, WAYS };
 
 /* Queues the next receive, if there is none. */
@@ -1281,8 +1299,9 @@ static void get_next(struct io_uring *ring, __u32 id, enum way way, int i,
 }
 
 /*
- * Receives messages of all lengths into incremental buffers that each of them
- * fits into.  Whether none is cut, and each is where the header says that it is.
+ * Receives messages of all lengths into incremental buffers, into each of which
+ * any message fits.  Checks that no message is cut, and that each message is
+ * where the header says.
  */
 static void follow_incremental(struct __test_metadata *_metadata,
 			       FIXTURE_DATA(info) *self, enum way way,
@@ -1324,7 +1343,10 @@ static void follow_incremental(struct __test_metadata *_metadata,
 		}
 		ASSERT_TRUE(ipc_filled(got, len, i))
 			TH_LOG("flags %#x, way %d, message %d", flags, way, i);
-		/* A worker has all of it, or nothing is less than is to be left. */
+		/*
+		 * A worker uses up the whole buffer.  Otherwise at least
+		 * min_left bytes are left.
+		 */
 		if (follow.id >= 0)
 			EXPECT_LE(min_left ?: 1, ROOM - follow.at);
 	}
@@ -1353,7 +1375,9 @@ TEST_F_TIMEOUT(info, nothing_is_cut_at_the_end_of_an_incremental_buffer,
 	}
 }
 
-/* A bundle in the rest of a buffer has what fits there, if that is any. */
+/*
+ * A bundle takes as many messages as fit in the rest of a buffer, if any fit.
+ */
 TEST_F_TIMEOUT(info, bundles_fill_incremental_buffers, IPC_TIMEOUT)
 {
 	/* A number takes 56 bytes of a bundle. */
@@ -1363,7 +1387,7 @@ TEST_F_TIMEOUT(info, bundles_fill_incremental_buffers, IPC_TIMEOUT)
 		bool more;
 	} steps[] = {
 		{ 2, 0, 0, true }, { 1, 0, 112, true },
-		/* 32 bytes of the first one are given up. */
+		/* The kernel gives up 32 bytes of the first buffer. */
 		{ 3, 1, 0, true }, { 1, 2, 0, true }, { 2, 2, 56, true },
 		{ 2, 3, 0, true },
 	};
@@ -1402,7 +1426,10 @@ TEST_F_TIMEOUT(info, bundles_fill_incremental_buffers, IPC_TIMEOUT)
 	}
 }
 
-/* With one buffer: its rest is given up, and the message waits for another one. */
+/*
+ * With only one buffer, its rest is given up, and the message waits for another
+ * buffer.
+ */
 TEST_F_TIMEOUT(info, a_rest_is_given_up_without_another_buffer, IPC_TIMEOUT)
 {
 	struct io_uring_sqe *sqe;
@@ -1432,7 +1459,9 @@ TEST_F_TIMEOUT(info, a_rest_is_given_up_without_another_buffer, IPC_TIMEOUT)
 	EXPECT_EQ(1, ipc_recv_num(&self->ring, self->receiver.id));
 }
 
-/* The limit of a request is none of the buffer, also for messages that are shorter. */
+/*
+ * The limit of a request does not limit the buffer, also for shorter messages.
+ */
 TEST_F_TIMEOUT(info, limited_in_incremental_buffers, IPC_TIMEOUT)
 {
 	enum { LIMIT = 101, ROOM = 600, SHORT = 20 };
@@ -1453,7 +1482,7 @@ TEST_F_TIMEOUT(info, limited_in_incremental_buffers, IPC_TIMEOUT)
 						buf, len, 0));
 			get_next(&self->ring, self->receiver.id, way, i, LIMIT,
 				 IOIPC_RECV_INFO);
-			/* What is left is as much, or is given up. */
+			/* The rest is as large as the limit, or is given up. */
 			ASSERT_EQ(MSG_INFO + stored,
 				  wait_for_cqe(&self->ring, 7, &cqe))
 				TH_LOG("way %d, message %d", way, i);
@@ -1471,7 +1500,7 @@ TEST_F_TIMEOUT(info, limited_in_incremental_buffers, IPC_TIMEOUT)
 	}
 }
 
-/* A buffer that is none. */
+/* A provided buffer of 0 bytes. */
 TEST_F_TIMEOUT(info, no_message_is_lost_in_a_buffer_of_no_bytes, IPC_TIMEOUT)
 {
 	static const __u32 flags[] = {
@@ -1507,7 +1536,7 @@ TEST_F_TIMEOUT(info, no_message_is_lost_in_a_buffer_of_no_bytes, IPC_TIMEOUT)
 	}
 }
 
-/* How a send gets to be done by somebody else than the task that submits it. */
+/* Ways in which another task than the submitter sends. */
 enum later {
 	WAITS, WAITS_ATTACHED, WAITS_IN_WORKER, WAITS_DEFERRED, WAITS_IN_SQPOLL,
 	WAITS_IN_SQPOLL_OF_ROOT, IN_A_CHAIN, LAST_OF_A_CHAIN, WAITS_IN_A_CHAIN,
@@ -1519,7 +1548,7 @@ static bool is_in_chain(enum later later)
 	return later >= IN_A_CHAIN && later <= IN_A_CHAIN_OF_SQPOLL;
 }
 
-/* A ring of the current user. */
+/* Opens a ring with the current credentials. */
 static int open_later(struct io_uring *ring, struct io_uring *of_root,
 		      enum later later)
 {
@@ -1536,7 +1565,7 @@ static int open_later(struct io_uring *ring, struct io_uring *of_root,
 	return io_uring_queue_init_params(8, ring, &params);
 }
 
-/* A send is stamped with what the task was that has submitted it. */
+/* A send has the credentials that its submitter had at submission. */
 TEST_F_TIMEOUT(info, stamped_as_submitted, IPC_TIMEOUT)
 {
 	struct io_uring_params params = {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the tests of io_uring IPC channels share.
+ * Shared by the tests of io_uring IPC channels.
  *
  * All results are 0, a length, or a negative errno, never -1.  Nothing here
- * sleeps to synchronize: ipc_poll() is for what the kernel does later, such as
- * the end of a ring, and it has a deadline.
+ * sleeps to synchronize. ipc_poll() waits for work that the kernel does later,
+ * such as the end of a ring, and has a deadline.
  */
 #ifndef IPC_TEST_H
 #define IPC_TEST_H
@@ -35,8 +35,8 @@
 #include "kselftest_harness.h"
 
 /*
- * Seconds until the harness kills a test; emulated debug kernels are slow.  For runs
- * that are longer than usual: CPPFLAGS=-DIPC_TIMEOUT=3600 make.
+ * Seconds until the harness kills a test; emulated debug kernels are slow.  For
+ * longer runs than usual: CPPFLAGS=-DIPC_TIMEOUT=3600 make.
  */
 #ifndef IPC_TIMEOUT
 #define IPC_TIMEOUT	300
@@ -46,7 +46,7 @@
 
 #define IPC_MODULE	"io_uring_ipc"
 
-/* An unprivileged user, its group, and others that have nothing to do with it */
+/* An unprivileged user, its group, and an unrelated user and groups */
 #define IPC_UID		1000
 #define IPC_GID		1000
 #define IPC_OTHER_UID	1001
@@ -56,7 +56,7 @@
 #define __aligned(bytes)	__attribute__((aligned(bytes)))
 #endif
 
-/* No result of an operation: it could not even be submitted. */
+/* Not a result: the operation could not even be submitted. */
 #define IPC_NOT_RUN	(-100000)
 
 struct ipc_sub {
@@ -66,7 +66,7 @@ struct ipc_sub {
 };
 
 /*
- * Makes the kernel finish what is queued, and returns the result of the oldest
+ * Submits the prepared SQEs, waits, and returns the result of the oldest
  * completion.
  */
 static inline int ipc_run_cqe(struct io_uring *ring, struct io_uring_cqe *copy)
@@ -94,7 +94,7 @@ static inline int ipc_run(struct io_uring *ring)
 	return ipc_run_cqe(ring, &cqe);
 }
 
-/* Sends to one subscriber, 0 for all, with a number for the receiver. */
+/* Sends to one subscriber, or to all with 0, with data for the receiver. */
 static inline int ipc_send_data(struct io_uring *ring, __u32 id,
 				const void *buf, __u32 len, __u32 target,
 				__u64 sender_data)
@@ -131,7 +131,7 @@ static inline int ipc_recv(struct io_uring *ring, __u32 id, void *buf,
 	return ipc_run(ring);
 }
 
-/* Most tests only need messages that can be told apart: numbers. */
+/* Most tests only need messages that differ: numbers. */
 #define IPC_NUM		((int)sizeof(__u64))
 
 static inline int ipc_send_num(struct io_uring *ring, __u32 id, __u64 num)
@@ -169,7 +169,7 @@ static inline int ipc_send_nums(struct io_uring *ring, __u32 id, int from,
 	return num - from;
 }
 
-/* Receives until a number is not the next one, returns how many were. */
+/* Receives until a number is not the expected one, returns how many before. */
 static inline int ipc_recv_nums(struct io_uring *ring, __u32 id, int from,
 				int to)
 {
@@ -186,7 +186,7 @@ static inline int ipc_open(struct io_uring *ring)
 	return io_uring_queue_init(8, ring, 0);
 }
 
-/* Valid arguments to start from. */
+/* Valid arguments, which a test can change. */
 static inline struct io_uring_ipc_channel_create
 ipc_create_args(__u32 flags, __u32 entries, __u32 size)
 {
@@ -261,7 +261,7 @@ static inline int ipc_attach_key(struct io_uring *ring, __u64 key, __u32 flags,
 	return ipc_attach_args(ring, &attach, sub);
 }
 
-/* For arguments that the helpers above would not pass on. */
+/* For arguments that the helpers above cannot pass. */
 static inline int ipc_register(struct io_uring *ring, unsigned int opcode,
 			       const void *arg, unsigned int nr_args)
 {
@@ -278,7 +278,7 @@ static inline __u64 ipc_new_key(void)
 	return (__u64)getpid() << 32 | ++last;
 }
 
-/* Maps all of the region, NULL with errno on failure. */
+/* Maps the whole region, returns NULL with errno on failure. */
 static inline const struct io_uring_ipc_ring *ipc_region(const struct ipc_sub *sub)
 {
 	void *map;
@@ -315,7 +315,7 @@ static inline void *ipc_shared(size_t size)
 	return mem == MAP_FAILED ? NULL : mem;
 }
 
-/* Private memory of so many pages, with nothing mapped behind it. */
+/* Private memory of this many pages, with nothing mapped behind it. */
 static inline char *ipc_pages(size_t pages)
 {
 	size_t page = sysconf(_SC_PAGESIZE);
@@ -367,7 +367,7 @@ static inline bool ipc_go_on(double end, bool happened)
 	__met;								\
 })
 
-/* A child does not outlive the test, whatever happens to either of them. */
+/* A child does not outlive the test, however either of them ends. */
 static inline void ipc_bind_to_parent(void)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -398,7 +398,7 @@ static inline int ipc_wait(pid_t pid)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* Who a child is: uid and gid, and one more group unless it is 0. */
+/* The credentials of a child: uid, gid, and one more group unless it is 0. */
 struct ipc_who {
 	uid_t	uid;
 	gid_t	gid;
@@ -413,13 +413,13 @@ static inline void ipc_become(struct ipc_who who)
 		perror("# cannot drop privileges");
 		_exit(KSFT_FAIL);
 	}
-	/* Changing the credentials has cleared it. */
+	/* The change of credentials has cleared this setting. */
 	ipc_bind_to_parent();
 }
 
 /*
- * Runs a function that returns 0 or a negative errno, in a child that is
- * somebody else.  Returns what it returned.
+ * Runs a function that returns 0 or a negative errno, in a child with other
+ * credentials.  Returns the result of the function.
  */
 static inline int ipc_as(struct ipc_who who, int (*fn)(void *arg), void *arg)
 {
@@ -433,7 +433,7 @@ static inline int ipc_as(struct ipc_who who, int (*fn)(void *arg), void *arg)
 	return pid < 0 ? -errno : -ipc_wait(pid);
 }
 
-/* What ipc_as() runs most: operations on a ring of the child's own. */
+/* For common functions of ipc_as(): operations on the child's own ring. */
 struct ipc_request {
 	__u32	channel;
 	__u64	key;
@@ -503,7 +503,7 @@ static inline const char *ipc_fdinfo_text(int fd, const char *name)
 	return value;
 }
 
-/* A number that fdinfo tells about a subscriber, -1 if it does not. */
+/* Returns a number from the fdinfo of a subscriber, -1 if it is not there. */
 static inline long ipc_fdinfo(int fd, const char *name)
 {
 	const char *text = ipc_fdinfo_text(fd, name);
@@ -524,8 +524,8 @@ static inline bool ipc_put(const char *path, const char *text)
 }
 
 /*
- * The number after a name in a file with a name and a number in each line, -1 if
- * there is none.
+ * Returns the number after a name in a file with a name and a number in each
+ * line, -1 if there is none.
  */
 static inline long ipc_get(const char *path, const char *name)
 {
@@ -541,7 +541,7 @@ static inline long ipc_get(const char *path, const char *name)
 	return value;
 }
 
-/* How often the module is in use, as soon as that has stopped to change. */
+/* The module's use count, as soon as it does not change any more. */
 static inline int ipc_module_refs(void)
 {
 	int refs = -1, last, same = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Kernel memory as a buffer: addresses that are mapped, so only a check helps. */
+/* Kernel memory as a buffer: the address is mapped, so only a check helps. */
 #include "ipc_test.h"
 
 FIXTURE(kernel_memory) {
@@ -16,7 +16,7 @@ FIXTURE_TEARDOWN(kernel_memory)
 	io_uring_queue_exit(&self->ring);
 }
 
-/* Where a section of the module is, or 0: only root may know. */
+/* The address of a section of the module, or 0 if the caller is not root. */
 static void *section(const char *name)
 {
 	unsigned long address = 0;
@@ -51,7 +51,7 @@ TEST_F_TIMEOUT(kernel_memory, defect_01_kernel_memory_that_is_there, IPC_TIMEOUT
 		seen++;
 		EXPECT_EQ(-EFAULT, ipc_send(&self->ring, both.id, there, 8));
 		EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->ring, both.id));
-		/* A message of zeros, should it get there after all. */
+		/* A message of zeros, in case it is written there after all. */
 		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->ring, both.id, 0));
 		EXPECT_EQ(-EFAULT, ipc_recv(&self->ring, both.id, there, 8));
 		EXPECT_EQ(0, ipc_recv_num(&self->ring, both.id));

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Processes that use a channel are killed at random moments, while an honest
- * pair goes on.  The pair must never be stuck, must lose nothing, and must not
- * see a message that is half somebody's; and in the end all of the channel can
- * be used again.
+ * Processes that use a channel are killed at random moments, beside an honest
+ * pair.  The pair must never be stuck, must lose no message, and must not see a
+ * half-written message.  In the end all slots of the channel must be usable
+ * again.
  *
  * KILL_SECONDS=N is how long this takes, for all kinds of channels together.
  */
@@ -41,7 +41,7 @@ struct message {
 };
 
 struct shared {
-	/* Of the honest receiver, 0 until it is attached. */
+	/* Id of the honest receiver, 0 until it is attached. */
 	_Atomic __u32	target;
 	_Atomic bool	stop;
 	_Atomic long	sent;
@@ -70,7 +70,7 @@ static __u32 any_length(__u32 *random)
 	       ipc_random(random) % (SIZE - sizeof(struct message) + 1);
 }
 
-/* What is for one receiver cannot be taken by one that is killed then. */
+/* No receiver that is killed can take a message for another receiver. */
 static void honest_sender(struct __test_metadata *_metadata, __u32 channel,
 			  bool all, struct shared *shared)
 {
@@ -123,7 +123,7 @@ static void honest_receiver(struct __test_metadata *_metadata, __u32 channel,
 	}
 }
 
-/* Never returns; is killed, wherever it is. */
+/* Never returns: it is killed at any point. */
 static void victim(__u32 channel, __u32 role, __u32 random)
 {
 	char buf[SIZE] __aligned(8);
@@ -138,7 +138,7 @@ static void victim(__u32 channel, __u32 role, __u32 random)
 	if (ipc_open(&ring))
 		_exit(KSFT_FAIL);
 	for (;;) {
-		/* One role keeps coming and going. */
+		/* One role attaches and closes its ring all the time. */
 		__u32 rounds = role == 3 ? 5 : UINT_MAX;
 
 		if (role == 3 && ipc_create(&ring, 0, 8, SIZE, &own))
@@ -224,7 +224,9 @@ TEST_F_TIMEOUT(kill, honest_pair_among_victims, 2 * IPC_TIMEOUT)
 	TH_LOG("%ld messages while %ld processes were killed",
 	       shared->received, killed);
 
-	/* All that is left can be drained, and all slots are there. */
+	/*
+	 * All messages that are left can be received, and all slots are there.
+	 */
 	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_BOTH,
 				&sub));
 	EXPECT_TRUE(ipc_poll(({

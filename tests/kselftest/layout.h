@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The layout of what user space and the kernel share, in any program. */
+/*
+ * The layout of the memory that user space and the kernel share, in any
+ * program.
+ */
 #ifndef IPC_LAYOUT_H
 #define IPC_LAYOUT_H
 
@@ -72,7 +75,7 @@ IPC_OFFSET(io_uring_ipc_ring, data_stride, 156);
 IPC_OFFSET(io_uring_ipc_ring, cursor_offset, 160);
 IPC_OFFSET(io_uring_ipc_ring, senders_wait, 168);
 IPC_OFFSET(io_uring_ipc_ring, msgs, 192);
-/* The array has to begin where the structure ends, or an index is off. */
+/* The array must start where the structure ends, or an index is off. */
 _Static_assert(offsetof(struct io_uring_ipc_ring, msgs) ==
 	       sizeof(struct io_uring_ipc_ring), "io_uring_ipc_ring.msgs");
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* How channels and subscribers end, and what stays of them. */
+/* How channels and subscribers end, and what is left of them. */
 #include "fixture.h"
 #include "waiting.h"
 
@@ -32,7 +32,7 @@ FIXTURE_SETUP(life)
 
 FIXTURE_TEARDOWN(life)
 {
-	/* Some tests have closed one or both. */
+	/* Some tests have closed one or both rings. */
 	if (self->ring.ring_fd >= 0)
 		io_uring_queue_exit(&self->ring);
 	if (self->creator.ring_fd >= 0)
@@ -45,7 +45,7 @@ static void close_ring(struct io_uring *ring)
 	ring->ring_fd = -1;
 }
 
-/* What must be true of a channel as soon as it is destroyed. */
+/* Checks a channel that was just destroyed. */
 static void expect_destroyed(struct __test_metadata *_metadata,
 			     struct io_uring *ring, __u32 channel, __u64 key,
 			     __u32 sender)
@@ -118,7 +118,7 @@ TEST_F_TIMEOUT(life, targeted_messages_of_a_destroyed_channel, IPC_TIMEOUT)
 					   target.id));
 	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->creator,
 						  self->channel));
-	/* For this one, there is no message. */
+	/* There is no message for this receiver. */
 	EXPECT_EQ(-EPIPE, ipc_recv_num(&self->ring, self->receiver.id));
 	EXPECT_EQ(1, ipc_recv_num(&self->ring, target.id));
 	EXPECT_EQ(-EPIPE, ipc_recv_num(&self->ring, target.id));
@@ -196,7 +196,7 @@ TEST_F_TIMEOUT(life, end_of_a_process_destroys, IPC_TIMEOUT)
 					  &sender));
 }
 
-/* A ring lives as long as somebody has it. */
+/* A ring lives as long as a process has it open. */
 TEST_F_TIMEOUT(life, a_child_keeps_the_creating_ring, IPC_TIMEOUT)
 {
 	int quit[2];
@@ -231,7 +231,7 @@ TEST_F_TIMEOUT(life, subscriber_outlives_its_file, IPC_TIMEOUT)
 					 ENTRIES));
 }
 
-/* Everything goes away but the mapping, which still shows the last state. */
+/* Only the mapping is left, and still shows the last state. */
 TEST_F_TIMEOUT(life, mapping_outlives_everything, IPC_TIMEOUT)
 {
 	const struct io_uring_ipc_ring *map = ipc_region(&self->receiver);
@@ -250,7 +250,7 @@ TEST_F_TIMEOUT(life, mapping_outlives_everything, IPC_TIMEOUT)
 	EXPECT_EQ(0, close(self->sender.fd));
 	close_ring(&self->creator);
 	ASSERT_EQ(-ENOENT, ipc_send(&self->ring, witness, NULL, 0));
-	/* Memory that is given away by mistake now has new contents. */
+	/* Memory that was freed by mistake now has new contents. */
 	for (i = 0; i < 32; i++) {
 		__u32 other;
 
@@ -297,7 +297,7 @@ TEST_F_TIMEOUT(life, fdinfo, IPC_TIMEOUT)
 	EXPECT_FDINFO(2, self->receiver, "ioipc-received");
 	EXPECT_STRNE("(none)", ipc_fdinfo_text(self->sender.fd, "ioipc-flags"));
 
-	/* It can be read when nothing else is left of the channel. */
+	/* fdinfo can be read when nothing else is left of the channel. */
 	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->creator,
 						  self->channel));
 	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring,
@@ -305,7 +305,7 @@ TEST_F_TIMEOUT(life, fdinfo, IPC_TIMEOUT)
 	EXPECT_STRNE("(no file)", ipc_fdinfo_text(self->receiver.fd, "ioipc-mode"));
 }
 
-/* Both ends of the order in which a process can give things up. */
+/* A process can close the file last, or first. */
 TEST_F_TIMEOUT(life, file_is_closed_last, IPC_TIMEOUT)
 {
 	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring,
@@ -317,7 +317,7 @@ TEST_F_TIMEOUT(life, file_is_closed_last, IPC_TIMEOUT)
 	EXPECT_EQ(0, close(self->sender.fd));
 }
 
-/* The module cannot go away while anything of it is in use. */
+/* The module cannot be unloaded while anything of it is in use. */
 TEST_F_TIMEOUT(life, module_is_in_use, IPC_TIMEOUT)
 {
 	const struct io_uring_ipc_ring *map = ipc_region(&self->receiver);
@@ -329,7 +329,7 @@ TEST_F_TIMEOUT(life, module_is_in_use, IPC_TIMEOUT)
 	EXPECT_EQ(-1, syscall(__NR_delete_module, IPC_MODULE, O_NONBLOCK));
 	EXPECT_EQ(EWOULDBLOCK, errno);
 	before = ipc_module_refs();
-	/* With the rings gone, there are still the files ... */
+	/* Without the rings, there are still the files ... */
 	close_ring(&self->creator);
 	close_ring(&self->ring);
 	EXPECT_TRUE(ipc_poll(ipc_module_refs() <= before - 2));
@@ -345,8 +345,8 @@ TEST_F_TIMEOUT(life, module_is_in_use, IPC_TIMEOUT)
 }
 
 /*
- * What a ring leaves when it ends: nothing that others can see.  No attempt is
- * made twice here.
+ * A ring that has ended leaves nothing that other rings can see.  Each check
+ * tries only once.
  */
 FIXTURE(ended) {
 	struct io_uring ring;
@@ -358,9 +358,9 @@ FIXTURE(ended) {
 
 FIXTURE_VARIANT(ended) {
 	unsigned int setup;
-	/* Its descriptor is one that it has registered with the thread. */
+	/* The thread has registered the descriptor of the ring. */
 	bool registered;
-	/* It has requests that wait, here and in workers. */
+	/* The ring has requests that wait, inline and in workers. */
 	bool busy;
 };
 
@@ -402,8 +402,9 @@ FIXTURE_TEARDOWN(ended)
 enum { ENDS = 30, TARGETED = 64 };
 
 /*
- * Opens a ring with a channel of its own under the key, which it fills, and with
- * a receiver of the fixture's channel.  Returns the id of that.
+ * Opens a ring.  The ring creates a channel under the key, fills it, and
+ * attaches a receiver to the fixture's channel.  Returns the id of the
+ * receiver.
  */
 static __u32 open_to_end(struct __test_metadata *_metadata,
 			 FIXTURE_DATA(ended) *self,
@@ -425,7 +426,7 @@ static __u32 open_to_end(struct __test_metadata *_metadata,
 	EXPECT_EQ(0, ipc_attach(ring, channel, IOIPC_SUB_SEND, &own));
 	EXPECT_EQ(0, ipc_attach(ring, self->channel, IOIPC_SUB_RECV,
 				&receiver));
-	/* The test itself has no use for these. */
+	/* The test itself does not need these files. */
 	close(own.fd);
 	close(receiver.fd);
 	if (!variant->busy)
@@ -434,7 +435,7 @@ static __u32 open_to_end(struct __test_metadata *_metadata,
 	for (i = 0; i < 4; i++) {
 		wait_get_recv(ring, receiver.id, &self->got[i], i)->flags |=
 			i & 1 ? IOSQE_ASYNC : 0;
-		/* What is not attached waits with a file of its own. */
+		/* A request that is not attached waits with its own file. */
 		wait_get_send(ring, i & 2 ? own.id : channel, &self->num, i)
 			->flags |= i & 1 ? IOSQE_ASYNC : 0;
 	}
@@ -471,7 +472,7 @@ TEST_F_TIMEOUT(ended, io_uring_queue_exit, IPC_TIMEOUT)
 	}
 }
 
-/* How a process ends that has a ring. */
+/* How a process with a ring ends. */
 enum end { KILLED, EXITS, EXECS };
 
 static void end_processes(struct __test_metadata *_metadata,
@@ -530,7 +531,7 @@ TEST_F_TIMEOUT(ended, execs, IPC_TIMEOUT)
 	end_processes(_metadata, self, variant, EXECS);
 }
 
-/* A ring that a child has as well ends with the last of the two. */
+/* A ring that parent and child share ends with the last of the two. */
 TEST_F_TIMEOUT(ended, by_the_last_of_two_processes, IPC_TIMEOUT)
 {
 	__u64 key = ipc_new_key();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Receiving in place: a receiver of a broadcast reads from the mapping and
- * stores its position in a page of its own, where it can write anything.
+ * Receiving in place: a receiver of a broadcast reads from the mapping, and
+ * stores its position in a page where it can write anything.
  */
 #include <pthread.h>
 #include "messages.h"
@@ -61,7 +61,7 @@ FIXTURE_TEARDOWN(mapped)
 	io_uring_queue_exit(&self->ring);
 }
 
-/* Returns the number that is next, or -1. */
+/* Returns the next number, or -1. */
 static long long peek_num(struct ipc_map *map)
 {
 	struct ipc_message message;
@@ -125,7 +125,7 @@ TEST_F_TIMEOUT(mapped, read_and_consume, IPC_TIMEOUT)
 			EXPECT_TRUE(ipc_intact(&self->map, &message));
 		}
 		EXPECT_EQ(-1, peek_num(&self->map));
-		/* So far nothing is consumed. */
+		/* No message is consumed so far. */
 		EXPECT_EQ(ENTRIES, count_mapped(&self->other, self->map.id, 0));
 		EXPECT_FALSE(ipc_consume(&self->map));
 		EXPECT_EQ(-EAGAIN, count_mapped(&self->other, self->map.id, 0));
@@ -133,7 +133,7 @@ TEST_F_TIMEOUT(mapped, read_and_consume, IPC_TIMEOUT)
 	EXPECT_EQ(0, self->map.lost);
 }
 
-/* A store is all that it takes to make room. */
+/* A store alone makes room. */
 TEST_F_TIMEOUT(mapped, a_store_makes_room, IPC_TIMEOUT)
 {
 	const bool overwrite = variant->flags & IOIPC_F_OVERWRITE;
@@ -153,7 +153,7 @@ TEST_F_TIMEOUT(mapped, a_store_makes_room, IPC_TIMEOUT)
 	EXPECT_EQ(0, self->map.lost);
 }
 
-/* Whatever is not between the last position and the tail moves nothing. */
+/* A position not between the last position and the tail changes nothing. */
 TEST_F_TIMEOUT(mapped, positions_that_are_nothing, IPC_TIMEOUT)
 {
 	static const __u32 offsets[] = {
@@ -185,7 +185,7 @@ TEST_F_TIMEOUT(mapped, positions_that_are_nothing, IPC_TIMEOUT)
 			TH_LOG("offset %u", offset);
 		ASSERT_EQ(ENTRIES, count_mapped(&self->other, self->map.id, 0));
 	}
-	/* Nor does it harm: the receiver goes on where it was. */
+	/* It does no harm either: the receiver continues at its position. */
 	store_position(&self->map, start);
 	for (i = 0; i < ENTRIES; i++)
 		ASSERT_EQ(3 + i, peek_num(&self->map));
@@ -194,7 +194,7 @@ TEST_F_TIMEOUT(mapped, positions_that_are_nothing, IPC_TIMEOUT)
 	EXPECT_EQ(99, peek_num(&self->map));
 }
 
-/* A position that was taken over cannot be taken back. */
+/* The receiver cannot take back a position that the kernel has accepted. */
 TEST_F_TIMEOUT(mapped, not_backwards, IPC_TIMEOUT)
 {
 	const bool overwrite = variant->flags & IOIPC_F_OVERWRITE;
@@ -226,7 +226,7 @@ static void *scribble(void *arg)
 	while (!__atomic_load_n(&scribbler->stop, __ATOMIC_RELAXED)) {
 		__u32 number = ipc_random(&scribbler->seed);
 
-		/* Near to what is right, and anything. */
+		/* Positions near the right one, and any others. */
 		if (number & 1)
 			number = ipc_tail(scribbler->map->ring) +
 				 number % (3 * ENTRIES) - 2 * ENTRIES;
@@ -235,7 +235,7 @@ static void *scribble(void *arg)
 	return NULL;
 }
 
-/* Two threads write garbage all the time: nobody else notices. */
+/* Two threads write garbage all the time: other processes do not notice. */
 TEST_F_TIMEOUT(mapped, garbage_while_sending, IPC_TIMEOUT)
 {
 	struct scribbler scribblers[2];
@@ -253,7 +253,10 @@ TEST_F_TIMEOUT(mapped, garbage_while_sending, IPC_TIMEOUT)
 		ASSERT_EQ(0, pthread_create(&threads[i], NULL, scribble,
 					    &scribblers[i]));
 	}
-	/* However long it takes: a sender that is stuck ends by the timeout. */
+	/*
+	 * There is no time limit here: a sender that is stuck ends by the
+	 * timeout.
+	 */
 	while (sent < 1000) {
 		if (ipc_random(&seed) % 2) {
 			num = ipc_send_num(&self->ring, self->sender.id, sent);
@@ -289,7 +292,7 @@ TEST_F_TIMEOUT(mapped, waits_for_a_message, IPC_TIMEOUT)
 	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->sender.id, 5));
 	EXPECT_EQ(1, wait_for(&self->other, 1));
 	EXPECT_EQ(5, peek_num(&self->map));
-	/* What is read and not consumed is still there. */
+	/* Messages that are read and not consumed are still there. */
 	EXPECT_EQ(1, count_mapped(&self->other, self->map.id, IOIPC_RECV_WAIT));
 	ipc_consume(&self->map);
 
@@ -312,7 +315,7 @@ TEST_F_TIMEOUT(mapped, detach_ends_waiting, IPC_TIMEOUT)
 	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->other, self->map.id));
 	EXPECT_EQ(-ENOENT, wait_for(&self->other, 1));
 	EXPECT_EQ(-ENOENT, count_mapped(&self->other, self->map.id, 0));
-	/* It holds up nobody, and its page is still its own. */
+	/* It holds up no sender, and still has its page. */
 	EXPECT_EQ(10 * ENTRIES, ipc_send_nums(&self->ring, self->sender.id, 0,
 				10 * ENTRIES));
 	store_position(&self->map, 12345);
@@ -321,7 +324,9 @@ TEST_F_TIMEOUT(mapped, detach_ends_waiting, IPC_TIMEOUT)
 				    MAP_SHARED, 1LL << 32));
 }
 
-/* A sender that waits for room is seen, and goes on when the kernel is told. */
+/*
+ * The receiver sees a sender that waits, which goes on when the kernel is told.
+ */
 TEST_F_TIMEOUT(mapped, sender_waits_for_a_store, IPC_TIMEOUT)
 {
 	__u64 num = 77;
@@ -347,7 +352,7 @@ TEST_F_TIMEOUT(mapped, sender_waits_for_a_store, IPC_TIMEOUT)
 	for (i = 1; i < ENTRIES; i++)
 		EXPECT_EQ(i, peek_num(&self->map));
 	EXPECT_EQ(77, peek_num(&self->map));
-	/* The flag is taken back once somebody has looked in vain. */
+	/* A waker clears the flag once it has found no sender. */
 	ipc_consume(&self->map);
 	count_mapped(&self->other, self->map.id, 0);
 	EXPECT_FALSE(ipc_consume(&self->map));
@@ -359,11 +364,11 @@ TEST_F_TIMEOUT(mapped, with_other_receives, IPC_TIMEOUT)
 				6));
 	EXPECT_EQ(0, ipc_recv_num(&self->other, self->map.id));
 	EXPECT_EQ(1, ipc_recv_num(&self->other, self->map.id));
-	/* A position behind that does not bring them back. */
+	/* Storing a position before that does not bring them back. */
 	EXPECT_EQ(0, peek_num(&self->map));
 	ipc_consume(&self->map);
 	EXPECT_EQ(2, ipc_recv_num(&self->other, self->map.id));
-	/* One ahead is taken over. */
+	/* The kernel accepts a position ahead of that. */
 	EXPECT_EQ(1, peek_num(&self->map));
 	EXPECT_EQ(2, peek_num(&self->map));
 	EXPECT_EQ(3, peek_num(&self->map));
@@ -416,7 +421,7 @@ TEST_F_TIMEOUT(mapped, overwritten_messages_are_noticed, IPC_TIMEOUT)
 	ASSERT_EQ(3, ipc_send_nums(&self->ring, self->sender.id, ENTRIES,
 				ENTRIES + 3));
 	EXPECT_FALSE(ipc_intact(&self->map, &message));
-	/* 1 and 2 are lost as well. */
+	/* Messages 1 and 2 are lost as well. */
 	for (num = 3; num < ENTRIES + 3; num++)
 		EXPECT_EQ(num, peek_num(&self->map));
 	EXPECT_EQ(-1, peek_num(&self->map));
@@ -426,8 +431,9 @@ TEST_F_TIMEOUT(mapped, overwritten_messages_are_noticed, IPC_TIMEOUT)
 }
 
 /*
- * Senders may make more room than they use.  Then the head is past messages that
- * are whole, but do not count any more: the next one is where the head is.
+ * Senders may make more room than they use.  Then the head is past messages
+ * that are intact, but no longer valid: the next message is the one at the
+ * head.
  */
 TEST(room_that_is_not_used)
 {
@@ -525,7 +531,7 @@ TEST_F_TIMEOUT(mapped, bad_mappings, IPC_TIMEOUT)
 	EXPECT_EQ(-EACCES, map_page(sub.fd, page, prot, MAP_SHARED, offset));
 }
 
-/* The page stays as long as its mapping, and it is one per subscriber. */
+/* The page lives as long as its mapping, and each subscriber has one. */
 TEST_F_TIMEOUT(mapped, page_of_its_own, IPC_TIMEOUT)
 {
 	struct io_uring_ipc_channel_attach attach;
@@ -544,7 +550,7 @@ TEST_F_TIMEOUT(mapped, page_of_its_own, IPC_TIMEOUT)
 	ipc_unmap(&other);
 	ipc_unmap(&twice);
 
-	/* A page that is mapped late says where the receiver is. */
+	/* A page that is mapped late has the position of the receiver. */
 	ASSERT_EQ(0, attach_receiver(&self->other, self->channel, &attach));
 	ASSERT_EQ(3, ipc_send_nums(&self->ring, self->sender.id, 0,
 				3));
@@ -556,8 +562,8 @@ TEST_F_TIMEOUT(mapped, page_of_its_own, IPC_TIMEOUT)
 }
 
 /*
- * A page that is mapped again says so as well: what was received by other means
- * is not found a second time.
+ * A page that is mapped again has this position too: the receiver does not find
+ * messages again that it has received by other means.
  */
 TEST_F_TIMEOUT(mapped, mapped_again, IPC_TIMEOUT)
 {
@@ -573,7 +579,7 @@ TEST_F_TIMEOUT(mapped, mapped_again, IPC_TIMEOUT)
 	ipc_consume(&again);
 	ipc_unmap(&again);
 
-	/* Further than that it only goes by itself. */
+	/* Further than that, only the receiver moves the position. */
 	ASSERT_EQ(0, ipc_map(&again, &self->attach));
 	EXPECT_EQ(1, count_mapped(&self->other, self->map.id, 0));
 	EXPECT_EQ(4, peek_num(&again));
@@ -658,7 +664,10 @@ TEST_F_TIMEOUT(mapped, stream, IPC_TIMEOUT)
 
 	ASSERT_NE(NULL, stream);
 	stream->overwrite = variant->flags & IOIPC_F_OVERWRITE;
-	/* One without a receiver that never reads. */
+	/*
+	 * A channel without the receiver of the fixture, which never reads
+	 * here.
+	 */
 	ASSERT_EQ(0, ipc_create(&self->ring, variant->flags, 64, SIZE,
 				&stream->channel));
 	for (i = 0; i < READERS; i++) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The mapping of a channel: who gets it, that it is read-only, what is in it. */
+/* The mapping of a channel: who can map it, read-only, and its contents. */
 #include "ipc_test.h"
 
 #define ENTRIES	8
@@ -75,7 +75,7 @@ TEST_F_TIMEOUT(mapping, nothing_else, IPC_TIMEOUT)
 		EXPECT_EQ(-EINVAL, try_map(fd, size + page, PROT_READ, kind,
 					   0));
 		EXPECT_EQ(-EINVAL, try_map(fd, 1UL << 32, PROT_READ, kind, 0));
-		/* Not even when it would fit in. */
+		/* Not even if the length would fit. */
 		EXPECT_EQ(-EINVAL, try_map(fd, page, PROT_READ, kind, page));
 		EXPECT_EQ(-EINVAL, try_map(fd, page, PROT_READ, kind,
 					   (size + page - 1) / page * page));
@@ -105,7 +105,7 @@ TEST_F_TIMEOUT(mapping, never_writable, IPC_TIMEOUT)
 	}
 }
 
-/* A debugger may write to memory that the program itself may not. */
+/* A debugger can write to memory that the program itself cannot write. */
 TEST_F_TIMEOUT(mapping, not_writable_by_a_debugger, IPC_TIMEOUT)
 {
 	const struct io_uring_ipc_ring *map = ipc_region(&self->sub);
@@ -132,7 +132,7 @@ TEST_F_TIMEOUT(mapping, does_not_grow, IPC_TIMEOUT)
 	moved = mremap(map, self->page, size + self->page, MREMAP_MAYMOVE);
 	EXPECT_EQ(MAP_FAILED, moved);
 	EXPECT_EQ(0, munmap(map, self->page));
-	/* The same from the very end. */
+	/* The same at the end of the region. */
 	map = mmap(NULL, size, PROT_READ, MAP_SHARED, self->sub.fd, 0);
 	ASSERT_NE(MAP_FAILED, map);
 	moved = mremap(map, size, size + self->page, MREMAP_MAYMOVE);
@@ -191,7 +191,7 @@ TEST_F_TIMEOUT(mapping, private_channels_have_none, IPC_TIMEOUT)
 	}
 }
 
-/* There is nothing to read or write at a file that is there to be mapped. */
+/* The file is only for mapping: read and write fail. */
 TEST_F_TIMEOUT(mapping, no_read_no_write, IPC_TIMEOUT)
 {
 	char buf[64] = {};
@@ -202,7 +202,7 @@ TEST_F_TIMEOUT(mapping, no_read_no_write, IPC_TIMEOUT)
 	EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->ring, self->sub.id));
 }
 
-/* What is not used yet has no memory of anybody else in it. */
+/* Unused memory of the region has no data of other users. */
 TEST_F_TIMEOUT(mapping, unused_memory_is_zero, IPC_TIMEOUT)
 {
 	const struct io_uring_ipc_ring *map = ipc_region(&self->sub);
@@ -221,9 +221,10 @@ TEST_F_TIMEOUT(mapping, unused_memory_is_zero, IPC_TIMEOUT)
 }
 
 /*
- * Copies a message out of the mapping as a reader that has no lock must: the
- * slot tells before whether the message is there, and the head after whether
- * it was there all the time.  Returns its length, or a negative errno.
+ * Copies a message out of the mapping, as a reader without a lock must: the
+ * slot says before the copy whether the message is there, and the head says
+ * after it whether the message was there all the time.  Returns its length, or
+ * a negative errno.
  */
 static int read_in_place(const struct io_uring_ipc_ring *map, __u32 position,
 			 char *buf)
@@ -232,13 +233,15 @@ static int read_in_place(const struct io_uring_ipc_ring *map, __u32 position,
 	__u32 word[2], len;
 	__u64 both;
 
-	/* They are written together, so that they can be read together. */
+	/*
+	 * The kernel writes both together, so a reader can read both together.
+	 */
 	both = __atomic_load_n((const __u64 *)&desc->seq, __ATOMIC_ACQUIRE);
 	memcpy(word, &both, sizeof(both));
 	if (word[0] != position + 1 || word[1] != IOIPC_MSG_READY)
 		return -EAGAIN;
 	len = desc->len;
-	/* It fits, whatever message it is about by now. */
+	/* The length is valid, whichever message the slot has now. */
 	if (len > map->max_msg_size)
 		return -EBADMSG;
 	memcpy(buf, (const char *)map + desc->offset, len);
@@ -273,7 +276,7 @@ TEST_F_TIMEOUT(mapping, read_in_place, IPC_TIMEOUT)
 	}
 }
 
-/* A reader in another process, while the ring goes around. */
+/* A reader in another process, while senders use all slots many times. */
 TEST_F_TIMEOUT(mapping, read_in_place_while_it_changes, IPC_TIMEOUT)
 {
 	enum { COUNT = 2000 };
@@ -301,7 +304,7 @@ TEST_F_TIMEOUT(mapping, read_in_place_while_it_changes, IPC_TIMEOUT)
 			seen++;
 		}
 		TH_LOG("read %u times in place", seen);
-		/* The last one cannot be missed. */
+		/* The reader cannot miss the last message. */
 		ASSERT_TRUE(ipc_poll(read_in_place(map, COUNT - 1, buf) ==
 				     IPC_NUM));
 		_exit(0);
@@ -317,7 +320,7 @@ TEST_F_TIMEOUT(mapping, read_in_place_while_it_changes, IPC_TIMEOUT)
 	EXPECT_EQ(0, ipc_wait(pid));
 }
 
-/* The file can be given to somebody who could not have attached. */
+/* A process can inherit the file even if it could not attach. */
 TEST_F_TIMEOUT(mapping, inherited_file_maps, IPC_TIMEOUT)
 {
 	static const struct ipc_who nobody = { IPC_UID, IPC_GID, 0 };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* How much memory channels take, and whose it is. */
+/* How much memory channels take, and which user is charged. */
 #include <sys/epoll.h>
 #include <sys/sysinfo.h>
 
@@ -7,7 +7,7 @@
 
 #define MIB	(1U << 20)
 
-/* Each test has a user of its own, so that none is charged for another. */
+/* Each test has a separate user, so that no user is charged for two tests. */
 enum { FIRST_UID = 5000 };
 
 static int create(struct io_uring *ring, __u32 bytes, __u32 *channel)
@@ -30,8 +30,8 @@ FIXTURE_TEARDOWN(memory)
 }
 
 /*
- * Gives up the privileges, and opens a ring that has to live within a limit,
- * with a margin for itself.
+ * Drops the privileges, and opens a ring that must stay within a limit, with a
+ * margin for the ring itself.
  */
 static void open_limited(struct __test_metadata *_metadata, int user,
 			 rlim_t bytes, struct io_uring *ring)
@@ -73,7 +73,7 @@ TEST_F_TIMEOUT(memory, limit_of_all_channels, IPC_TIMEOUT)
 
 	SKIP_UNLESS_ROOT();
 	open_limited(_metadata, 2, 2 * MIB, &ring);
-	/* Whichever rings they belong to. */
+	/* The limit holds for all rings of the user together. */
 	ASSERT_EQ(0, ipc_open(&other));
 	ASSERT_EQ(0, create(&ring, MIB, &first));
 	EXPECT_EQ(-ENOMEM, create(&ring, 2 * MIB, &third));
@@ -81,7 +81,7 @@ TEST_F_TIMEOUT(memory, limit_of_all_channels, IPC_TIMEOUT)
 	EXPECT_EQ(-ENOMEM, create(&other, MIB, &third));
 	EXPECT_EQ(-ENOMEM, create(&ring, MIB, &third));
 
-	/* What is given back can be had again. */
+	/* Freed memory can be charged again. */
 	EXPECT_EQ(0, io_uring_ipc_channel_destroy(&ring, first));
 	EXPECT_EQ(0, create(&other, MIB, &third));
 	EXPECT_EQ(-ENOMEM, create(&ring, MIB, &first));
@@ -114,7 +114,7 @@ TEST_F_TIMEOUT(memory, limit_of_all_processes, IPC_TIMEOUT)
 	EXPECT_EQ(0, create(&ring, 3 * MIB / 2, &channel));
 }
 
-/* Who has the memory in use still pays for it. */
+/* The user pays for the memory as long as it is in use. */
 TEST_F_TIMEOUT(memory, charged_until_unmapped, IPC_TIMEOUT)
 {
 	const struct io_uring_ipc_ring *map;
@@ -133,7 +133,7 @@ TEST_F_TIMEOUT(memory, charged_until_unmapped, IPC_TIMEOUT)
 	EXPECT_EQ(-ENOMEM, create(&ring, 3 * MIB / 2, &channel));
 	EXPECT_EQ(0, io_uring_ipc_channel_detach(&ring, sub.id));
 	EXPECT_EQ(0, close(sub.fd));
-	/* Long enough for a charge that is dropped too early to be gone. */
+	/* Long enough for a charge that was dropped too early to be gone. */
 	for (end = ipc_now() + 1; ipc_now() < end; ipc_nap(10000)) {
 		ASSERT_EQ(-ENOMEM, create(&ring, 3 * MIB / 2, &channel));
 	}
@@ -142,7 +142,7 @@ TEST_F_TIMEOUT(memory, charged_until_unmapped, IPC_TIMEOUT)
 }
 
 /*
- * As somebody else, has a send to the channel that it is told of: one that could
+ * As another user, has a send to the channel whose id it reads: one that could
  * wait, and that comes after a request that does not end.
  */
 static void hold(struct __test_metadata *_metadata, int told, int said)
@@ -169,7 +169,7 @@ static void hold(struct __test_metadata *_metadata, int told, int said)
 	_exit(read(told, &byte, 1) != 1);
 }
 
-/* Who may not use a channel cannot keep its memory either. */
+/* A user that may not use a channel cannot hold its memory either. */
 TEST_F_TIMEOUT(memory, a_stranger_cannot_hold_it, IPC_TIMEOUT)
 {
 	int tell[2], said[2];
@@ -216,7 +216,7 @@ TEST_F_TIMEOUT(memory, end_of_a_ring_gives_back, IPC_TIMEOUT)
 	EXPECT_EQ(0, create(&ring, 3 * MIB / 2, &channel));
 }
 
-/* A CREATE that fails has not taken anything. */
+/* A CREATE that fails has not charged anything. */
 TEST_F_TIMEOUT(memory, failures_are_free, IPC_TIMEOUT)
 {
 	struct io_uring_ipc_channel_create *args = (void *)ipc_pages(1);
@@ -244,8 +244,8 @@ TEST_F_TIMEOUT(memory, failures_are_free, IPC_TIMEOUT)
 }
 
 /*
- * Channels of so many MiB each until one is refused; returns how many there are,
- * -1 if not for want of memory.
+ * Creates channels of this many MiB each until CREATE fails; returns how many
+ * there are, or -1 if the error is not ENOMEM.
  */
 static int create_all(struct io_uring *ring, __u32 mib, __u32 *channels, int max)
 {
@@ -260,8 +260,8 @@ static int create_all(struct io_uring *ring, __u32 mib, __u32 *channels, int max
 }
 
 /*
- * First large channels, then small ones beside them, and then none.  Returns how
- * many MiB they had.
+ * Creates large channels, then small ones beside them, until none fits.
+ * Returns how many MiB they had.
  */
 static int use_up(struct __test_metadata *_metadata, struct io_uring *ring)
 {
@@ -282,7 +282,7 @@ static int use_up(struct __test_metadata *_metadata, struct io_uring *ring)
 #define CGROUP		"/sys/fs/cgroup/ipc_memory"
 
 /*
- * Has nothing to do with it, and more memory in use than anybody else.  In the
+ * An unrelated process that has more memory in use than any other.  In the
  * memory cgroup or not.
  */
 static pid_t start_innocent(struct __test_metadata *_metadata, size_t size,
@@ -312,8 +312,8 @@ static pid_t start_innocent(struct __test_metadata *_metadata, size_t size,
 }
 
 /*
- * Uses up the memory, gives it back, and gets as much again, but for some MiB that
- * may be elsewhere.
+ * Uses up the memory, frees it, and gets as much again, less some MiB that may
+ * be held elsewhere.
  */
 static void use_up_twice(struct __test_metadata *_metadata, __u32 elsewhere)
 {
@@ -328,7 +328,7 @@ static void use_up_twice(struct __test_metadata *_metadata, __u32 elsewhere)
 	io_uring_queue_exit(&ring);
 }
 
-/* A memory cgroup that is full refuses channels, and nobody in it is killed. */
+/* In a full memory cgroup, CREATE fails, and no process is killed. */
 TEST_F_TIMEOUT(memory, a_full_cgroup_kills_nobody, IPC_TIMEOUT)
 {
 	pid_t innocent, creator;
@@ -350,13 +350,13 @@ TEST_F_TIMEOUT(memory, a_full_cgroup_kills_nobody, IPC_TIMEOUT)
 	EXPECT_EQ(0, ipc_wait(creator));
 	ASSERT_EQ(1, write(quit, "q", 1));
 	EXPECT_EQ(0, ipc_wait(innocent));
-	/* It was full. */
+	/* The cgroup was full. */
 	EXPECT_LT(0, ipc_get(CGROUP "/memory.events", "max"));
 	EXPECT_EQ(0, ipc_get(CGROUP "/memory.events", "oom"));
 	EXPECT_EQ(0, ipc_get(CGROUP "/memory.events", "oom_kill"));
 }
 
-/* So does a machine. */
+/* The same on a machine without free memory. */
 TEST_F_TIMEOUT(memory, a_full_machine_kills_nobody, IPC_TIMEOUT)
 {
 	long killed = ipc_get("/proc/vmstat", "oom_kill");
@@ -373,7 +373,7 @@ TEST_F_TIMEOUT(memory, a_full_machine_kills_nobody, IPC_TIMEOUT)
 	creator = ipc_fork();
 	ASSERT_LE(0, creator);
 	if (!creator) {
-		/* Of what is free, processors keep up to an eighth. */
+		/* Processors keep up to an eighth of the free memory. */
 		use_up_twice(_metadata, info.totalram / MIB * info.mem_unit / 4);
 		_exit(0);
 	}
@@ -383,7 +383,7 @@ TEST_F_TIMEOUT(memory, a_full_machine_kills_nobody, IPC_TIMEOUT)
 	EXPECT_EQ(killed, ipc_get("/proc/vmstat", "oom_kill"));
 }
 
-/* In which order a channel and its only subscriber are given up. */
+/* In which order a channel and its only subscriber are removed. */
 static void give_up(struct __test_metadata *_metadata, struct io_uring *ring,
 		    __u32 channel, const struct ipc_sub *sub, int order)
 {
@@ -405,7 +405,7 @@ static void give_up(struct __test_metadata *_metadata, struct io_uring *ring,
 	}
 }
 
-/* What was given up is there for the next channel, at the first attempt. */
+/* The next channel gets the freed memory, at the first attempt. */
 TEST_F_TIMEOUT(memory, given_back_to_the_next_channel, IPC_TIMEOUT)
 {
 	enum { ROUNDS = 24 };
@@ -423,7 +423,7 @@ TEST_F_TIMEOUT(memory, given_back_to_the_next_channel, IPC_TIMEOUT)
 		ASSERT_EQ(-ENOMEM, create(&ring, MIB, &other));
 		ASSERT_EQ(0, io_uring_ipc_channel_destroy(&ring, channel));
 	}
-	/* with a subscriber, who has used it */
+	/* with a subscriber that has used it */
 	for (i = 0; i < ROUNDS; i++) {
 		ASSERT_EQ(0, create(&ring, 3 * MIB / 2, &channel));
 		ASSERT_EQ(0, ipc_attach(&ring, channel, IOIPC_SUB_BOTH, &sub));
@@ -435,7 +435,7 @@ TEST_F_TIMEOUT(memory, given_back_to_the_next_channel, IPC_TIMEOUT)
 	}
 }
 
-/* The same for what a ring had that was closed, or a process that was killed. */
+/* The same for a ring that was closed, or a process that was killed. */
 TEST_F_TIMEOUT(memory, given_back_by_what_has_ended, IPC_TIMEOUT)
 {
 	enum { ROUNDS = 20 };
@@ -490,7 +490,7 @@ static void *sleep_in_epoll(void *arg)
 }
 
 /*
- * Gives up a subscriber while a thread of its own sleeps in epoll_wait(), with the
+ * Detaches a subscriber while another thread sleeps in epoll_wait(), with the
  * lock that the release of the file needs.
  */
 static void detach_and_block(struct __test_metadata *_metadata, __u32 channel,
@@ -516,7 +516,9 @@ static void detach_and_block(struct __test_metadata *_metadata, __u32 channel,
 	pause();
 }
 
-/* Who blocks the release of a file blocks nobody who waits for memory. */
+/*
+ * A task that blocks the release of a file blocks no CREATE that needs memory.
+ */
 TEST_F_TIMEOUT(memory, nobody_waits_for_the_file_of_another, IPC_TIMEOUT)
 {
 	__u32 channel, other, target;
@@ -550,7 +552,7 @@ TEST_F_TIMEOUT(memory, nobody_waits_for_the_file_of_another, IPC_TIMEOUT)
 	EXPECT_EQ(128 + SIGKILL, ipc_wait(blocker));
 }
 
-/* Like that of rings, the memory of who may lock memory is not limited. */
+/* As for rings, the memory of a user who may lock memory is not limited. */
 TEST_F_TIMEOUT(memory, no_limit_with_the_capability, IPC_TIMEOUT)
 {
 	struct rlimit none = {};
@@ -563,7 +565,7 @@ TEST_F_TIMEOUT(memory, no_limit_with_the_capability, IPC_TIMEOUT)
 	EXPECT_EQ(0, create(&ring, 2 * MIB, &channel));
 }
 
-/* All that is there can be mapped, and it is not much more than needed. */
+/* The whole region can be mapped, and it is not much larger than necessary. */
 TEST_F_TIMEOUT(memory, size_of_the_region, IPC_TIMEOUT)
 {
 	static const struct {
@@ -590,7 +592,7 @@ TEST_F_TIMEOUT(memory, size_of_the_region, IPC_TIMEOUT)
 		EXPECT_GT(need + 2 * page, sub.region_size);
 		map = ipc_region(&sub);
 		ASSERT_NE(NULL, map);
-		/* Nobody has written the last byte. */
+		/* No sender has written the last byte. */
 		EXPECT_EQ(0, ((const char *)map)[sub.region_size - 1]);
 		EXPECT_EQ(0, munmap((void *)map, sub.region_size));
 		EXPECT_EQ(0, io_uring_ipc_channel_destroy(&self->ring,
@@ -631,7 +633,7 @@ TEST_F_TIMEOUT(memory, largest_messages, IPC_TIMEOUT)
 	}
 }
 
-/* All slots of the largest ring are used. */
+/* Uses all slots of the largest ring. */
 TEST_F_TIMEOUT(memory, most_messages, IPC_TIMEOUT)
 {
 	enum { BATCH = 128 };
@@ -661,7 +663,7 @@ TEST_F_TIMEOUT(memory, most_messages, IPC_TIMEOUT)
 		io_uring_cq_advance(&ring, i);
 	}
 	EXPECT_EQ(-ENOBUFS, ipc_send_num(&ring, sub.id, 0));
-	/* The first and the last are enough to see. */
+	/* The first messages and the last ones are enough to check. */
 	EXPECT_EQ(BATCH, ipc_recv_nums(&ring, sub.id, 0, BATCH));
 	EXPECT_EQ(BATCH, ipc_send_nums(&ring, sub.id, sent, sent + BATCH));
 	EXPECT_EQ(-ENOBUFS, ipc_send_num(&ring, sub.id, 0));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the tests of the flags of SEND and RECV share: requests with any flags,
- * what the kernel tells about a message, the way through a bundle, and groups of
- * provided buffers.
+ * Shared by the tests of the flags of SEND and RECV: requests with any flags,
+ * the info of a message, a walk through a bundle, and groups of provided
+ * buffers.
  */
 #ifndef MESSAGES_H
 #define MESSAGES_H
@@ -10,10 +10,10 @@
 #include <sys/uio.h>
 #include "waiting.h"
 
-/* What precedes a message, as a result. */
+/* The size of the info before a message, as a result. */
 #define MSG_INFO	((int)sizeof(struct io_uring_ipc_msg_info))
 
-/* Addresses at which no user memory is, of the kernel's and of nobody's. */
+/* Addresses without user memory: of the kernel, and unmapped. */
 static void *const msg_bad_addresses[] = {
 	NULL,
 	(void *)8,
@@ -49,7 +49,7 @@ static inline struct io_uring_sqe *msg_get_recv(struct io_uring *ring, __u32 id,
 	return sqe;
 }
 
-/* Submits what is queued, and returns the result of this one. */
+/* Submits the prepared SQEs, and returns the result of this one. */
 static inline int msg_run(struct io_uring *ring, struct io_uring_sqe *sqe)
 {
 	return wait_for(ring, sqe->user_data);
@@ -76,7 +76,7 @@ static inline int msg_recv(struct io_uring *ring, __u32 id, void *buf,
 	return msg_run(ring, msg_get_recv(ring, id, buf, len, flags));
 }
 
-/* A number, with what is told about it. */
+/* A number with its info. */
 struct msg_num {
 	struct io_uring_ipc_msg_info info;
 	__u64	num;
@@ -94,7 +94,7 @@ static inline long long msg_recv_num(struct io_uring *ring, __u32 id,
 	return ret == sizeof(*got) ? (long long)got->num : IPC_NOT_RUN;
 }
 
-/* What is told about a message that this process sends. */
+/* The info of a message that this process sends. */
 static inline struct io_uring_ipc_msg_info msg_own_info(__u32 len, __u32 msg_id,
 							__u64 sender_data,
 							__u32 sender)
@@ -110,7 +110,7 @@ static inline struct io_uring_ipc_msg_info msg_own_info(__u32 len, __u32 msg_id,
 	};
 }
 
-/* Whether all is as it should be; prints what is not. */
+/* Whether both are the same; prints the differences. */
 static inline bool msg_same_info(const struct io_uring_ipc_msg_info *want,
 				 const struct io_uring_ipc_msg_info *got)
 {
@@ -145,16 +145,17 @@ static inline bool msg_same_info(const struct io_uring_ipc_msg_info *want,
 }
 
 /*
- * The way through a bundle, which can be anywhere.  Start with buf and res, and
- * after the last message it is broken if it has not ended there.
+ * A walk through a bundle, which can be at any address.  Start with buf and
+ * res.  After the last message, `broken` is set if the bundle does not end
+ * there.
  */
 struct msg_walk {
 	const char	*buf;
 	int		res;
-	/* The end of the message below, from the start of buf. */
+	/* The end of the last message, from the start of buf. */
 	int		at;
 	bool		broken;
-	/* The message. */
+	/* The last message. */
 	struct io_uring_ipc_msg_info info;
 	const char	*data;
 	int		stored;
@@ -173,7 +174,7 @@ static inline bool msg_next(struct msg_walk *walk)
 	walk->data = walk->buf + start + MSG_INFO;
 	walk->stored = walk->res - start - MSG_INFO;
 	if (walk->info.flags & IOIPC_INFO_TRUNCATED) {
-		/* Only the first one can be. */
+		/* Only the first message can be truncated. */
 		if (start || walk->info.len <= walk->stored)
 			return false;
 	} else {
@@ -187,8 +188,8 @@ static inline bool msg_next(struct msg_walk *walk)
 }
 
 /*
- * Takes the next number out of a bundle; returns it, -EAGAIN at the end, or
- * IPC_NOT_RUN if there is something else.
+ * Takes the next number out of a bundle; returns the number, -EAGAIN at the
+ * end, or IPC_NOT_RUN if the message is no number.
  */
 static inline long long msg_next_num(struct msg_walk *walk)
 {
@@ -202,7 +203,7 @@ static inline long long msg_next_num(struct msg_walk *walk)
 	return num;
 }
 
-/* Sends an array of messages, returns how many were. */
+/* Sends an array of messages, returns how many were sent. */
 static inline int msg_send_vec(struct io_uring *ring, __u32 id,
 			       const struct iovec *vec, __u32 count,
 			       __u32 flags)
@@ -225,7 +226,7 @@ static inline char *msg_pool_buf(const struct msg_pool *pool, unsigned int id)
 	return pool->mem + (size_t)id * pool->size;
 }
 
-/* Gives a buffer (back), full of x. */
+/* Provides a buffer (again), full of x. */
 static inline void msg_pool_add(struct msg_pool *pool, unsigned int id)
 {
 	memset(msg_pool_buf(pool, id), 'x', pool->size);
@@ -253,7 +254,7 @@ static inline int msg_pool_open(struct msg_pool *pool, struct io_uring *ring,
 	return 0;
 }
 
-/* The same with buffers that are used up bit by bit, down to so many bytes. */
+/* The same with incremental buffers, which are used down to min_left bytes. */
 static inline int msg_pool_open_inc(struct msg_pool *pool, struct io_uring *ring,
 				    unsigned int count, __u32 size,
 				    __u32 min_left)
@@ -289,15 +290,16 @@ static inline int msg_pool_open_inc(struct msg_pool *pool, struct io_uring *ring
 	return 0;
 }
 
-/* Where the next message goes in the current one of these, -1 for a new one. */
+/* Where the next message goes in the current buffer, -1 for a new buffer. */
 struct msg_follow {
 	int	id;
 	__u32	at;
 };
 
 /*
- * Follows a completion, and gives back what is used up.  Returns where the message
- * begins, NULL if the completion names no buffer or more than there was left.
+ * Follows a completion, and provides used-up buffers again.  Returns the start
+ * of the message, or NULL if the completion names no buffer, or has more bytes
+ * than were left.
  */
 static inline char *msg_follow(struct msg_follow *follow, struct msg_pool *pool,
 			       const struct io_uring_cqe *cqe, bool aligned)
@@ -310,7 +312,7 @@ static inline char *msg_follow(struct msg_follow *follow, struct msg_pool *pool,
 	if (!(cqe->flags & IORING_CQE_F_BUFFER) || id >= (int)pool->count)
 		return NULL;
 	if (follow->id != id) {
-		/* The rest of the former one was given up. */
+		/* The kernel has given up the rest of the last buffer. */
 		if (follow->id >= 0)
 			msg_pool_add(pool, follow->id);
 		follow->id = id;
@@ -323,7 +325,7 @@ static inline char *msg_follow(struct msg_follow *follow, struct msg_pool *pool,
 	follow->at += aligned ? ipc_buf_used(used, left) : used;
 	if (cqe->flags & IORING_CQE_F_BUF_MORE)
 		return start;
-	/* It goes back with other contents. */
+	/* The buffer is provided again, with other contents. */
 	free(copy);
 	copy = aligned_alloc(16, (pool->size + 31) / 16 * 16);
 	if (!copy)
@@ -335,7 +337,7 @@ static inline char *msg_follow(struct msg_follow *follow, struct msg_pool *pool,
 	return start;
 }
 
-/* The buffer that a completion names, NULL if it does not. */
+/* The buffer that a completion names, or NULL. */
 static inline char *msg_pool_got(const struct msg_pool *pool,
 				 const struct io_uring_cqe *cqe)
 {
@@ -346,7 +348,7 @@ static inline char *msg_pool_got(const struct msg_pool *pool,
 	return msg_pool_buf(pool, id);
 }
 
-/* Queues a receive into one of the buffers, or into one after the other. */
+/* Prepares a receive into one of the buffers, or into one after the other. */
 static inline struct io_uring_sqe *msg_get_select(struct io_uring *ring,
 						  __u32 id, __u32 len,
 						  __u32 flags)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Loading and unloading the module, for tests that are about that. */
+/* Loading and unloading the module, for the tests that do so. */
 #ifndef IPC_TEST_MODULE_H
 #define IPC_TEST_MODULE_H
 
 #include "ipc_test.h"
 
-/* The module: IPC_MODULE=FILE, or it is in the directory of the tests. */
+/* The file of the module: IPC_MODULE, or in the directory of the tests. */
 static inline const char *ipc_module_path(void)
 {
 	return getenv("IPC_MODULE") ?: IPC_MODULE ".ko";
@@ -29,7 +29,7 @@ static inline int ipc_module_load(void)
 	return ret;
 }
 
-/* Returns 0 or a negative errno, -EWOULDBLOCK while somebody uses it. */
+/* Returns 0 or a negative errno, -EWOULDBLOCK while it has users. */
 static inline int ipc_module_unload(void)
 {
 	return syscall(__NR_delete_module, IPC_MODULE, O_NONBLOCK) ?

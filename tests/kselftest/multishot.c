@@ -11,7 +11,7 @@
 #define GROUP	7
 #define BUFS	16
 
-/* A group of provided buffers, as a ring or as requests provide them. */
+/* A group of provided buffers, in a ring or provided by requests. */
 struct pool {
 	struct io_uring_buf_ring *ring;
 	unsigned int	count;
@@ -31,7 +31,7 @@ static void pool_add(struct pool *pool, unsigned int id)
 	io_uring_buf_ring_advance(pool->ring, 1);
 }
 
-/* A ring of buffers, with so many of them in it. */
+/* Opens a ring of buffers, with `filled` buffers in it. */
 static int pool_open(struct pool *pool, struct io_uring *ring,
 		     unsigned int count, unsigned int filled, __u32 size,
 		     unsigned int flags)
@@ -133,7 +133,7 @@ static struct io_uring_sqe *get_select(struct io_uring *ring, __u32 id,
 	return sqe;
 }
 
-/* The message in the buffer of a completion, which goes back, or an error. */
+/* The number in the buffer of a completion, or an error. `back`: reuse it. */
 static long long take(struct pool *pool, const struct io_uring_cqe *cqe,
 		      bool back)
 {
@@ -193,7 +193,7 @@ TEST_F_TIMEOUT(multishot, buffers_come_back, IPC_TIMEOUT)
 	}
 }
 
-/* All lengths, one after the other. */
+/* Messages of all lengths, one after the other. */
 TEST_F_TIMEOUT(multishot, lengths, IPC_TIMEOUT)
 {
 	struct io_uring_cqe cqe;
@@ -208,7 +208,7 @@ TEST_F_TIMEOUT(multishot, lengths, IPC_TIMEOUT)
 		ASSERT_EQ(len, ipc_send(&self->other, self->sender.id, buf,
 					len));
 		ASSERT_EQ(len, wait_for_cqe(&self->ring, 7, &cqe));
-		/* An empty message ends nothing. */
+		/* An empty message does not end the request. */
 		ASSERT_TRUE(cqe.flags & IORING_CQE_F_MORE);
 		ASSERT_TRUE(cqe.flags & IORING_CQE_F_BUFFER);
 		got = pool_buf(&self->pool,
@@ -218,7 +218,7 @@ TEST_F_TIMEOUT(multishot, lengths, IPC_TIMEOUT)
 	}
 }
 
-/* More than are received in one go, and they were there before. */
+/* More messages than one run receives, all sent before. */
 TEST_F_TIMEOUT(multishot, messages_were_there, IPC_TIMEOUT)
 {
 	struct io_uring_cqe cqe;
@@ -238,7 +238,7 @@ TEST_F_TIMEOUT(multishot, messages_were_there, IPC_TIMEOUT)
 		ASSERT_EQ(i, take(&self->pool, &cqe, true));
 	}
 	EXPECT_TRUE(wait_nothing(&self->ring));
-	/* By a worker. */
+	/* The same in a worker. */
 	for (i = 0; i < 100; i++) {
 		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id,
 						i));
@@ -272,7 +272,7 @@ TEST_F_TIMEOUT(multishot, async, IPC_TIMEOUT)
 		ASSERT_EQ(IPC_NUM, wait_for_cqe(&self->ring, 7, &cqe))
 			TH_LOG("message %d", i);
 		ASSERT_EQ(i, take(&self->pool, &cqe, true));
-		/* It may end, but then it says so. */
+		/* The request may end, but then its completion says so. */
 		if (!(cqe.flags & IORING_CQE_F_MORE))
 			get_multishot(&self->ring, self->receiver.id, 7)->flags
 				|= IOSQE_ASYNC;
@@ -307,7 +307,7 @@ TEST_F_TIMEOUT(multishot, no_buffer_ends_it_and_the_message_stays, IPC_TIMEOUT)
 	EXPECT_EQ(-EAGAIN, wait_recv(&self->ring, self->receiver.id));
 }
 
-/* The same when messages come later; whoever waits as well gets them. */
+/* The same when messages come later; another waiting receiver gets them. */
 TEST_F_TIMEOUT(multishot, no_buffer_wakes_the_next, IPC_TIMEOUT)
 {
 	struct io_uring_cqe cqe;
@@ -330,9 +330,9 @@ TEST_F_TIMEOUT(multishot, no_buffer_wakes_the_next, IPC_TIMEOUT)
 }
 
 /*
- * A multishot request that a message without room in the completion queue ends
- * stays in the queue of those who wait until then, so it may be woken for the next
- * message as well.
+ * A message without room in the completion queue ends a multishot request.
+ * Until then the request stays in the wait queue, so a sender may wake it for
+ * the next message too.
  */
 TEST_F_TIMEOUT(multishot, full_completion_queue_wakes_the_next, IPC_TIMEOUT)
 {
@@ -374,14 +374,14 @@ TEST_F_TIMEOUT(multishot, full_completion_queue_wakes_the_next, IPC_TIMEOUT)
 	free(pool.mem);
 }
 
-/* What waits has no buffer in hand. */
+/* A waiting request holds no buffer. */
 TEST_F_TIMEOUT(multishot, waiting_takes_no_buffer, IPC_TIMEOUT)
 {
 	struct io_uring_cqe cqe;
 	int i;
 
 	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, 2, SIZE, 0));
-	/* Nothing is there: the buffer is there again. */
+	/* There is no message, so the kernel puts the buffer back. */
 	for (i = 0; i < 10; i++) {
 		get_select(&self->ring, self->receiver.id, 0, 0, 5);
 		EXPECT_EQ(-EAGAIN, wait_for_cqe(&self->ring, 5, &cqe));
@@ -401,7 +401,7 @@ TEST_F_TIMEOUT(multishot, waiting_takes_no_buffer, IPC_TIMEOUT)
 	}
 }
 
-/* The same by a worker, which picks the buffer when it begins. */
+/* The same in a worker, which takes the buffer when it starts. */
 TEST_F_TIMEOUT(multishot, async_single_shot, IPC_TIMEOUT)
 {
 	struct io_uring_cqe cqe;
@@ -423,14 +423,14 @@ TEST_F_TIMEOUT(multishot, async_single_shot, IPC_TIMEOUT)
 		get_select(&self->ring, self->receiver.id, 0, 0, 8)->flags |=
 			IOSQE_ASYNC;
 		ASSERT_EQ(-EAGAIN, wait_for_cqe(&self->ring, 8, &cqe));
-		/* What is gone is told. */
+		/* The completion names a buffer that is used up. */
 		if (cqe.flags & IORING_CQE_F_BUFFER)
 			pool_add(&self->pool,
 				 cqe.flags >> IORING_CQE_BUFFER_SHIFT);
 	}
 }
 
-/* A worker is where it gets with a link, without being asked for. */
+/* A request with a link may run in a worker, without IOSQE_ASYNC. */
 TEST_F_TIMEOUT(multishot, in_a_chain, IPC_TIMEOUT)
 {
 	enum { LAST_WITH_LINK, AFTER_ASYNC, BEFORE_DRAIN, CHAINS };
@@ -470,7 +470,7 @@ TEST_F_TIMEOUT(multishot, in_a_chain, IPC_TIMEOUT)
 			EXPECT_TRUE(cqe.flags & IORING_CQE_F_MORE);
 			ASSERT_EQ(i, take(&self->pool, &cqe, true));
 		}
-		/* A request that cancels would be drained itself. */
+		/* A drain would hold up a request that cancels, too. */
 		reg.addr = chain;
 		ASSERT_EQ(0, io_uring_register_sync_cancel(&self->ring, &reg));
 		ASSERT_EQ(-ECANCELED, wait_for(&self->ring, chain));
@@ -479,7 +479,7 @@ TEST_F_TIMEOUT(multishot, in_a_chain, IPC_TIMEOUT)
 	}
 }
 
-/* What has waited in a worker and fails says which buffer is used up by that. */
+/* A request that fails after waiting in a worker names its used-up buffer. */
 TEST_F_TIMEOUT(multishot, async_failures_lose_no_buffer, IPC_TIMEOUT)
 {
 	enum { FAILURES = 4 };
@@ -491,7 +491,7 @@ TEST_F_TIMEOUT(multishot, async_failures_lose_no_buffer, IPC_TIMEOUT)
 		get_select(&self->ring, self->receiver.id, 0, IOIPC_RECV_WAIT,
 			   i)->flags |= IOSQE_ASYNC;
 	io_uring_submit(&self->ring);
-	/* Each has looked, and has its buffer. */
+	/* Each request has looked for a message, and has its buffer. */
 	ASSERT_TRUE(wait_until(ipc_fdinfo(self->receiver.fd, "ioipc-waits") ==
 			       FAILURES));
 	ASSERT_TRUE(wait_nothing(&self->ring));
@@ -518,8 +518,8 @@ TEST_F_TIMEOUT(multishot, async_failures_lose_no_buffer, IPC_TIMEOUT)
 }
 
 /*
- * Woken in vain until it ends up in a worker: other requests of the subscriber
- * take the messages first.
+ * A request is woken in vain until it runs in a worker: other requests of the
+ * subscriber take the messages first.
  */
 TEST_F_TIMEOUT(multishot, woken_in_vain, IPC_TIMEOUT)
 {
@@ -530,7 +530,7 @@ TEST_F_TIMEOUT(multishot, woken_in_vain, IPC_TIMEOUT)
 	__u64 stolen;
 	bool more;
 
-	/* Others run the moment that they are woken. */
+	/* With other kinds of rings, requests run as soon as they are woken. */
 	if (variant->setup != WAIT_DEFER)
 		return;
 	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
@@ -578,13 +578,13 @@ TEST_F_TIMEOUT(multishot, single_shot, IPC_TIMEOUT)
 	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, 3, SIZE, 0));
 	ipc_fill(buf, SIZE, 1);
 	memset(self->pool.mem, 'x', BUFS * SIZE);
-	/* The whole buffer. */
+	/* A limit of the whole buffer. */
 	ASSERT_EQ(SIZE, ipc_send(&self->other, self->sender.id, buf, SIZE));
 	get_select(&self->ring, self->receiver.id, 0, 0, 1);
 	ASSERT_EQ(SIZE, wait_for_cqe(&self->ring, 1, &cqe));
 	EXPECT_EQ(IORING_CQE_F_BUFFER, cqe.flags);
 	EXPECT_TRUE(ipc_filled(pool_buf(&self->pool, 0), SIZE, 1));
-	/* A part of it. */
+	/* A limit of a part of the buffer. */
 	ASSERT_EQ(SIZE, ipc_send(&self->other, self->sender.id, buf, SIZE));
 	get_select(&self->ring, self->receiver.id, 10, 0, 2);
 	ASSERT_EQ(10, wait_for_cqe(&self->ring, 2, &cqe));
@@ -592,13 +592,13 @@ TEST_F_TIMEOUT(multishot, single_shot, IPC_TIMEOUT)
 	got = pool_buf(&self->pool, 1);
 	EXPECT_EQ(0, memcmp(buf, got, 10));
 	EXPECT_EQ('x', got[10]);
-	/* More than there is. */
+	/* A limit that is larger than the buffer. */
 	ASSERT_EQ(SIZE, ipc_send(&self->other, self->sender.id, buf, SIZE));
 	get_select(&self->ring, self->receiver.id, 10 * SIZE, IOIPC_RECV_WAIT,
 		   3);
 	ASSERT_EQ(SIZE, wait_for_cqe(&self->ring, 3, &cqe));
 	EXPECT_EQ('x', *(char *)pool_buf(&self->pool, 3));
-	/* No buffer, and no group. */
+	/* No buffer is left, and there is no such group. */
 	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id, 4));
 	get_select(&self->ring, self->receiver.id, 0, 0, 4);
 	EXPECT_EQ(-ENOBUFS, wait_for_cqe(&self->ring, 4, &cqe));
@@ -631,7 +631,7 @@ TEST_F_TIMEOUT(multishot, limited, IPC_TIMEOUT)
 	}
 }
 
-/* A buffer that is no memory: the message is for the next buffer. */
+/* A bad buffer: the message goes into the next buffer. */
 TEST_F_TIMEOUT(multishot, bad_buffer, IPC_TIMEOUT)
 {
 	struct io_uring_cqe cqe;
@@ -684,10 +684,10 @@ TEST_F_TIMEOUT(multishot, incremental_buffers, IPC_TIMEOUT)
 	EXPECT_EQ(1, ended);
 }
 
-/* A rest of a buffer that is smaller than min_left is not used any more. */
+/* The kernel does not use a rest of a buffer that is smaller than min_left. */
 TEST_F_TIMEOUT(multishot, min_left_of_incremental_buffers, IPC_TIMEOUT)
 {
-	/* Two messages leave less than what is to be left. */
+	/* Two messages leave less than min_left bytes. */
 	enum { BUFFER = 24, LEFT = 12 };
 	struct io_uring_buf_reg reg = {
 		.ring_entries = 2,
@@ -740,7 +740,10 @@ TEST_F_TIMEOUT(multishot, skipped_completions_are_refused, IPC_TIMEOUT)
 	get_multishot(&self->ring, self->receiver.id, 8)->flags |=
 		IOSQE_CQE_SKIP_SUCCESS | IOSQE_ASYNC;
 	EXPECT_EQ(-EINVAL, wait_for(&self->ring, 8));
-	/* A single message can be received without, by who finds it otherwise. */
+	/*
+	 * A single receive may skip its completion: the next request tells of
+	 * it.
+	 */
 	sqe = get_select(&self->ring, self->receiver.id, 0, 0, 9);
 	sqe->flags |= IOSQE_CQE_SKIP_SUCCESS | IOSQE_IO_LINK;
 	sqe = wait_get_sqe(&self->ring);
@@ -754,9 +757,9 @@ TEST_F_TIMEOUT(multishot, skipped_completions_are_refused, IPC_TIMEOUT)
 enum { BACKLOG = 200 };
 
 /*
- * How many completions come before that of a read, when a multishot receive has
- * been woken first and finds many messages: of a socket if its descriptor is not
- * negative, else of a channel.
+ * How many completions come before that of a read, when a multishot receive was
+ * woken first and finds many messages: from a socket if its descriptor is not
+ * negative, otherwise from a channel.
  */
 static int completions_before_a_read(struct __test_metadata *_metadata,
 				     FIXTURE_DATA(multishot) *self,
@@ -772,7 +775,7 @@ static int completions_before_a_read(struct __test_metadata *_metadata,
 	__u32 channel;
 	char byte;
 
-	/* The second one submits all, so that nothing is done in between. */
+	/* The second request submits all, so that none runs in between. */
 	EXPECT_EQ(0, pipe(ready));
 	EXPECT_EQ(0, io_uring_queue_init(256, &ring, 0));
 	EXPECT_EQ(0, ipc_create(&ring, 0, 256, SIZE, &channel));
@@ -819,12 +822,12 @@ static int completions_before_a_read(struct __test_metadata *_metadata,
 	return before;
 }
 
-/* Not more completions of one request come first than with a socket. */
+/* No more completions of one request come first than with a socket. */
 TEST_F_TIMEOUT(multishot, others_get_their_turn_as_with_a_socket, IPC_TIMEOUT)
 {
 	int socket[2], before, beside_a_socket;
 
-	/* A thread of its own would begin before the read is ready. */
+	/* An SQPOLL thread would start before the read is ready. */
 	if (variant->setup & IORING_SETUP_SQPOLL)
 		return;
 	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_SEQPACKET, 0, socket));
@@ -838,7 +841,7 @@ TEST_F_TIMEOUT(multishot, others_get_their_turn_as_with_a_socket, IPC_TIMEOUT)
 	close(socket[1]);
 }
 
-/* Nobody looks at the completions for a while. */
+/* The program does not look at the completions for a while. */
 TEST_F_TIMEOUT(multishot, full_completion_queue, IPC_TIMEOUT)
 {
 	enum { MESSAGES = 100 };
@@ -859,7 +862,7 @@ TEST_F_TIMEOUT(multishot, full_completion_queue, IPC_TIMEOUT)
 	ASSERT_EQ(0, ipc_attach(&ring, self->channel, IOIPC_SUB_RECV, &sub));
 	ASSERT_EQ(0, pool_open(&pool, &ring, 128, 128, SIZE, 0));
 	for (round = 0; round < 4; round++) {
-		/* Sent before, and sent while it waits. */
+		/* Messages are sent before the request, or while it waits. */
 		if (round % 2) {
 			get_multishot(&ring, sub.id, 7);
 			io_uring_submit(&ring);
@@ -996,7 +999,7 @@ TEST_F_TIMEOUT(multishot, exit_while_waiting, IPC_TIMEOUT)
 	EXPECT_EQ(5, wait_recv_wait(&self->ring, self->receiver.id));
 }
 
-/* Two that share the messages of a queue, and all of them arrive once. */
+/* Two receives share the messages of a queue, and each message arrives once. */
 TEST_F_TIMEOUT(multishot, two_at_a_time, IPC_TIMEOUT)
 {
 	enum { MESSAGES = 200 };
@@ -1037,7 +1040,7 @@ TEST_F_TIMEOUT(multishot, two_at_a_time, IPC_TIMEOUT)
 	}
 }
 
-/* Buffers that requests provide, not a ring. */
+/* Buffers that requests provide, without a ring. */
 TEST_F_TIMEOUT(multishot, legacy_buffers, IPC_TIMEOUT)
 {
 	char *mem = calloc(8, SIZE);
@@ -1066,7 +1069,7 @@ TEST_F_TIMEOUT(multishot, legacy_buffers, IPC_TIMEOUT)
 		seen[id] = true;
 		ASSERT_EQ(i, take(&self->pool, &cqe, false));
 	}
-	/* And the other four in one go. */
+	/* Then the other four with one request. */
 	get_multishot(&self->ring, self->receiver.id, 7);
 	ASSERT_TRUE(wait_nothing(&self->ring));
 	for (; i < 8; i++) {
@@ -1085,7 +1088,7 @@ TEST_F_TIMEOUT(multishot, legacy_buffers, IPC_TIMEOUT)
 	EXPECT_EQ(9, wait_recv(&self->ring, self->receiver.id));
 }
 
-/* Says MULTISHOT or WAIT, or both. */
+/* Sets MULTISHOT or WAIT, or both. */
 TEST_F_TIMEOUT(multishot, flags, IPC_TIMEOUT)
 {
 	struct io_uring_cqe cqe;
@@ -1101,7 +1104,7 @@ TEST_F_TIMEOUT(multishot, flags, IPC_TIMEOUT)
 		ASSERT_EQ(IPC_NUM, wait_for_cqe(&self->ring, 7, &cqe));
 		ASSERT_TRUE(cqe.flags & IORING_CQE_F_MORE);
 	}
-	/* What is wrong. */
+	/* Invalid combinations. */
 	wait_get_recv(&self->ring, self->receiver.id, (void *)8, 1)->rw_flags =
 		IOIPC_RECV_MULTISHOT;
 	EXPECT_EQ(-EINVAL, wait_for(&self->ring, 1));

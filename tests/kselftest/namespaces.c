@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Channels and keys of one IPC namespace are not those of another. */
+/* Each IPC namespace has its own channels and keys. */
 #include "ipc_test.h"
 
 FIXTURE(ns) {
@@ -54,9 +54,9 @@ TEST_F_TIMEOUT(ns, nothing_is_found_from_another, IPC_TIMEOUT)
 }
 
 /*
- * Nor by a request that takes a file to wait on before it is issued: one that a
- * worker runs, or that has provided buffers.  Whether there is such a channel is
- * not told.
+ * Nor does a request find it that takes a file to wait on before it is issued:
+ * one that runs in a worker, or that has provided buffers.  The error does not
+ * say whether there is such a channel.
  */
 TEST_F_TIMEOUT(ns, nothing_is_found_by_what_may_wait, IPC_TIMEOUT)
 {
@@ -89,7 +89,7 @@ TEST_F_TIMEOUT(ns, nothing_is_found_by_what_may_wait, IPC_TIMEOUT)
 	EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->ring, self->sub.id));
 }
 
-/* The ring was opened before: what counts is where the caller is. */
+/* The ring is older than the namespace: the namespace of the caller counts. */
 TEST_F_TIMEOUT(ns, the_namespace_is_the_callers, IPC_TIMEOUT)
 {
 	struct io_uring ring;
@@ -161,7 +161,7 @@ TEST_F_TIMEOUT(ns, each_has_its_own_keys, IPC_TIMEOUT)
 				    &sub));
 }
 
-/* A channel does not need its namespace to have anybody in it. */
+/* A channel can exist in a namespace that has no process. */
 TEST_F_TIMEOUT(ns, channel_of_a_namespace_that_is_gone, IPC_TIMEOUT)
 {
 	struct io_uring ring;
@@ -176,7 +176,7 @@ TEST_F_TIMEOUT(ns, channel_of_a_namespace_that_is_gone, IPC_TIMEOUT)
 	ASSERT_LE(0, pid);
 	if (!pid) {
 		ASSERT_EQ(0, unshare(CLONE_NEWIPC));
-		/* It belongs to the ring, which the parent keeps. */
+		/* The channel belongs to the ring, which the parent keeps. */
 		ASSERT_EQ(0, ipc_create_key(&self->ring, 0, self->key, 0666,
 					    channel));
 		_exit(0);
@@ -189,7 +189,7 @@ TEST_F_TIMEOUT(ns, channel_of_a_namespace_that_is_gone, IPC_TIMEOUT)
 	EXPECT_EQ(-ENOENT, io_uring_ipc_channel_destroy(&self->ring, *channel));
 }
 
-/* A user namespace with an IPC namespace of its own rules there. */
+/* A user namespace has the capability in its own IPC namespace. */
 TEST_F_TIMEOUT(ns, capability_of_the_owning_user_namespace, IPC_TIMEOUT)
 {
 	static const struct ipc_who who = { IPC_UID, IPC_GID, 0 };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A kernel that has the hook but not the module: everything is not supported,
- * and says so.  If the module is loaded, it is unloaded for as long as this
- * takes: IPC_MODULE=FILE is the module.
+ * A kernel that has the hook but not the module: all operations fail with
+ * EOPNOTSUPP.  If the module is loaded, this test unloads it for a while:
+ * IPC_MODULE=FILE is the module.
  */
 #include "module.h"
 
@@ -18,7 +18,7 @@ FIXTURE_SETUP(no_module)
 			SKIP(return, "needs to be root");
 		if (access(ipc_module_path(), R_OK))
 			SKIP(return, "no %s", ipc_module_path());
-		/* Rings of tests before this one may not be gone yet. */
+		/* Rings of earlier tests may not be gone yet. */
 		ASSERT_TRUE(ipc_poll(!ipc_module_unload()));
 		self->loaded = true;
 	}
@@ -47,7 +47,7 @@ TEST_F_TIMEOUT(no_module, commands, IPC_TIMEOUT)
 	EXPECT_EQ(-EOPNOTSUPP, io_uring_ipc_channel_destroy(&self->ring, 1));
 }
 
-/* Nothing of the arguments is looked at. */
+/* The kernel does not check the arguments. */
 TEST_F_TIMEOUT(no_module, bad_commands, IPC_TIMEOUT)
 {
 	int command;
@@ -75,7 +75,7 @@ TEST_F_TIMEOUT(no_module, probe, IPC_TIMEOUT)
 	struct io_uring_probe *probe = io_uring_get_probe_ring(&self->ring);
 
 	ASSERT_NE(NULL, probe);
-	/* The numbers are known, what they stand for is not there. */
+	/* The kernel knows the opcodes, but does not support them. */
 	EXPECT_LE(IOIPC_OP_RECV, probe->last_op);
 	EXPECT_FALSE(io_uring_opcode_supported(probe, IOIPC_OP_SEND));
 	EXPECT_FALSE(io_uring_opcode_supported(probe, IOIPC_OP_RECV));

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What administrators see: the table in debugfs, fdinfo, tracepoints, and by
- * dynamic debug why somebody was refused something.
+ * What administrators see: the table in debugfs, fdinfo, tracepoints, and the
+ * reason of a refusal in the log, by dynamic debug.
  *
- * READS=N is how often the table is read while others create and destroy
- * channels.
+ * READS=N is how often the table is read while other processes create and
+ * destroy channels.
  */
 #include <linux/perf_event.h>
 #include <stdarg.h>
@@ -21,14 +21,14 @@
 
 #define ENTRIES		4
 #define SIZE		64
-/* An id that nobody has yet. */
+/* An id that is not in use yet. */
 #define NO_ID		2000000000U
 
 static const struct ipc_who owner = { IPC_UID, IPC_GID, 0 };
 static const struct ipc_who stranger = { IPC_OTHER_UID, IPC_OTHER_GID, 0 };
 static const struct ipc_who root = { 0, 0, 0 };
 
-/* Mounts a file system if nobody has done that. */
+/* Mounts a file system, unless it is mounted already. */
 static int need_mount(const char *where, const char *type)
 {
 	if (!mount("none", where, type, 0, NULL) || errno == EBUSY)
@@ -52,7 +52,7 @@ static int write_file(const char *path, const char *text)
  * The table
  */
 
-/* A row; what has no value there is -1. */
+/* A row of the table; a column without a value is -1. */
 struct row {
 	__u32		channel;
 	/* 0 in the row of the channel itself */
@@ -84,7 +84,7 @@ static const char *const headings[] = {
 
 #define COLUMNS	ARRAY_SIZE(headings)
 
-/* Reads a file to its end, by so many bytes at a time; to be freed. */
+/* Reads a file to its end, `step` bytes at a time; the caller frees it. */
 static char *read_all(const char *path, size_t step)
 {
 	size_t size = 1 << 16, len = 0;
@@ -112,7 +112,7 @@ static char *read_all(const char *path, size_t step)
 	return text;
 }
 
-/* Whether there are as many words as columns, and nothing else. */
+/* Whether a line has as many words as there are columns. */
 static bool split(const char *line, char word[COLUMNS][40])
 {
 	int i, len;
@@ -176,9 +176,9 @@ static bool parse_row(const char *line, struct row *row)
 }
 
 /*
- * Goes through the table and calls a function for each row.  Returns how many
- * there are, or -1 if it is not a table, not in the order of ids, or a
- * subscriber is not below its channel.
+ * Calls a function for each row of the table.  Returns how many rows there are,
+ * or -1 if the table is malformed, is not in the order of ids, or has a
+ * subscriber that is not below its channel.
  */
 static int each_row(size_t step, void (*call)(const struct row *row, void *arg),
 		    void *arg)
@@ -217,7 +217,7 @@ struct search {
 	__u32		channel;
 	__u32		subscriber;
 	struct row	*found;
-	/* How many rows that channel has, and how many there are of others. */
+	/* How many rows the channel has, and how many rows others have. */
 	int		rows;
 	int		others;
 };
@@ -235,7 +235,7 @@ static void match_row(const struct row *row, void *arg)
 		*search->found = *row;
 }
 
-/* Returns how many rows the channel has, -1 if there is something wrong. */
+/* Returns how many rows the channel has, or -1 for a malformed table. */
 static int find_row(__u32 channel, __u32 subscriber, struct row *row)
 {
 	struct search search = {
@@ -391,7 +391,7 @@ TEST_F_TIMEOUT(table, channels_of_another_namespace, IPC_TIMEOUT)
 	EXPECT_EQ(0, ipc_wait(pid));
 }
 
-/* All that is counted, in the rows of a subscriber or a channel. */
+/* All counters, in the row of a subscriber or of a channel. */
 #define EXPECT_COUNTS(sub_id, want_sent, want_received, want_lost, want_full, want_waits) \
 do {										\
 	struct row __row;							\
@@ -433,7 +433,7 @@ TEST_F_TIMEOUT(table, counts_add_up, IPC_TIMEOUT)
 		ASSERT_EQ(0, ipc_attach(&self->other, self->channel,
 					IOIPC_SUB_RECV, &self->receiver));
 
-		/* The receiver waits, and then there is a message. */
+		/* The receiver waits, and then a message arrives. */
 		data = wait_new_data();
 		wait_get_recv(&self->other, self->receiver.id, &got, data);
 		ASSERT_EQ(1, io_uring_submit(&self->other));
@@ -442,11 +442,11 @@ TEST_F_TIMEOUT(table, counts_add_up, IPC_TIMEOUT)
 		ASSERT_EQ(IPC_NUM, wait_for(&self->other, data));
 		EXPECT_COUNTS(self->receiver.id, 0, 1, 0, 0, 1);
 		EXPECT_FILL(0);
-		/* Who does not want to wait does not. */
+		/* A receive that does not wait does not count as waiting. */
 		ASSERT_EQ(-EAGAIN, wait_recv(&self->other, self->receiver.id));
 		EXPECT_COUNTS(self->receiver.id, 0, 1, 0, 0, 1);
 
-		/* It gets full, by who is attached and who is not. */
+		/* Attached and unattached senders fill the ring. */
 		ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->sender.id, 1));
 		EXPECT_FILL(1);
 		ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->channel, 2));
@@ -498,7 +498,10 @@ TEST_F_TIMEOUT(table, counts_add_up, IPC_TIMEOUT)
 		EXPECT_FDINFO(0, self->receiver, "ioipc-full");
 		EXPECT_FDINFO(1, self->receiver, "ioipc-waits");
 
-		/* The channel remembers those who have left, once. */
+		/*
+		 * The channel keeps the counts of subscribers that have left,
+		 * once.
+		 */
 		ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring,
 							 self->sender.id));
 		EXPECT_COUNTS(0, 7, 7, 0, 4, 3);
@@ -512,7 +515,7 @@ TEST_F_TIMEOUT(table, counts_add_up, IPC_TIMEOUT)
 	}
 }
 
-/* A vector that is sent in part has found no room for the rest. */
+/* The rest of a vector that was sent in part has found no room. */
 TEST_F_TIMEOUT(table, a_vector_and_a_bundle, IPC_TIMEOUT)
 {
 	char buf[ENTRIES * (sizeof(struct io_uring_ipc_msg_info) + 8)] __aligned(8);
@@ -533,7 +536,7 @@ TEST_F_TIMEOUT(table, a_vector_and_a_bundle, IPC_TIMEOUT)
 	EXPECT_COUNTS(self->sender.id, ENTRIES, ENTRIES, 0, 1, 0);
 }
 
-/* Of whom it is not asked any more, the counts do not get lost either. */
+/* The counts of a ring that was closed are not lost either. */
 TEST_F_TIMEOUT(table, counts_of_who_is_gone, IPC_TIMEOUT)
 {
 	struct io_uring ring;
@@ -549,7 +552,7 @@ TEST_F_TIMEOUT(table, counts_of_who_is_gone, IPC_TIMEOUT)
 	EXPECT_COUNTS(0, 3, 0, 0, 0, 0);
 }
 
-/* Nor of whom somebody has evicted, and they count once. */
+/* The same for an evicted subscriber, whose counts count once. */
 TEST_F_TIMEOUT(table, counts_of_who_is_evicted, IPC_TIMEOUT)
 {
 	struct row row;
@@ -614,7 +617,7 @@ TEST_F_TIMEOUT(table, dropped_messages, IPC_TIMEOUT)
 	}
 }
 
-/* Whom to evict: the target that does not receive what is for it alone. */
+/* A target that does not receive its messages is the one to evict. */
 TEST_F_TIMEOUT(table, targets_that_hold_slots, IPC_TIMEOUT)
 {
 	const __u32 flags[] = { 0, IOIPC_F_MULTICAST };
@@ -657,7 +660,7 @@ TEST_F_TIMEOUT(table, targets_that_hold_slots, IPC_TIMEOUT)
 	}
 }
 
-/* What a receiver has read in place it need not tell anybody. */
+/* The table has the position of a receiver in place, without its help. */
 TEST_F_TIMEOUT(table, lag_of_who_reads_in_place, IPC_TIMEOUT)
 {
 	struct io_uring_ipc_channel_attach attach = { .flags = IOIPC_SUB_RECV };
@@ -701,7 +704,7 @@ TEST_F_TIMEOUT(table, only_root_can_read_it, IPC_TIMEOUT)
 	EXPECT_EQ(-EACCES, ipc_as(owner, open_table, NULL));
 }
 
-/* Many rows, and many below one channel, read in small pieces. */
+/* Many rows, and many rows below one channel, read in small pieces. */
 TEST_F_TIMEOUT(table, many_channels_and_subscribers, IPC_TIMEOUT)
 {
 	enum { CHANNELS = 64, SUBSCRIBERS = 200 };
@@ -729,7 +732,7 @@ TEST_F_TIMEOUT(table, many_channels_and_subscribers, IPC_TIMEOUT)
 	}
 }
 
-/* A read looks at no more than it has room for: what has gone since is not there. */
+/* A read looks only as far as it has room, so later changes still show. */
 TEST_F_TIMEOUT(table, a_read_looks_only_so_far, IPC_TIMEOUT)
 {
 	enum { SUBSCRIBERS = 200, STEP = 1024 };
@@ -794,7 +797,7 @@ static int come_and_go(struct turnover *turnover, int number)
 			ipc_send_num(&ring, channel, 2);
 			ipc_recv_num(&ring, sub[0].id);
 			ret = io_uring_ipc_channel_detach(&ring, sub[1].id);
-			/* Others are left to the end of the ring. */
+			/* The end of the ring destroys the other channels. */
 			if (i & 1)
 				ret = ret ?: io_uring_ipc_channel_destroy(&ring,
 									  channel);
@@ -849,7 +852,7 @@ TEST_F_TIMEOUT(table, while_channels_come_and_go, IPC_TIMEOUT)
 	EXPECT_LT(0, others);
 }
 
-/* Who reads the table holds the module, and nobody else does here. */
+/* Here only the process that reads the table holds the module. */
 TEST(the_module_stays_while_the_table_is_open)
 {
 	int fd;
@@ -890,7 +893,7 @@ add_line(struct lines *lines, const char *format, ...)
 	va_end(arguments);
 }
 
-/* A buffer of its own, which nobody else uses. */
+/* A separate trace buffer, which no other process uses. */
 FIXTURE(trace) {
 	struct io_uring ring;
 	struct io_uring other;
@@ -932,8 +935,8 @@ FIXTURE_TEARDOWN(trace)
 }
 
 /*
- * What was traced of a channel, without wake-ups that have reached no request:
- * when there is one depends on what was before.
+ * Reads the events of a channel, without wake-ups that have reached no request:
+ * those depend on what was before.
  */
 static void read_trace(const char *path, __u32 channel, struct lines *lines)
 {
@@ -1010,7 +1013,7 @@ TEST_F_TIMEOUT(trace, the_life_of_a_channel, IPC_TIMEOUT)
 	WANT("wake", " subscriber=0 requests=1");
 	ASSERT_EQ(IPC_NUM, wait_for(&self->ring, data));
 	WANT("send", " sender=%u target=0 msg_id=4 len=8", sender);
-	/* The length is that of the message. */
+	/* The length is that of the whole message. */
 	ASSERT_EQ(1, ipc_recv(&self->other, receiver, &got, 1));
 	WANT("receive", " subscriber=%u msg_id=3 len=8", receiver);
 
@@ -1021,7 +1024,7 @@ TEST_F_TIMEOUT(trace, the_life_of_a_channel, IPC_TIMEOUT)
 	EXPECT_TRACE();
 }
 
-/* In a broadcast it is the receiver that is farthest behind, in a queue the target. */
+/* In a broadcast, the slowest receiver; in a queue, the target. */
 TEST_F_TIMEOUT(trace, who_holds_most, IPC_TIMEOUT)
 {
 	struct ipc_sub sub[3];
@@ -1105,7 +1108,7 @@ TEST_F_TIMEOUT(trace, nothing_when_it_is_off, IPC_TIMEOUT)
 	EXPECT_TRACE();
 }
 
-/* As perf stat does it. */
+/* As perf stat does. */
 TEST_F_TIMEOUT(trace, perf, IPC_TIMEOUT)
 {
 	struct perf_event_attr attr = {
@@ -1172,7 +1175,7 @@ FIXTURE_TEARDOWN(refusal)
 	EXPECT_EQ(0, write_file(DYNAMIC_DEBUG, "module " IPC_MODULE " -p"));
 }
 
-/* What the module has said of a process since the end of the log was sought. */
+/* Reads what the module has logged about a process since the last seek. */
 static void read_refusals(int kmsg, pid_t pid, struct lines *lines)
 {
 	char record[1024], end[64], prefix[64];
@@ -1202,8 +1205,8 @@ static void read_refusals(int kmsg, pid_t pid, struct lines *lines)
 }
 
 /*
- * Somebody does something in a process of its own and gets an error, and the
- * log says once who it was and why.
+ * A process with other credentials tries an operation and gets an error, and
+ * the log says once which process it was and why.
  */
 #define EXPECT_REFUSAL(who, function, request, error, format, ...) do {		\
 	char *__why, __uid[32];							\
@@ -1300,7 +1303,7 @@ TEST_F_TIMEOUT(refusal, send_without_attaching, IPC_TIMEOUT)
 		       NO_ID);
 }
 
-/* What a subscriber tries that attaches in the child. */
+/* An attempt of a subscriber that attaches in the child. */
 struct attempt {
 	__u32	channel;
 	__u32	flags;
@@ -1437,7 +1440,7 @@ TEST_F_TIMEOUT(refusal, silence_unless_it_is_wanted, IPC_TIMEOUT)
 	EXPECT_EQ(0, self->got.count);
 }
 
-/* Requests that are refused, many in one system call. */
+/* Many refused requests in one system call. */
 static int flood(struct io_uring *ring, int count)
 {
 	struct io_uring_cqe *cqe;
@@ -1457,8 +1460,8 @@ static int flood(struct io_uring *ring, int count)
 }
 
 /*
- * One user cannot fill the log.  The last of these tests, because what it does
- * keeps others silent for a while.
+ * One user cannot fill the log.  This test is the last, because it keeps other
+ * processes from logging for a while.
  */
 TEST_F_TIMEOUT(refusal, a_flood_does_not_fill_the_log, IPC_TIMEOUT)
 {
@@ -1468,7 +1471,7 @@ TEST_F_TIMEOUT(refusal, a_flood_does_not_fill_the_log, IPC_TIMEOUT)
 
 	ASSERT_EQ(0, io_uring_queue_init(count, &ring, 0));
 	ASSERT_LE(0, lseek(self->kmsg, 0, SEEK_END));
-	/* As many as are told in a while may end in the middle of a flood. */
+	/* The limit for a while may be reached in the middle of a flood. */
 	ASSERT_TRUE(ipc_poll(({
 		ASSERT_EQ(0, flood(&ring, count));
 		read_refusals(self->kmsg, getpid(), &self->got);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Many messages, of all sizes, from one process to another: each arrives, once,
- * in order.
+ * Many messages of all sizes, from one process to another: each message arrives
+ * once, and in order.
  *
  * MESSAGES=N is the number of messages of the long tests.
  */
@@ -44,8 +44,8 @@ static int recv_patiently(struct io_uring *ring, __u32 id, void *buf, __u32 len)
 }
 
 /*
- * A child sends count messages through a ring of that many entries, the length
- * of message i is size(i).
+ * A child sends `count` messages through a ring of `entries` slots. Message i
+ * has length size(i).
  */
 static void run(struct __test_metadata *_metadata, struct io_uring *ring,
 		__u32 flags, __u32 entries, __u32 max, int count,
@@ -98,7 +98,7 @@ static __u32 full_size(__u32 __always_unused i, __u32 max)
 	return max;
 }
 
-/* Where something may be off by one. */
+/* Lengths where an off-by-one error would show. */
 static __u32 edge_size(__u32 i, __u32 max)
 {
 	const __u32 sizes[] = {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Broadcasts in which senders do not wait for slow receivers, and each of these is
- * told how many messages it has lost: because of IOIPC_F_OVERWRITE, or because all
- * receivers are IOIPC_SUB_LOSSY.
+ * Broadcasts in which senders do not wait for slow receivers: because of
+ * IOIPC_F_OVERWRITE, or because all receivers are IOIPC_SUB_LOSSY.  The kernel
+ * tells each slow receiver how many messages it has lost.
  *
- * MESSAGES=N is how many messages each process sends where several do, ROUNDS=N
- * how often somebody comes and goes.
+ * MESSAGES=N is how many messages each process sends if several send.  ROUNDS=N
+ * is how often a receiver comes and goes.
  */
 #include <poll.h>
 
@@ -81,7 +81,7 @@ FIXTURE_TEARDOWN(overwrite)
 	ASSERT_EQ((to) - (from), ipc_send_nums(&self->ring, self->sender.id, \
 					       from, to))
 
-/* All messages that a subscriber has lost, -1 if that is not shown. */
+/* How many messages a subscriber has lost, -1 if fdinfo does not say. */
 static long long total_lost(const struct ipc_sub *sub)
 {
 	char path[64], line[200];
@@ -114,7 +114,7 @@ TEST_F_TIMEOUT(overwrite, only_in_a_broadcast, IPC_TIMEOUT)
 				variant->entries, SIZE, &channel));
 }
 
-/* What is lost is the oldest, and no more than that. */
+/* A receiver loses the oldest messages, and no more than necessary. */
 TEST_F_TIMEOUT(overwrite, a_slow_receiver, IPC_TIMEOUT)
 {
 	int entries = variant->entries, more, next = 0, i;
@@ -132,7 +132,7 @@ TEST_F_TIMEOUT(overwrite, a_slow_receiver, IPC_TIMEOUT)
 			ASSERT_EQ(next, msg_recv_num(&self->other, slow.id,
 						     &got))
 				TH_LOG("%d more than there are slots", more);
-			/* It is told once. */
+			/* The kernel tells the number once. */
 			EXPECT_EQ(i ? 0 : more, got.info.lost);
 			EXPECT_EQ(next + 1, got.info.msg_id);
 		}
@@ -141,7 +141,7 @@ TEST_F_TIMEOUT(overwrite, a_slow_receiver, IPC_TIMEOUT)
 	}
 }
 
-/* One at a time, far behind. */
+/* A receiver that takes one message at a time, far behind. */
 TEST_F_TIMEOUT(overwrite, always_behind, IPC_TIMEOUT)
 {
 	int entries = variant->entries, next, round;
@@ -152,7 +152,10 @@ TEST_F_TIMEOUT(overwrite, always_behind, IPC_TIMEOUT)
 	SEND(0, entries);
 	next = 0;
 	for (round = 0; round < 5 * entries; round++) {
-		/* Of these three, two are for slots that were not read yet. */
+		/*
+		 * Two of these three messages need slots that were not read
+		 * yet.
+		 */
 		SEND(entries + 3 * round, entries + 3 * round + 3);
 		ASSERT_EQ(3 * round + 3, msg_recv_num(&self->other, slow.id,
 						      &got));
@@ -171,7 +174,7 @@ TEST_F_TIMEOUT(overwrite, a_fast_receiver_loses_nothing, IPC_TIMEOUT)
 	ATTACH(&self->other, &fast);
 	ATTACH(&self->other, &slow);
 	for (round = 0; round < 10; round++) {
-		/* Not faster than it has to be. */
+		/* The receiver is only as fast as it has to be. */
 		for (i = 0; i < entries; i++) {
 			ASSERT_EQ(IPC_NUM, ipc_send_num(&self->ring,
 							self->sender.id,
@@ -185,12 +188,12 @@ TEST_F_TIMEOUT(overwrite, a_fast_receiver_loses_nothing, IPC_TIMEOUT)
 		ASSERT_EQ(-EAGAIN, msg_recv_num(&self->other, fast.id, &got));
 	}
 	EXPECT_EQ(0, total_lost(&fast));
-	/* Though another one has lost nearly all. */
+	/* Another receiver has lost nearly all messages. */
 	ASSERT_EQ(9 * entries, msg_recv_num(&self->other, slow.id, &got));
 	EXPECT_EQ(9 * entries, got.info.lost);
 }
 
-/* What a receive that fails has not told is told by the next. */
+/* After a receive that fails, the next receive tells the lost messages. */
 TEST_F_TIMEOUT(overwrite, told_with_the_next_message, IPC_TIMEOUT)
 {
 	char *end = ipc_pages(1) + sysconf(_SC_PAGESIZE);
@@ -202,7 +205,9 @@ TEST_F_TIMEOUT(overwrite, told_with_the_next_message, IPC_TIMEOUT)
 	SEND(0, entries + 5);
 	EXPECT_EQ(-EFAULT, msg_recv(&self->other, slow.id, NULL, sizeof(got),
 				    IOIPC_RECV_INFO));
-	/* Even if it has told, but not had room for the message. */
+	/*
+	 * Also if the info was written, and there was no room for the message.
+	 */
 	EXPECT_EQ(-EFAULT, msg_recv(&self->other, slow.id, end - MSG_INFO - 4,
 				    sizeof(got), IOIPC_RECV_INFO));
 	EXPECT_EQ(-EFAULT, msg_recv(&self->other, slow.id, end - MSG_INFO - 4,
@@ -212,11 +217,11 @@ TEST_F_TIMEOUT(overwrite, told_with_the_next_message, IPC_TIMEOUT)
 	EXPECT_EQ(-EFAULT, ipc_recv(&self->other, slow.id, NULL, 8));
 	ASSERT_EQ(5, msg_recv_num(&self->other, slow.id, &got));
 	EXPECT_EQ(5, got.info.lost);
-	/* Since the last one that was received, if told or not. */
+	/* Lost since the last received message, also if that had no info. */
 	SEND(entries + 5, 2 * entries + 10);
 	ASSERT_EQ(entries + 10, ipc_recv_num(&self->other, slow.id));
 	SEND(2 * entries + 10, 2 * entries + 12);
-	/* One slot was free for that. */
+	/* One slot was free for these messages. */
 	ASSERT_EQ(entries + 12, msg_recv_num(&self->other, slow.id, &got));
 	EXPECT_EQ(1, got.info.lost);
 }
@@ -230,14 +235,14 @@ TEST_F_TIMEOUT(overwrite, nobody_waits, IPC_TIMEOUT)
 
 	ATTACH(&self->other, &slow);
 	for (i = 0; i < 5 * variant->entries; i++) {
-		/* Done when the submission returns. */
+		/* The send is done when the submission returns. */
 		wait_get_send(&self->ring, i % 2 ? self->channel :
 			      self->sender.id, &num, 7);
 		ASSERT_EQ(1, io_uring_submit(&self->ring));
 		ASSERT_EQ(1, io_uring_cq_ready(&self->ring));
 		ASSERT_EQ(IPC_NUM, wait_for(&self->ring, 7));
 	}
-	/* And poll() says so. */
+	/* poll() reports that there is room. */
 	sqe = wait_get_sqe(&self->ring);
 	io_uring_prep_poll_add(sqe, self->sender.fd, POLLOUT);
 	io_uring_sqe_set_data64(sqe, 8);
@@ -255,11 +260,11 @@ TEST_F_TIMEOUT(overwrite, without_receivers, IPC_TIMEOUT)
 	EXPECT_EQ(-EAGAIN, msg_recv_num(&self->other, sub.id, &got));
 	SEND(5 * entries, 5 * entries + 1);
 	ASSERT_EQ(5 * entries, msg_recv_num(&self->other, sub.id, &got));
-	/* It was not there to lose the others. */
+	/* It was not attached when the others were lost. */
 	EXPECT_EQ(0, got.info.lost);
 }
 
-/* Different speeds: each has its own account. */
+/* Different speeds: the kernel counts for each receiver separately. */
 TEST_F_TIMEOUT(overwrite, different_speeds, IPC_TIMEOUT)
 {
 	enum { COUNT = 7 };
@@ -278,7 +283,10 @@ TEST_F_TIMEOUT(overwrite, different_speeds, IPC_TIMEOUT)
 	for (num = 0; num < sent; num++) {
 		SEND(num, num + 1);
 		for (i = 0; i < COUNT; i++) {
-			/* Every so many messages, until it has got all. */
+			/*
+			 * Receives after every so many messages, until it has
+			 * all.
+			 */
 			while (num % speeds[i] == 0 || num == sent - 1) {
 				long long one;
 
@@ -295,7 +303,10 @@ TEST_F_TIMEOUT(overwrite, different_speeds, IPC_TIMEOUT)
 			}
 			if (num % 16)
 				continue;
-			/* Also those that it does not know of yet. */
+			/*
+			 * It has also lost messages of which no info has told
+			 * it yet.
+			 */
 			unread = num - last[i];
 			if (unread > entries)
 				unread = entries;
@@ -314,7 +325,7 @@ TEST_F_TIMEOUT(overwrite, different_speeds, IPC_TIMEOUT)
 	}
 }
 
-/* They are lost for their target only. */
+/* Messages for one receiver are lost only for this receiver. */
 TEST_F_TIMEOUT(overwrite, targeted, IPC_TIMEOUT)
 {
 	int entries = variant->entries, i;
@@ -337,7 +348,7 @@ TEST_F_TIMEOUT(overwrite, targeted, IPC_TIMEOUT)
 		ASSERT_EQ(i, msg_recv_num(&self->other, target.id, &got));
 		EXPECT_EQ(0, got.info.lost);
 	}
-	/* In between those for all. */
+	/* In between, messages for all. */
 	for (i = 0; i < 2 * entries; i++) {
 		ASSERT_EQ(IPC_NUM, ipc_send_num_to(&self->ring, self->sender.id,
 						   i, i % 2 ? 0 : target.id));
@@ -351,7 +362,7 @@ TEST_F_TIMEOUT(overwrite, targeted, IPC_TIMEOUT)
 	}
 }
 
-/* What was lost before is told with the first of a bundle. */
+/* The info of the first message of a bundle has the lost messages. */
 TEST_F_TIMEOUT(overwrite, bundle, IPC_TIMEOUT)
 {
 	int entries = variant->entries, i, round, next = 0;
@@ -401,7 +412,7 @@ TEST_F_TIMEOUT(overwrite, vec, IPC_TIMEOUT)
 	EXPECT_EQ(COUNT - variant->entries, total_lost(&slow));
 }
 
-/* Who sees the head of the ring knows what is gone. */
+/* A reader that sees the head of the ring knows which messages are gone. */
 TEST_F_TIMEOUT(overwrite, head, IPC_TIMEOUT)
 {
 	const struct io_uring_ipc_ring *map;
@@ -419,7 +430,7 @@ TEST_F_TIMEOUT(overwrite, head, IPC_TIMEOUT)
 		EXPECT_EQ(i + 1, tail);
 		EXPECT_GE(entries, tail - head);
 		EXPECT_LE(head, tail);
-		/* The last ones, published. */
+		/* The last messages are published. */
 		EXPECT_EQ(tail, ipc_seq(map, i));
 		EXPECT_EQ(IOIPC_MSG_READY, ipc_desc(map, i)->state);
 	}
@@ -491,18 +502,18 @@ TEST_F_TIMEOUT(overwrite, detach_of_a_slow_receiver, IPC_TIMEOUT)
 }
 
 /*
- * Senders and receivers at full speed.  In the end each receiver has got or lost
- * each message that was for it.
+ * Senders and receivers at full speed.  In the end each receiver has received
+ * or lost each message for it.
  */
 #define SENDERS		2
 #define RECEIVERS	3
 
 struct oracle {
-	/* IOIPC_SUB_*, of receivers. */
+	/* IOIPC_SUB_*, for receivers. */
 	__u32		receiver;
 	_Atomic int	ready;
 	_Atomic int	senders_left;
-	/* Of each receiver: id, and how many messages were sent to it. */
+	/* Of each receiver: the id, and how many messages were sent to it. */
 	_Atomic __u32	id[RECEIVERS];
 	_Atomic long	sent_to[RECEIVERS];
 	_Atomic long	received[RECEIVERS];
@@ -512,7 +523,7 @@ struct oracle {
 struct message {
 	__u32	sender;
 	__u32	num;
-	/* All receivers, or one. */
+	/* The target: all receivers, or one. */
 	int	to;
 	__u32	len;
 	char	fill[SIZE - 16];
@@ -547,7 +558,7 @@ static void stress_send(struct __test_metadata *_metadata,
 		message.to = (int)(ipc_random(&random) % (4 * RECEIVERS)) -
 			     3 * RECEIVERS;
 		target = message.to < 0 ? 0 : oracle->id[message.to];
-		/* Somebody may just be copying the oldest one. */
+		/* A receiver may be copying the oldest message. */
 		while ((ret = ipc_send_to(&ring, sub.id, &message,
 					  offsetof(struct message, fill) +
 					  message.len, target)) == -ENOBUFS)
@@ -561,7 +572,7 @@ static void stress_send(struct __test_metadata *_metadata,
 	_exit(0);
 }
 
-/* One message of those that were received. */
+/* Checks a received message. */
 static void stress_look(struct __test_metadata *_metadata,
 			struct oracle *oracle, int me, long long *next,
 			const struct message_got *got, int stored)
@@ -598,7 +609,9 @@ static void stress_receive(struct __test_metadata *_metadata,
 	oracle->id[me] = sub.id;
 	oracle->ready++;
 	do {
-		/* What is there after this look is all there will be. */
+		/*
+		 * If this finds no sender, no messages come after this receive.
+		 */
 		over = !oracle->senders_left;
 		ret = msg_recv(&ring, sub.id, buf, me ? sizeof(got) :
 			       sizeof(buf), me ? IOIPC_RECV_INFO :
@@ -616,7 +629,7 @@ static void stress_receive(struct __test_metadata *_metadata,
 				    walk.stored);
 		}
 		ASSERT_FALSE(walk.broken);
-		/* The last one is slow. */
+		/* The last receiver is slow. */
 		if (me == RECEIVERS - 1 && !over)
 			ipc_nap(3000);
 	} while (!over || ret != -EAGAIN);
@@ -657,11 +670,11 @@ TEST_F_TIMEOUT(overwrite, all_is_accounted_for, IPC_TIMEOUT)
 			       oracle->received[i], oracle->lost[i]);
 		EXPECT_LE(1, oracle->received[i]);
 	}
-	/* Or nothing was put to the test. */
+	/* Otherwise nothing was tested. */
 	EXPECT_LT(0, oracle->lost[RECEIVERS - 1]);
 }
 
-/* Receivers come and go while messages are overwritten. */
+/* Receivers come and go while senders overwrite. */
 TEST_F_TIMEOUT(overwrite, coming_and_going, IPC_TIMEOUT)
 {
 	long rounds = ipc_env("ROUNDS", 40), i, j;
@@ -725,7 +738,7 @@ TEST_F_TIMEOUT(overwrite, coming_and_going, IPC_TIMEOUT)
 	EXPECT_EQ(-EAGAIN, num);
 }
 
-/* A channel with one receiver that senders wait for, and one that is lossy. */
+/* A channel with one receiver that senders wait for, and a lossy one. */
 FIXTURE(lossy) {
 	struct io_uring ring;
 	struct io_uring other;
@@ -781,7 +794,7 @@ TEST_F_TIMEOUT(lossy, where_it_can_be, IPC_TIMEOUT)
 				IOIPC_SUB_RECV, &sub));
 }
 
-/* Senders wait for one receiver as ever, and never for the other one. */
+/* Senders wait for the strict receiver, and never for the lossy one. */
 TEST_F_TIMEOUT(lossy, beside_a_strict_one, IPC_TIMEOUT)
 {
 	int n = LOSSY_ENTRIES, i, k;
@@ -789,10 +802,10 @@ TEST_F_TIMEOUT(lossy, beside_a_strict_one, IPC_TIMEOUT)
 
 	SEND(0, n);
 	for (i = 0; i < 4 * n; i++) {
-		/* The strict one has not received the oldest one. */
+		/* The strict receiver has not received the oldest message. */
 		EXPECT_EQ(-ENOBUFS, ipc_send_num(&self->ring, self->sender.id,
 						 0));
-		/* That has cost the lossy one nothing. */
+		/* The lossy receiver has lost nothing by that. */
 		EXPECT_EQ(i, total_lost(&self->lossy));
 		ASSERT_EQ(i, msg_recv_num(&self->other, self->strict.id, &got));
 		EXPECT_EQ(0, got.info.lost);
@@ -808,7 +821,7 @@ TEST_F_TIMEOUT(lossy, beside_a_strict_one, IPC_TIMEOUT)
 	EXPECT_EQ(0, total_lost(&self->strict));
 }
 
-/* A vector takes no more away than it needs, and stops at the strict one. */
+/* A vector overwrites only what it needs, and stops at the strict receiver. */
 TEST_F_TIMEOUT(lossy, vec, IPC_TIMEOUT)
 {
 	int n = LOSSY_ENTRIES, i;
@@ -832,7 +845,7 @@ TEST_F_TIMEOUT(lossy, vec, IPC_TIMEOUT)
 	EXPECT_EQ(3, got.info.lost);
 }
 
-/* What the strict one cannot receive does not make senders wait for it. */
+/* Senders do not wait for the strict receiver with messages for the other. */
 TEST_F_TIMEOUT(lossy, targeted, IPC_TIMEOUT)
 {
 	int n = LOSSY_ENTRIES, i;
@@ -844,7 +857,7 @@ TEST_F_TIMEOUT(lossy, targeted, IPC_TIMEOUT)
 	}
 	SEND(n - 1, 2 * n - 2);
 	EXPECT_EQ(n - 2, total_lost(&self->lossy));
-	/* Now the oldest one is for both. */
+	/* Now the oldest message is for both. */
 	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->sender.id,
 					2 * n - 2));
 	EXPECT_EQ(-ENOBUFS, ipc_send_num(&self->ring, self->sender.id, 0));
@@ -853,7 +866,7 @@ TEST_F_TIMEOUT(lossy, targeted, IPC_TIMEOUT)
 	EXPECT_EQ(n - 1, got.info.lost);
 }
 
-/* A sender that waits is woken by the strict one alone. */
+/* Only the strict receiver wakes a sender that waits. */
 TEST_F_TIMEOUT(lossy, waiting_sender, IPC_TIMEOUT)
 {
 	__u64 num = 100, data = wait_new_data();
@@ -863,14 +876,14 @@ TEST_F_TIMEOUT(lossy, waiting_sender, IPC_TIMEOUT)
 	SEND(0, n);
 	wait_get_send(&self->ring, self->sender.id, &num, data);
 	ASSERT_EQ(1, io_uring_submit(&self->ring));
-	/* The lossy one does not make room for it. */
+	/* The lossy receiver does not make room for the sender. */
 	ASSERT_EQ(0, msg_recv_num(&self->other, self->lossy.id, &got));
 	EXPECT_TRUE(wait_nothing(&self->ring));
 	ASSERT_EQ(0, msg_recv_num(&self->other, self->strict.id, &got));
 	EXPECT_EQ(IPC_NUM, wait_for(&self->ring, data));
 }
 
-/* Nobody is left to wait for, and poll() says so. */
+/* No receiver is left that senders wait for, and poll() says so. */
 TEST_F_TIMEOUT(lossy, strict_one_detaches, IPC_TIMEOUT)
 {
 	struct pollfd writable = { .fd = self->sender.fd, .events = POLLOUT };

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Who may do what: modes, owners, groups, capabilities, private channels.  The
- * tests run as root, and act as others in children.
+ * Permissions: modes, owners, groups, capabilities, private channels.  The
+ * tests run as root, and act as other users in children.
  */
 #include <linux/capability.h>
 #include <sys/fsuid.h>
@@ -13,7 +13,7 @@ static const struct ipc_who stranger = { IPC_OTHER_UID, IPC_OTHER_GID, 0 };
 static const struct ipc_who root = { 0, 0, 0 };
 
 FIXTURE(perm) {
-	/* Of root, but all that is created with it is the owner's. */
+	/* The ring belongs to root, but its channels belong to the owner. */
 	struct io_uring ring;
 };
 
@@ -58,7 +58,7 @@ static int drop_capability(int cap)
 
 /*
  * All combinations of read and write for user, group and others, one channel
- * each.
+ * for each.
  */
 #define MODES	64
 
@@ -67,7 +67,7 @@ static __u32 nth_mode(int n)
 	return (n >> 4 & 3) << 7 | (n >> 2 & 3) << 4 | (n & 3) << 1;
 }
 
-/* Tries everything with all the channels as somebody, who is in that class. */
+/* Tries all operations on all channels as a user, who is in that class. */
 static void try_modes(struct __test_metadata *_metadata, const __u32 *channel,
 		      int shift, bool all)
 {
@@ -108,7 +108,7 @@ TEST_F_TIMEOUT(perm, all_modes_for_all_classes, IPC_TIMEOUT)
 		int shift;
 	} actors[] = {
 		{ { IPC_UID, IPC_GID, 0 }, 6 },
-		/* The owner is only the owner, whatever its groups. */
+		/* The owner is only the owner, whatever its groups are. */
 		{ { IPC_UID, IPC_OTHER_GID, 0 }, 6 },
 		{ { IPC_OTHER_UID, IPC_GID, 0 }, 3 },
 		{ { IPC_OTHER_UID, IPC_OTHER_GID, IPC_GID }, 3 },
@@ -147,7 +147,7 @@ TEST_F_TIMEOUT(perm, capability_overrides_the_mode, IPC_TIMEOUT)
 					  &channel[i]));
 	}
 	try_modes(_metadata, channel, 0, true);
-	/* It is the capability that counts, not being root. */
+	/* The capability counts, not the uid of root. */
 	pid = ipc_fork();
 	ASSERT_LE(0, pid);
 	if (!pid) {
@@ -158,7 +158,7 @@ TEST_F_TIMEOUT(perm, capability_overrides_the_mode, IPC_TIMEOUT)
 	EXPECT_EQ(0, ipc_wait(pid));
 }
 
-/* Like the owner of a file, that of a channel is who the file system sees. */
+/* Like the owner of a file, the owner of a channel is fsuid and fsgid. */
 TEST_F_TIMEOUT(perm, the_owner_is_fsuid_and_fsgid, IPC_TIMEOUT)
 {
 	struct ipc_request request = { .flags = IOIPC_SUB_BOTH };
@@ -209,7 +209,7 @@ static int destroy_in_a_user_namespace(void *arg)
 	return unshare(CLONE_NEWUSER) ? -errno : ipc_do_destroy(arg);
 }
 
-/* All capabilities of a user namespace are none for what is not its own. */
+/* Capabilities of a user namespace do not count outside of it. */
 TEST_F_TIMEOUT(perm, capability_of_a_user_namespace, IPC_TIMEOUT)
 {
 	struct ipc_request request = { .flags = IOIPC_SUB_BOTH };
@@ -238,7 +238,7 @@ TEST_F_TIMEOUT(perm, keys_do_not_help, IPC_TIMEOUT)
 				  &channel));
 	EXPECT_EQ(0, ipc_as(owner, ipc_do_attach, &request));
 	EXPECT_EQ(-EACCES, ipc_as(stranger, ipc_do_attach, &request));
-	/* The key is taken also for those who may not use it. */
+	/* The key is taken also for users who may not use it. */
 	EXPECT_EQ(-EEXIST, ipc_create_key(&self->ring, 0, request.key, 0600,
 					  &channel));
 }
@@ -256,7 +256,7 @@ TEST_F_TIMEOUT(perm, destroy, IPC_TIMEOUT)
 	EXPECT_EQ(-ENOENT, ipc_as(owner, ipc_do_destroy, &request));
 
 	ASSERT_EQ(0, create_owned(&self->ring, 0, 0, 0, &request.channel));
-	/* Not even being allowed to attach, the owner can do this. */
+	/* The owner may do this, even without the permission to attach. */
 	EXPECT_EQ(0, ipc_as(owner, ipc_do_destroy, &request));
 	ASSERT_EQ(0, create_owned(&self->ring, 0, 0, 0, &request.channel));
 	EXPECT_EQ(0, ipc_as(root, ipc_do_destroy, &request));
@@ -274,7 +274,7 @@ static int destroy_by_ring(void *arg)
 	return io_uring_ipc_channel_destroy(by_ring->ring, by_ring->channel);
 }
 
-/* Who has the ring that created a channel is who created it. */
+/* A process with the ring that created a channel counts as its creator. */
 TEST_F_TIMEOUT(perm, destroy_by_the_creating_ring, IPC_TIMEOUT)
 {
 	struct by_ring by_ring = { .ring = &self->ring };
@@ -291,7 +291,7 @@ TEST_F_TIMEOUT(perm, private_channels, IPC_TIMEOUT)
 	struct ipc_request by_key = { .key = ipc_new_key() };
 	struct ipc_sub sub;
 
-	/* Everybody may, who can find it. */
+	/* Any user may who can find the channel. */
 	ASSERT_EQ(0, create_owned(&self->ring, IOIPC_F_PRIVATE, by_key.key,
 				  0666, &by_id.channel));
 
@@ -300,14 +300,16 @@ TEST_F_TIMEOUT(perm, private_channels, IPC_TIMEOUT)
 	by_key.flags = IOIPC_SUB_BOTH;
 	EXPECT_EQ(0, ipc_as(stranger, ipc_do_attach, &by_key));
 
-	/* The owner finds it from any ring, but has to attach to send. */
+	/*
+	 * The owner finds the channel from any ring, but has to attach to send.
+	 */
 	EXPECT_EQ(0, ipc_as(owner, ipc_do_attach, &by_id));
 	EXPECT_EQ(0, ipc_as(owner, ipc_do_attach, &by_key));
 	EXPECT_EQ(-EACCES, ipc_as(owner, ipc_do_send, &by_id));
 	EXPECT_EQ(0, ipc_as(root, ipc_do_attach, &by_id));
 	EXPECT_EQ(-EACCES, ipc_as(root, ipc_do_send, &by_id));
 
-	/* Nothing got through, and it still works. */
+	/* No message got through, and the channel still works. */
 	ASSERT_EQ(0, ipc_attach(&self->ring, by_id.channel, IOIPC_SUB_BOTH,
 				&sub));
 	EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->ring, sub.id));
@@ -331,7 +333,7 @@ TEST_F_TIMEOUT(perm, the_mode_of_a_private_channel_counts, IPC_TIMEOUT)
 	EXPECT_EQ(0, ipc_as(owner, ipc_do_attach, &request));
 }
 
-/* A subscriber keeps what it was given when it attached. */
+/* A subscriber keeps the permissions that it had when it attached. */
 TEST_F_TIMEOUT(perm, checked_when_attaching, IPC_TIMEOUT)
 {
 	struct ipc_sub sub;

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The places for subscribers of a channel: nobody gets so many that others get
- * none, and what is given back can be used again.
+ * The places for subscribers of a channel: no uid gets so many that others get
+ * none, and freed places can be used again.
  */
 #include "ipc_test.h"
 
 #define ENTRIES	4
 #define SIZE	64
 
-/* What one uid gets if nobody else has any: half of what is for all. */
+/* The places of one uid if no other uid has any: half of all. */
 #define SHARE	((IOIPC_MAX_SUBSCRIBERS - IOIPC_RESERVED_SUBSCRIBERS) / 2)
 
 static const struct ipc_who owner = { IPC_UID, IPC_GID, 0 };
@@ -16,7 +16,7 @@ static const struct ipc_who greedy = { IPC_OTHER_UID, IPC_OTHER_GID, 0 };
 static const struct ipc_who third = { IPC_OTHER_UID + 1, IPC_OTHER_GID + 1, 0 };
 
 FIXTURE(places) {
-	/* Of root, and the channel is its owner's. */
+	/* The ring belongs to root, and the channel to the owner. */
 	struct io_uring ring;
 	__u32 channel;
 };
@@ -46,7 +46,7 @@ FIXTURE_TEARDOWN(places)
 	io_uring_queue_exit(&self->ring);
 }
 
-/* Attaches until that fails; how often it has worked, and the error. */
+/* Attaches until that fails; returns how often it worked, and the error. */
 static int attach_all(struct io_uring *ring, __u32 channel, int *error)
 {
 	struct ipc_sub sub;
@@ -59,7 +59,7 @@ static int attach_all(struct io_uring *ring, __u32 channel, int *error)
 	return count;
 }
 
-/* The same, if it takes a while until so many are given back. */
+/* The same, if the places become free only after a while. */
 static int attach_late(struct io_uring *ring, __u32 channel, int count)
 {
 	int got = 0, error;
@@ -68,7 +68,7 @@ static int attach_late(struct io_uring *ring, __u32 channel, int count)
 	return error == -EUSERS ? got : error;
 }
 
-/* What a uid gets that has so many, while so many are free. */
+/* How many more places a uid gets that has `own`, while `left` are free. */
 static int share(int own, int left)
 {
 	int count = 0;
@@ -78,7 +78,7 @@ static int share(int own, int left)
 	return count;
 }
 
-/* Somebody who attaches at most so often, and stays until killed. */
+/* A process that attaches at most `count` times, and stays until killed. */
 struct crowd {
 	pid_t		pid;
 	int		count;
@@ -135,7 +135,7 @@ TEST_F_TIMEOUT(places, a_uid_leaves_some_for_others, 2 * IPC_TIMEOUT)
 	EXPECT_EQ(SHARE, first->count);
 	left -= first->count;
 
-	/* The owner, root, and another one who is nobody special. */
+	/* The owner, root, and an unrelated user. */
 	one[0] = start_crowd(owner, self->channel, 1);
 	one[1] = start_crowd(third, self->channel, 1);
 	ASSERT_TRUE(one[0] && one[1]);
@@ -145,14 +145,14 @@ TEST_F_TIMEOUT(places, a_uid_leaves_some_for_others, 2 * IPC_TIMEOUT)
 				&sub));
 	left -= 3;
 
-	/* That one gets half of the rest, and leaves some as well. */
+	/* This user gets half of the rest, and leaves some as well. */
 	second = start_crowd(third, self->channel, all);
 	ASSERT_NE(NULL, second);
 	EXPECT_EQ(-EUSERS, second->error);
 	EXPECT_EQ(share(1, left), second->count);
 	left -= second->count;
 
-	/* The owner may have all, and then nobody gets any. */
+	/* The owner may have all places, and then no user gets any. */
 	last = start_crowd(owner, self->channel, all);
 	ASSERT_NE(NULL, last);
 	EXPECT_EQ(-EUSERS, last->error);
@@ -160,7 +160,7 @@ TEST_F_TIMEOUT(places, a_uid_leaves_some_for_others, 2 * IPC_TIMEOUT)
 	EXPECT_EQ(-EUSERS, ipc_attach(&self->ring, self->channel,
 				      IOIPC_SUB_SEND, &sub));
 
-	/* What processes had that were killed can be used again. */
+	/* The places of killed processes can be used again. */
 	end_crowd(first);
 	end_crowd(last);
 	left = first->count + last->count;
@@ -178,7 +178,7 @@ static int meet(int in, int out)
 	return write(out, &byte, 1) == 1 && read(in, &byte, 1) == 1;
 }
 
-/* A place that was given back, in whatever way, can be taken once. */
+/* A place that was freed, in whatever way, can be taken once. */
 TEST_F_TIMEOUT(places, those_given_back_can_be_used_again, 2 * IPC_TIMEOUT)
 {
 	__u32 *evicted = ipc_shared(sizeof(*evicted));
@@ -212,7 +212,9 @@ TEST_F_TIMEOUT(places, those_given_back_can_be_used_again, 2 * IPC_TIMEOUT)
 		*evicted = sub.id;
 		ASSERT_TRUE(meet(there[0], back[1]));
 		EXPECT_EQ(1, attach_all(&ring, self->channel, &error));
-		/* Not once more by this. */
+		/*
+		 * Detaching an evicted subscriber does not free a second place.
+		 */
 		EXPECT_EQ(0, io_uring_ipc_channel_detach(&other, sub.id));
 		EXPECT_EQ(0, attach_all(&ring, self->channel, &error));
 
@@ -220,7 +222,7 @@ TEST_F_TIMEOUT(places, those_given_back_can_be_used_again, 2 * IPC_TIMEOUT)
 		EXPECT_EQ(SHARE, attach_late(&other, self->channel, SHARE));
 		_exit(0);
 	}
-	/* Between the two, somebody evicts one of them. */
+	/* Between the two, root evicts one of them. */
 	ASSERT_EQ(0, close(back[1]));
 	ASSERT_EQ(1, read(back[0], &byte, 1));
 	EXPECT_EQ(0, io_uring_ipc_channel_detach(&self->ring, *evicted));

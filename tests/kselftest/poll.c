@@ -8,7 +8,7 @@
 #include "waiting.h"
 
 #define ENTRIES	4
-/* Seconds until a poll(2) hangs. */
+/* Seconds until a poll(2) counts as hung. */
 #define POLL_DEADLINE	IPC_DEADLINE
 
 FIXTURE(poll) {
@@ -17,7 +17,7 @@ FIXTURE(poll) {
 	__u32 channel;
 	struct ipc_sub both;
 	struct ipc_sub sender;
-	/* On the other ring. */
+	/* A subscriber of the other ring. */
 	struct ipc_sub receiver;
 	bool all;
 };
@@ -47,7 +47,7 @@ FIXTURE_TEARDOWN(poll)
 
 #define ANY	(POLLIN | POLLOUT | POLLERR | POLLHUP)
 
-/* What there is now, or a negative errno. */
+/* The events now, or a negative errno. */
 static int now(int fd, short events)
 {
 	struct pollfd pollfd = { .fd = fd, .events = events };
@@ -55,7 +55,7 @@ static int now(int fd, short events)
 	return poll(&pollfd, 1, 0) < 0 ? -errno : pollfd.revents;
 }
 
-/* Receives in the name of both, in a broadcast. */
+/* Receives all messages, in a broadcast only those of this receiver. */
 static void take_all(struct io_uring *ring, __u32 id)
 {
 	while (wait_recv(ring, id) >= 0)
@@ -86,16 +86,18 @@ TEST_F_TIMEOUT(poll, what_there_is_now, IPC_TIMEOUT)
 	}
 	EXPECT_EQ(POLLIN | POLLOUT, now(self->both.fd, ANY));
 	EXPECT_EQ(POLLOUT, now(self->sender.fd, ANY));
-	/* Each has read its own in a broadcast, all in a queue. */
+	/*
+	 * In a broadcast, each receiver has read its messages; in a queue, all.
+	 */
 	take_all(&self->ring, self->both.id);
 	EXPECT_EQ(POLLOUT, now(self->both.fd, ANY));
 	EXPECT_EQ(self->all ? POLLIN : 0, now(self->receiver.fd, ANY));
-	/* Only what was asked for. */
+	/* Only the requested events. */
 	EXPECT_EQ(0, now(self->both.fd, POLLIN));
 	EXPECT_EQ(0, now(self->sender.fd, POLLIN));
 }
 
-/* The other names of the same. */
+/* Other names of the same events. */
 TEST_F_TIMEOUT(poll, norm, IPC_TIMEOUT)
 {
 	EXPECT_EQ(POLLWRNORM, now(self->sender.fd, POLLWRNORM));
@@ -119,7 +121,7 @@ TEST_F_TIMEOUT(poll, targeted_at_others, IPC_TIMEOUT)
 	EXPECT_EQ(0, now(self->both.fd, POLLIN));
 }
 
-/* What somebody does while somebody else is in poll(2). */
+/* What a thread does while another one is in poll(2). */
 enum {
 	SEND, SEND_TARGETED, RECEIVE, DESTROY
 };
@@ -157,8 +159,8 @@ static void *act_later(void *arg)
 }
 
 /*
- * Waits in poll(2) for a wake-up; the look that it takes when the time is over
- * does not count.  Returns the events or IPC_HUNG.
+ * Waits in poll(2) for a wake-up.  The check at the end of the timeout does not
+ * count.  Returns the events or IPC_HUNG.
  */
 static int wait_in_poll(int fd, short events)
 {
@@ -222,7 +224,7 @@ TEST_F_TIMEOUT(poll, wakes_for_room, IPC_TIMEOUT)
 		  POLLOUT);
 }
 
-/* Whoever it is and whatever they want, the end is for all. */
+/* The end wakes all, whatever events they wait for. */
 TEST_F_TIMEOUT(poll, wakes_for_the_end, IPC_TIMEOUT)
 {
 	struct {
@@ -247,13 +249,13 @@ TEST_F_TIMEOUT(poll, wakes_for_the_end, IPC_TIMEOUT)
 	size_t i;
 
 	ASSERT_NE(NULL, woken);
-	/* Nothing to send for those who want to. */
+	/* The ring is full for those that want to send. */
 	for (i = 0; i < ENTRIES; i++) {
 		ASSERT_EQ(IPC_NUM, wait_send_to(&self->ring, self->sender.id, i,
 						self->receiver.id));
 	}
 	EXPECT_EQ(0, now(self->sender.fd, POLLOUT));
-	/* The receiver of those is not asked about them. */
+	/* The target of these messages is left out here. */
 	cases[0].sub = cases[1].sub;
 	cases[7].sub = cases[1].sub;
 	for (i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -280,7 +282,7 @@ TEST_F_TIMEOUT(poll, wakes_for_the_end, IPC_TIMEOUT)
 
 TEST_F_TIMEOUT(poll, hangup, IPC_TIMEOUT)
 {
-	/* Of a subscriber. */
+	/* The end of a subscriber. */
 	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->other,
 						 self->receiver.id));
 	EXPECT_TRUE(now(self->receiver.fd, ANY) & POLLHUP);
@@ -289,7 +291,7 @@ TEST_F_TIMEOUT(poll, hangup, IPC_TIMEOUT)
 	EXPECT_TRUE(now(self->sender.fd, ANY) & POLLHUP);
 	EXPECT_TRUE(now(self->sender.fd, 0) & POLLHUP);
 	EXPECT_FALSE(now(self->both.fd, ANY) & POLLHUP);
-	/* Of the channel: what is left can be read. */
+	/* The end of the channel: the messages that are left can be read. */
 	ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->both.id, 1));
 	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->ring, self->channel));
 	EXPECT_EQ(POLLIN | POLLHUP, now(self->both.fd, POLLIN));
@@ -310,7 +312,7 @@ TEST_F_TIMEOUT(poll, wakes_for_detach, IPC_TIMEOUT)
 	for (i = 0; i < ARRAY_SIZE(events); i++) {
 		ASSERT_EQ(0, ipc_attach(&self->ring, self->channel,
 					IOIPC_SUB_BOTH, &sub));
-		/* Full, and nothing of that is for this one. */
+		/* The ring is full, and no message is for this receiver. */
 		for (fill = 0; fill < ENTRIES && !i; fill++) {
 			ASSERT_EQ(IPC_NUM, wait_send_to(&self->ring,
 							self->sender.id, 1,
@@ -362,7 +364,7 @@ static int epoll_with(int fd, __u32 events)
 	return epoll;
 }
 
-/* The events, 0 for none. */
+/* The events now, 0 for none. */
 static int epoll_now(int epoll)
 {
 	struct epoll_event event;
@@ -415,12 +417,12 @@ TEST_F_TIMEOUT(poll, epoll_edge, IPC_TIMEOUT)
 		for (i = 0; i < ENTRIES; i++) {
 			ASSERT_EQ(IPC_NUM, wait_send(&self->ring,
 						     self->sender.id, i));
-			/* Once for each. */
+			/* One event for each message. */
 			EXPECT_EQ(EPOLLIN, epoll_now(in))
 				TH_LOG("message %d", i);
 			EXPECT_EQ(0, epoll_now(in));
 		}
-		/* Full. */
+		/* The ring is full. */
 		EXPECT_EQ(0, epoll_now(out));
 		if (self->all)
 			take_all(&self->ring, self->both.id);
@@ -436,7 +438,7 @@ TEST_F_TIMEOUT(poll, epoll_edge, IPC_TIMEOUT)
 	EXPECT_TRUE(epoll_now(none) & EPOLLHUP);
 }
 
-/* Somebody is in epoll_wait(2), and gets what another process sends. */
+/* A thread is in epoll_wait(2), and gets the message of another process. */
 TEST_F_TIMEOUT(poll, epoll_wakes, IPC_TIMEOUT)
 {
 	static const __u32 flags[] = { 0, EPOLLET, EPOLLONESHOT,
@@ -500,7 +502,7 @@ TEST_F_TIMEOUT(poll, poll_add, IPC_TIMEOUT)
 		take_all(&self->ring, self->both.id);
 	EXPECT_EQ(0, wait_recv(&self->other, self->receiver.id));
 	EXPECT_EQ(POLLOUT, wait_for(&self->ring, 9));
-	/* Both directions, two queues. */
+	/* Both directions use different queues. */
 	take_all(&self->other, self->receiver.id);
 	take_all(&self->ring, self->both.id);
 	for (i = 0; i < ENTRIES; i++) {
@@ -550,7 +552,7 @@ TEST_F_TIMEOUT(poll, poll_add_multishot, IPC_TIMEOUT)
 	EXPECT_TRUE(wait_for_cqe(&self->other, 8, &cqe) & POLLHUP);
 }
 
-/* Those who watch do not keep a request from being woken. */
+/* Watchers do not keep a request from being woken. */
 TEST_F_TIMEOUT(poll, watchers_take_nothing, IPC_TIMEOUT)
 {
 	int level, edge, i;
@@ -563,7 +565,7 @@ TEST_F_TIMEOUT(poll, watchers_take_nothing, IPC_TIMEOUT)
 	get_poll(&self->ring, self->both.fd, POLLIN, true, 7);
 	ASSERT_TRUE(wait_nothing(&self->ring));
 	for (i = 0; i < 10; i++) {
-		/* The watchers were first, and are of the first subscriber. */
+		/* The watchers came first, and watch the first subscriber. */
 		wait_get_recv(&self->other, self->receiver.id, &got, 8);
 		ASSERT_TRUE(wait_nothing(&self->other));
 		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->channel,
@@ -573,7 +575,7 @@ TEST_F_TIMEOUT(poll, watchers_take_nothing, IPC_TIMEOUT)
 		if (self->all)
 			take_all(&self->ring, self->both.id);
 	}
-	/* On the subscriber of the request itself. */
+	/* Watchers of the subscriber of the request itself. */
 	get_poll(&self->other, self->receiver.fd, POLLIN, true, 9);
 	for (i = 0; i < 10; i++) {
 		wait_get_recv(&self->other, self->receiver.id, &got, 8);
@@ -586,7 +588,7 @@ TEST_F_TIMEOUT(poll, watchers_take_nothing, IPC_TIMEOUT)
 	}
 }
 
-/* The file can go before what waits does. */
+/* The file can be closed before the request that polls ends. */
 TEST_F_TIMEOUT(poll, close_the_file, IPC_TIMEOUT)
 {
 	__u64 got = 0;
@@ -607,7 +609,7 @@ TEST_F_TIMEOUT(poll, close_the_file, IPC_TIMEOUT)
 	EXPECT_EQ(4, got);
 }
 
-/* The subscriber, its ring and the channel can go before the file does. */
+/* The subscriber, its ring and the channel can end before the file does. */
 TEST_F_TIMEOUT(poll, file_outlives_all, IPC_TIMEOUT)
 {
 	int epoll = epoll_with(self->receiver.fd, EPOLLIN);
@@ -619,7 +621,7 @@ TEST_F_TIMEOUT(poll, file_outlives_all, IPC_TIMEOUT)
 	io_uring_queue_exit(&self->ring);
 	EXPECT_TRUE(now(self->sender.fd, POLLOUT) & POLLHUP);
 	EXPECT_EQ(0, close(self->receiver.fd));
-	/* The module lets go of the file a moment later. */
+	/* The module releases the file a moment later. */
 	EXPECT_TRUE(ipc_poll(epoll_now(epoll) == 0));
 	ASSERT_EQ(0, ipc_open(&self->ring));
 	ASSERT_EQ(0, ipc_open(&self->other));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Submission: fields that must be zero, flags of the SQE, kinds of rings,
+ * Submission: fields that must be zero, flags of the SQE, kinds of rings, and
  * personalities.
  */
 #include "ipc_test.h"
@@ -46,7 +46,7 @@ static struct io_uring_sqe *get_recv(struct io_uring *ring, __u32 id,
 	return sqe;
 }
 
-/* Everything that may be wrong with an SQE, one at a time. */
+/* All errors that an SQE can have, one at a time. */
 enum {
 	BAD_OFF, BAD_OFF_HIGH, BAD_IOPRIO, BAD_IOPRIO_HIGH, BAD_BUF_INDEX,
 	BAD_BUF_INDEX_HIGH, BAD_ADDR3, BAD_ADDR3_HIGH, BAD_PAD2, BAD_PAD2_HIGH,
@@ -55,7 +55,7 @@ enum {
 	BAD_RW_FLAGS_LAST = BAD_RW_FLAGS + 31, BAD_ALL_RW_FLAGS, BADS
 };
 
-/* Returns the error that is expected, or 0 if this is not wrong at all. */
+/* Returns the expected error, or 0 if the SQE is still valid. */
 static int spoil(struct io_uring_sqe *sqe, int bad)
 {
 	bool send = sqe->opcode == IOIPC_OP_SEND;
@@ -101,7 +101,7 @@ static int spoil(struct io_uring_sqe *sqe, int bad)
 		sqe->flags |= IOSQE_FIXED_FILE;
 		break;
 	case BAD_BUFFER_SELECT:
-		/* With a buffer of its own, too, it is wrong for RECV. */
+		/* RECV fails because the SQE also has an address. */
 		sqe->flags |= IOSQE_BUFFER_SELECT;
 		return send ? -EOPNOTSUPP : -EINVAL;
 	case BAD_SQE_FLAG:
@@ -119,7 +119,7 @@ static int spoil(struct io_uring_sqe *sqe, int bad)
 		/* There is no registered buffer. */
 		if (sqe->rw_flags == IOIPC_FIXED_BUF)
 			return -EFAULT;
-		/* A vector cannot be in one. */
+		/* A vector cannot be in a registered buffer. */
 		if (send && sqe->rw_flags == IOIPC_SEND_VEC)
 			sqe->rw_flags |= IOIPC_FIXED_BUF;
 		/*
@@ -141,7 +141,7 @@ TEST_F_TIMEOUT(prep, send_with_bad_fields, IPC_TIMEOUT)
 		right += 2 * (error == IPC_NUM);
 		EXPECT_EQ(error, ipc_run(&self->ring))
 			TH_LOG("case %d", bad);
-		/* The same without being attached. */
+		/* The same from a sender that is not attached. */
 		error = spoil(get_send(&self->ring, self->channel, &self->buf),
 			      bad) ?: IPC_NUM;
 		EXPECT_EQ(error, ipc_run(&self->ring))
@@ -167,14 +167,14 @@ TEST_F_TIMEOUT(prep, recv_with_bad_fields, IPC_TIMEOUT)
 		sqe = get_recv(&self->ring, self->sub.id, &self->buf);
 		error = spoil(sqe, bad);
 		if (!error) {
-			/* For nobody, as the message is still wanted. */
+			/* With no subscriber, so that the message stays. */
 			sqe->fd = 0;
 			error = -ENOENT;
 		}
 		EXPECT_EQ(error, ipc_run(&self->ring))
 			TH_LOG("case %d", bad);
 	}
-	/* Together, and with provided buffers but an address. */
+	/* All flags together, and provided buffers with an address. */
 	sqe = get_recv(&self->ring, self->sub.id, &self->buf);
 	sqe->rw_flags = IOIPC_RECV_WAIT | IOIPC_RECV_MULTISHOT;
 	EXPECT_EQ(-EINVAL, ipc_run(&self->ring));
@@ -182,7 +182,7 @@ TEST_F_TIMEOUT(prep, recv_with_bad_fields, IPC_TIMEOUT)
 	sqe->rw_flags = IOIPC_RECV_MULTISHOT;
 	sqe->flags |= IOSQE_BUFFER_SELECT;
 	EXPECT_EQ(-EINVAL, ipc_run(&self->ring));
-	/* A receiver has no target. */
+	/* A receive has no target. */
 	sqe = get_recv(&self->ring, self->sub.id, &self->buf);
 	sqe->file_index = self->sub.id;
 	EXPECT_EQ(-EINVAL, ipc_run(&self->ring));
@@ -200,7 +200,7 @@ TEST_F_TIMEOUT(prep, ids_that_are_nothing, IPC_TIMEOUT)
 		EXPECT_EQ(-ENOENT, ipc_send_num(&self->ring, bad[i], 1));
 		EXPECT_EQ(-ENOENT, ipc_recv_num(&self->ring, bad[i]));
 	}
-	/* One cannot receive without being attached. */
+	/* A receiver must be attached. */
 	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->channel, 1));
 	EXPECT_EQ(-ENOENT, ipc_recv_num(&self->ring, self->channel));
 	EXPECT_EQ(1, ipc_recv_num(&self->ring, self->sub.id));
@@ -251,7 +251,7 @@ TEST_F_TIMEOUT(prep, async, IPC_TIMEOUT)
 	get_recv(&self->ring, self->sub.id, &got)->flags |= IOSQE_ASYNC;
 	EXPECT_EQ(IPC_NUM, ipc_run(&self->ring));
 	EXPECT_EQ(77, got);
-	/* Nor is it tried again until there is a message. */
+	/* Nor does a worker try again until there is a message. */
 	get_recv(&self->ring, self->sub.id, &got)->flags |= IOSQE_ASYNC;
 	EXPECT_EQ(-EAGAIN, ipc_run(&self->ring));
 	get_send(&self->ring, self->channel, &num)->flags |= IOSQE_ASYNC;
@@ -259,8 +259,8 @@ TEST_F_TIMEOUT(prep, async, IPC_TIMEOUT)
 }
 
 /*
- * What cannot work fails by itself, not already when it is submitted: that would
- * take those with it that come after it.
+ * An invalid request fails when it is issued, not when it is submitted: a
+ * failure at submission would fail the requests after it.
  */
 TEST_F_TIMEOUT(prep, who_has_no_subscriber_fails_alone, IPC_TIMEOUT)
 {
@@ -270,7 +270,7 @@ TEST_F_TIMEOUT(prep, who_has_no_subscriber_fails_alone, IPC_TIMEOUT)
 	int i, ended = 0;
 
 	for (i = 0; i < CASES; i++) {
-		/* The id of a channel is not that of a subscriber. */
+		/* The id of a channel is not the id of a subscriber. */
 		sqe = i % 2 && i < 5 ?
 			get_send(&self->ring, 0x7ffffff0, &self->buf) :
 			get_recv(&self->ring, self->channel, &self->buf);
@@ -310,7 +310,7 @@ TEST_F_TIMEOUT(prep, link, IPC_TIMEOUT)
 	EXPECT_EQ(5, got);
 }
 
-/* A failed request breaks its link, however it failed. */
+/* A failed request breaks its link, however it has failed. */
 TEST_F_TIMEOUT(prep, failure_breaks_a_link, IPC_TIMEOUT)
 {
 	__u64 num = 5, got;
@@ -349,7 +349,7 @@ TEST_F_TIMEOUT(prep, drain, IPC_TIMEOUT)
 {
 	__u64 num = 7, got = 0;
 
-	/* The receive must not overtake the send that a worker does. */
+	/* The receive must not overtake the send, which runs in a worker. */
 	get_send(&self->ring, self->sub.id, &num)->flags |= IOSQE_ASYNC;
 	get_recv(&self->ring, self->sub.id, &got)->flags |= IOSQE_IO_DRAIN;
 	EXPECT_EQ(IPC_NUM, ipc_run(&self->ring));
@@ -369,7 +369,7 @@ TEST_F_TIMEOUT(prep, cqe_skip_success, IPC_TIMEOUT)
 	io_uring_prep_nop(io_uring_get_sqe(&self->ring));
 	io_uring_sqe_set_data64(get_recv(&self->ring, self->sub.id, &got), 99);
 	EXPECT_EQ(0, ipc_run_cqe(&self->ring, &cqe));
-	/* The failure of the last is all that comes. */
+	/* The failure of the last request is the only completion. */
 	EXPECT_EQ(-EAGAIN, ipc_run_cqe(&self->ring, &cqe));
 	EXPECT_EQ(99, cqe.user_data);
 	EXPECT_EQ(0, io_uring_cq_ready(&self->ring));
@@ -381,8 +381,8 @@ TEST_F_TIMEOUT(prep, cqe_skip_success, IPC_TIMEOUT)
 }
 
 /*
- * A send without being attached is checked with the credentials of the request,
- * which a personality replaces.
+ * The kernel checks a send without being attached with the credentials of the
+ * request, which a personality replaces.
  */
 TEST_F_TIMEOUT(prep, personality, IPC_TIMEOUT)
 {
@@ -415,20 +415,22 @@ TEST_F_TIMEOUT(prep, personality, IPC_TIMEOUT)
 		sqe->flags |= flags[i];
 		sqe->personality = nobody;
 		EXPECT_EQ(-EACCES, ipc_run(&self->ring));
-		/* Who is attached has had its permission checked. */
+		/*
+		 * The permission of a subscriber was checked when it attached.
+		 */
 		sqe = get_send(&self->ring, self->sub.id, &num);
 		sqe->flags |= flags[i];
 		sqe->personality = nobody;
 		EXPECT_EQ(IPC_NUM, ipc_run(&self->ring));
 	}
-	/* One that is not registered any more is no credentials at all. */
+	/* An unregistered personality is an error. */
 	ASSERT_EQ(0, io_uring_unregister_personality(&self->ring, root));
 	sqe = get_send(&self->ring, self->sub.id, &num);
 	sqe->personality = root;
 	EXPECT_EQ(-EINVAL, ipc_run(&self->ring));
 }
 
-/* Polling for completions has no meaning here. */
+/* IOPOLL is not supported. */
 TEST_F_TIMEOUT(prep, iopoll, IPC_TIMEOUT)
 {
 	struct io_uring ring, plain;
@@ -450,11 +452,11 @@ static void restrict_to(struct io_uring_restriction *restriction, int opcode,
 {
 	memset(restriction, 0, sizeof(*restriction));
 	restriction->opcode = opcode;
-	/* The names of the value differ, their place is the same. */
+	/* The members have different names and the same place. */
 	restriction->sqe_op = value;
 }
 
-/* A ring that may create, attach and send, and nothing else. */
+/* A ring that may only create, attach and send. */
 TEST_F_TIMEOUT(prep, restrictions, IPC_TIMEOUT)
 {
 	struct io_uring_restriction restriction[4];
@@ -551,7 +553,7 @@ TEST_F_TIMEOUT(flavour, round_trip, IPC_TIMEOUT)
 		EXPECT_EQ(i, ipc_recv_num(&self->ring, sub.id));
 		EXPECT_EQ(i + 1, ipc_recv_num(&self->ring, sub.id));
 	}
-	/* By a worker, and what the worker has in hand is not stuck. */
+	/* In a worker; a message that a worker has claimed is not stuck. */
 	for (i = 0; i < 20; i++) {
 		num = i;
 		get_send(&self->ring, sub.id, &num)->flags |=

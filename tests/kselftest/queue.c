@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Unicast and multicast channels: one queue, each message to one receiver.
- * Without waiting receivers there is no difference between the two.
+ * Unicast and multicast channels: one queue, and each message goes to one
+ * receiver. Without waiting receivers both behave the same.
  */
 #include "fixture.h"
 
@@ -14,7 +14,7 @@ FIXTURE(queue) {
 	__u32 channel;
 	struct ipc_sub sender;
 	struct ipc_sub receiver;
-	/* On the other ring. */
+	/* Subscribers of the other ring. */
 	struct ipc_sub sender2;
 	struct ipc_sub receiver2;
 };
@@ -75,7 +75,7 @@ TEST_F_TIMEOUT(queue, full_is_enobufs_at_once, IPC_TIMEOUT)
 						 99));
 		EXPECT_EQ(-ENOBUFS, ipc_send_num(&self->other,
 						 self->sender2.id, 99));
-		/* One out, one in. */
+		/* Each received message makes room for one. */
 		EXPECT_EQ(0, ipc_recv_num(&self->ring, self->receiver.id));
 		EXPECT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender2.id,
 						ENTRIES));
@@ -92,7 +92,7 @@ TEST_F_TIMEOUT(queue, fifo, IPC_TIMEOUT)
 {
 	int sent = 0, received = 0, step;
 
-	/* All fill levels, and many times around. */
+	/* All fill levels, and many times around the ring. */
 	for (step = 0; step < 200; step++) {
 		int burst = step % ENTRIES + 1;
 
@@ -180,7 +180,7 @@ TEST_F_TIMEOUT(queue, short_buffer_loses_the_rest, IPC_TIMEOUT)
 	memset(out, 'x', sizeof(out));
 	EXPECT_EQ(10, ipc_recv(&self->ring, self->receiver.id, out, 10));
 	EXPECT_EQ(0, memcmp(in, out, 10));
-	/* Nothing behind the end of the buffer. */
+	/* The receive has written nothing behind the end of the buffer. */
 	EXPECT_EQ('x', out[10]);
 	EXPECT_EQ(2, ipc_recv_num(&self->ring, self->receiver.id));
 	EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->ring, self->receiver.id));
@@ -198,7 +198,7 @@ TEST_F_TIMEOUT(queue, long_buffer_keeps_the_rest, IPC_TIMEOUT)
 		ASSERT_EQ(len, ipc_recv(&self->ring, self->receiver.id, out,
 					sizeof(out)));
 		EXPECT_TRUE(ipc_filled(out, len, len));
-		/* Not a byte of an earlier, longer message. */
+		/* The buffer has no byte of an earlier, longer message. */
 		EXPECT_EQ('x', out[len]);
 		EXPECT_EQ('x', out[sizeof(out) - 1]);
 	}
@@ -215,7 +215,7 @@ TEST_F_TIMEOUT(queue, empty_messages, IPC_TIMEOUT)
 	EXPECT_EQ(0, ipc_recv(&self->ring, self->receiver.id, buf, SIZE));
 	EXPECT_EQ(0, ipc_recv(&self->ring, self->receiver.id, NULL, 0));
 	EXPECT_EQ('x', buf[0]);
-	/* No room at all: the message is consumed all the same. */
+	/* No room at all: the message is still consumed. */
 	EXPECT_EQ(0, ipc_recv(&self->ring, self->receiver.id, NULL, 0));
 	EXPECT_EQ(0, ipc_recv(&self->ring, self->receiver.id, buf, SIZE));
 	EXPECT_EQ(-EAGAIN, ipc_recv(&self->ring, self->receiver.id, buf, SIZE));
@@ -250,7 +250,7 @@ TEST_F_TIMEOUT(queue, unattached_sender, IPC_TIMEOUT)
 {
 	int expect = variant->flags & IOIPC_F_PRIVATE ? -EACCES : IPC_NUM;
 
-	/* From the ring of the channel and from another. */
+	/* From the ring of the channel and from another ring. */
 	EXPECT_EQ(expect, ipc_send_num(&self->ring, self->channel, 0));
 	EXPECT_EQ(expect, ipc_send_num(&self->other, self->channel, 1));
 	if (expect > 0) {
