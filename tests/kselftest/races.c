@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Defects that only show when two requests meet: threads of different priority
+ * Defects that only show when two requests meet.  Threads of different priority
  * on one processor make them meet.  RACE_SECONDS=N is how long each test tries.
  */
 #include <dirent.h>
@@ -30,7 +30,9 @@ FIXTURE_TEARDOWN(races)
 	io_uring_queue_exit(&self->ring);
 }
 
-/* Looks at head, in all threads: who has seen it here never sees it there. */
+/*
+ * All threads look at head: a position that one has seen is the least for all.
+ */
 struct head {
 	const struct io_uring_ipc_ring	*map;
 	struct ipc_sub			sub;
@@ -62,7 +64,7 @@ static void stay_on(int cpu)
 	sched_setaffinity(0, sizeof(set), &set);
 }
 
-/* What runs next on a processor interrupts what else runs there. */
+/* A thread that becomes ready interrupts other threads on its processor. */
 static int go_first(void)
 {
 	struct sched_param first = { .sched_priority = 1 };
@@ -71,7 +73,7 @@ static int go_first(void)
 	return pthread_setschedparam(pthread_self(), SCHED_FIFO, &first);
 }
 
-/* Sends for as long as it is let, to a ring that is full most of the time. */
+/* Sends until it is stopped, to a ring that is full most of the time. */
 static void *head_send(void *arg)
 {
 	struct head *head = arg;
@@ -89,8 +91,8 @@ static void *head_send(void *arg)
 }
 
 /*
- * Interrupts the other one, which moves head with each second message, and moves
- * head on by more than that until it lets go.
+ * Interrupts the other thread, which moves head with every second message.
+ * Moves head farther than that before the other thread can go on.
  */
 static void *head_interrupt(void *arg)
 {
@@ -175,8 +177,8 @@ static void *slot_hold(void *arg)
 }
 
 /*
- * Interrupts it, and finds no slot that is not published but the one that was
- * interrupted: it has not got into a slot that is in use again.
+ * Interrupts the sender, and finds no unpublished slot except the slot of the
+ * interrupted sender: this sender has not entered a slot that is in use again.
  */
 static void *slot_interrupt(void *arg)
 {
@@ -208,7 +210,7 @@ TEST_F_TIMEOUT(races, head_stays_behind_senders, IPC_TIMEOUT)
 		 slot_interrupt);
 }
 
-/* Requests of one subscriber that run at once each get another message. */
+/* Requests of one subscriber that run at once get different messages. */
 static void two_requests(struct __test_metadata *_metadata, __u32 flags)
 {
 	enum { ASYNC = 2, COUNT = 4, BIG = 1 << 18 };
@@ -235,7 +237,7 @@ static void two_requests(struct __test_metadata *_metadata, __u32 flags)
 			memcpy(buf[0], &sent, sizeof(sent));
 			ASSERT_EQ(BIG, ipc_send(&ring, both.id, buf[0], BIG));
 		}
-		/* Some by workers, and the others meanwhile. */
+		/* Some run in workers, and the others run meanwhile. */
 		for (i = 0; i < COUNT; i++) {
 			struct io_uring_sqe *sqe = io_uring_get_sqe(&ring);
 
@@ -254,7 +256,10 @@ static void two_requests(struct __test_metadata *_metadata, __u32 flags)
 			twice += seen[got]++;
 			received++;
 		}
-		/* What they left when one was in the way of the other. */
+		/*
+		 * The messages that are left because requests were in each
+		 * other's way.
+		 */
 		while (ipc_recv(&ring, both.id, buf[0], BIG) == BIG) {
 			memcpy(&got, buf[0], sizeof(got));
 			twice += seen[got]++;
@@ -277,7 +282,7 @@ TEST_F_TIMEOUT(races, defect_14_two_requests_broadcast, IPC_TIMEOUT)
 	two_requests(_metadata, IOIPC_F_BROADCAST);
 }
 
-/* Somebody who changes the flags of an SQE all the time. */
+/* A thread that changes the flags of an SQE all the time. */
 struct toggler {
 	struct io_uring_sqe	*sqe;
 	_Atomic bool		stop;
@@ -294,8 +299,9 @@ static void *toggle(void *arg)
 }
 
 /*
- * io_uring and the module each read the flags of an SQE, and may not see the same:
- * a request that has both a provided and a registered buffer, or neither.
+ * io_uring and the module both read the flags of an SQE, and may see different
+ * values: a request that has both a provided and a registered buffer, or
+ * neither.
  */
 TEST_F_TIMEOUT(races, flags_change_while_they_are_read, IPC_TIMEOUT)
 {
@@ -311,7 +317,7 @@ TEST_F_TIMEOUT(races, flags_change_while_they_are_read, IPC_TIMEOUT)
 	double end;
 	int ret;
 
-	/* With one entry, it is always the same. */
+	/* With one entry, every request uses the same SQE. */
 	ASSERT_EQ(0, io_uring_queue_init(1, &ring, 0));
 	ASSERT_EQ(0, ipc_create(&ring, 0, ENTRIES, 64, &channel));
 	ASSERT_EQ(0, ipc_attach(&ring, channel, IOIPC_SUB_BOTH, &sub));
@@ -402,7 +408,9 @@ TEST_F_TIMEOUT(races, nobody_overtakes_a_failing_receiver, IPC_TIMEOUT)
 	EXPECT_EQ(0, wrong);
 }
 
-/* Room for one message, and behind it for another one that cannot be written. */
+/*
+ * The buffer has room for one message, and then memory that cannot be written.
+ */
 static void *receive_half_a_bundle(void *arg)
 {
 	const int page = getpagesize();
@@ -467,7 +475,7 @@ TEST_F_TIMEOUT(races, nobody_overtakes_a_failing_bundle, IPC_TIMEOUT)
 	EXPECT_EQ(0, failing.wrong);
 }
 
-/* Nothing of a bad target ever gets into the ring. */
+/* A send with a bad target never puts anything into the ring. */
 TEST_F_TIMEOUT(races, defect_09_bad_target_takes_no_slot, IPC_TIMEOUT)
 {
 	const struct io_uring_ipc_ring *map;
@@ -484,7 +492,7 @@ TEST_F_TIMEOUT(races, defect_09_bad_target_takes_no_slot, IPC_TIMEOUT)
 	EXPECT_EQ(ENTRIES, ipc_recv_nums(&self->ring, both.id, 0, ENTRIES));
 }
 
-/* Looks whether there is room, again and again. */
+/* Checks for room, again and again. */
 struct watcher {
 	int		fd;
 	bool		uses_epoll;
@@ -514,8 +522,8 @@ static void *watch_room(void *arg)
 }
 
 /*
- * A watcher finds the slot that a receiver has just made free, and moves head over
- * it.  It wakes nobody, so the receiver has to.
+ * A watcher finds a slot that a receiver has just freed, and moves head over
+ * it.  The watcher wakes no sender, so the receiver must do so.
  */
 static void run_watched(struct __test_metadata *_metadata,
 			FIXTURE_DATA(races) *self, __u32 flags, bool uses_epoll)
@@ -595,7 +603,7 @@ static void *read_slowly(void *arg)
 	return NULL;
 }
 
-/* How many threads this process has that io_uring has made. */
+/* How many threads io_uring has created in this process. */
 static int workers(void)
 {
 	DIR *tasks = opendir("/proc/self/task");
@@ -621,9 +629,9 @@ static int workers(void)
 }
 
 /*
- * A sender interrupts the receiver that is just copying the only message, which so
- * cannot be overwritten.  The sender waits for that receiver, and does not try
- * again and again until io_uring makes a thread of its request.
+ * A sender interrupts the receiver while it copies the only message, which the
+ * sender therefore cannot overwrite.  The sender waits for that receiver.  It
+ * does not try again and again until io_uring creates a worker for its request.
  */
 TEST_F_TIMEOUT(races, overwriting_waits_for_the_reader, IPC_TIMEOUT)
 {
@@ -654,7 +662,7 @@ TEST_F_TIMEOUT(races, overwriting_waits_for_the_reader, IPC_TIMEOUT)
 		ASSERT_EQ(1, io_uring_submit(&ring));
 		waited += !io_uring_cq_ready(&ring);
 		ASSERT_EQ(LARGE, wait_for(&ring, data));
-		/* Until the receiver is somewhere in its copy. */
+		/* Until the receiver is in the middle of its copy. */
 		ipc_nap(100 + i % 400);
 	}
 	TH_LOG("%ld of %ld sends have waited", waited, i);
@@ -666,7 +674,7 @@ TEST_F_TIMEOUT(races, overwriting_waits_for_the_reader, IPC_TIMEOUT)
 	io_uring_queue_exit(&ring);
 }
 
-/* A sender that takes long from its slot to its message. */
+/* A sender that takes a long time between reserving and publishing. */
 struct slow {
 	__u32		channel;
 	__u32		target;
@@ -692,10 +700,10 @@ static void *slow_send(void *arg)
 }
 
 /*
- * A message is published behind a slot that is not, whose sender is interrupted.
- * So the receiver that is woken for it finds nothing, and waits again.  The
- * interrupted sender has to wake it, although its own message is for another
- * receiver.
+ * A message is published behind a slot that is not published yet, because its
+ * sender was interrupted.  So the woken receiver finds no message, and waits
+ * again.  The interrupted sender must wake it later, although its own message
+ * is for another receiver.
  */
 static void run_late(struct __test_metadata *_metadata, __u32 flags)
 {
@@ -729,19 +737,19 @@ static void run_late(struct __test_metadata *_metadata, __u32 flags)
 			ASSERT_GT(end, ipc_now())
 				TH_LOG("never interrupted, %ld missed", missed);
 			missed++;
-			/* There is room, and all that was published is gone. */
+			/* There is room, and no published message is left. */
 			while (wait_recv(&ring, other.id) != -EAGAIN)
 				;
-			/* Here the sender goes on, until a timer interrupts it. */
+			/* Here the sender runs, until a timer interrupts it. */
 			ipc_nap(20);
 			tail = ipc_tail(map);
 			sent = ipc_seq(map, tail - 1) == tail ? -EAGAIN :
 			       wait_send_to(&ring, slow.channel, i, receiver.id);
-			/* It may have filled the ring before that. */
+			/* The sender may have filled the ring before that. */
 		} while (sent == -EAGAIN || sent == -ENOBUFS);
 		missed--;
 		ASSERT_EQ(IPC_NUM, sent);
-		/* It has been woken, and the sender has not gone on. */
+		/* The receiver was woken, and the sender has not run since. */
 		ASSERT_EQ(0, wait_completed(&ring));
 		ASSERT_NE(tail, ipc_seq(map, tail - 1));
 		ASSERT_EQ(IPC_NUM, wait_for(&ring, data))

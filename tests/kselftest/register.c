@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * CREATE, ATTACH, DETACH and DESTROY: what they refuse, what they return, and
- * that a refused one has done nothing.
+ * that a refused command has done nothing.
  */
 #include "ipc_test.h"
 
@@ -25,7 +25,7 @@ FIXTURE_TEARDOWN(reg)
 	io_uring_queue_exit(&self->ring);
 }
 
-/* Where no user memory is. */
+/* Addresses without user memory. */
 static void *const bad_pointers[] = {
 	(void *)1,
 	(void *)0x7ffffffff000,
@@ -45,7 +45,7 @@ TEST_F_TIMEOUT(reg, create_with_bad_flags, IPC_TIMEOUT)
 		EXPECT_EQ(-EINVAL, io_uring_ipc_channel_create(&self->ring,
 							       &create))
 			TH_LOG("bit %d", bit);
-		/* The only one that is known, and only right here. */
+		/* This is a known flag, which is valid only with BROADCAST. */
 		if (create.flags == IOIPC_F_OVERWRITE)
 			continue;
 		create.flags |= IOIPC_F_BROADCAST;
@@ -92,7 +92,7 @@ TEST_F_TIMEOUT(reg, create_with_bad_sizes, IPC_TIMEOUT)
 		{ 65536, 64 }, { 1U << 31, 64 }, { UINT_MAX, 64 },
 		{ 8, 0 }, { 8, IOIPC_MAX_MSG_SIZE + 1 }, { 8, 1U << 31 },
 		{ 8, UINT_MAX }, { 0, 0 },
-		/* The region would be larger than INT_MAX. */
+		/* The region would be larger than INT_MAX bytes. */
 		{ 2048, IOIPC_MAX_MSG_SIZE },
 		{ 32768, 65536 },
 		{ 32768, 65535 },
@@ -186,19 +186,19 @@ TEST_F_TIMEOUT(reg, structs_must_be_readable, IPC_TIMEOUT)
 						IOIPC_REGISTER_ATTACH,
 						bad_pointers[i], 1));
 	}
-	/* Only the first field is there. */
+	/* Only the first field is readable. */
 	EXPECT_EQ(-EFAULT, ipc_register(&self->ring, IOIPC_REGISTER_CREATE,
 					mem + page - 8, 1));
 	EXPECT_EQ(-EFAULT, ipc_register(&self->ring, IOIPC_REGISTER_ATTACH,
 					mem + page - 8, 1));
-	/* No argument is as good as a bad one. */
+	/* No argument is like a bad one. */
 	ret = ipc_register(&self->ring, IOIPC_REGISTER_CREATE, NULL, 1);
 	EXPECT_TRUE(ret == -EINVAL || ret == -EFAULT);
 	ret = ipc_register(&self->ring, IOIPC_REGISTER_ATTACH, NULL, 1);
 	EXPECT_TRUE(ret == -EINVAL || ret == -EFAULT);
 }
 
-/* The results cannot be returned, so nothing must have been done. */
+/* The results cannot be written, so nothing must have been done. */
 TEST_F_TIMEOUT(reg, create_must_be_able_to_write, IPC_TIMEOUT)
 {
 	struct io_uring_ipc_channel_create *create = (void *)ipc_pages(1);
@@ -237,9 +237,9 @@ TEST_F_TIMEOUT(reg, attach_must_be_able_to_write, IPC_TIMEOUT)
 		EXPECT_EQ(-EFAULT, io_uring_ipc_channel_attach(&self->ring,
 							       attach));
 	}
-	/* No file descriptor is left behind ... */
+	/* No file descriptor is left ... */
 	EXPECT_EQ(fd, dup(0));
-	/* ... and no receiver that would keep the only slot. */
+	/* ... and no receiver that would hold the only slot. */
 	EXPECT_EQ(10, ipc_send_nums(&self->ring, channel, 0, 10));
 }
 
@@ -282,7 +282,7 @@ TEST_F_TIMEOUT(reg, attach_returns_what_it_says, IPC_TIMEOUT)
 	__u32 flags;
 
 	for (flags = IOIPC_SUB_SEND; flags <= IOIPC_SUB_BOTH; flags++) {
-		/* What is for output only is not looked at. */
+		/* The kernel ignores fields that are only for output. */
 		memset(&attach, 0xff, sizeof(attach));
 		memset(attach.reserved, 0, sizeof(attach.reserved));
 		attach.channel_id = self->channel;
@@ -315,9 +315,9 @@ TEST_F_TIMEOUT(reg, attach_to_nothing, IPC_TIMEOUT)
 		EXPECT_EQ(-ENOENT, ipc_attach(&self->ring, bad[i],
 					      IOIPC_SUB_BOTH, &sub));
 	}
-	/* A key that nobody has; the id is good but does not count. */
+	/* An unused key; the id is valid but is ignored. */
 	EXPECT_EQ(-ENOENT, ipc_attach_args(&self->ring, &attach, &sub));
-	/* A subscriber is no channel. */
+	/* The id of a subscriber is no id of a channel. */
 	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_BOTH,
 				&sub));
 	EXPECT_EQ(-ENOENT, ipc_attach(&self->ring, sub.id, IOIPC_SUB_BOTH,
@@ -339,12 +339,12 @@ TEST_F_TIMEOUT(reg, attach_without_a_file_descriptor, IPC_TIMEOUT)
 	EXPECT_EQ(-EMFILE, ipc_attach(&self->ring, channel, IOIPC_SUB_RECV,
 				      &sub));
 	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &limit));
-	/* There is no receiver that would keep the only slot. */
+	/* No receiver is left that would hold the only slot. */
 	EXPECT_EQ(10, ipc_send_nums(&self->ring, channel, 0, 10));
 	EXPECT_EQ(0, ipc_attach(&self->ring, channel, IOIPC_SUB_RECV, &sub));
 }
 
-/* The files of subscribers count also when nobody has a descriptor for them. */
+/* The files of subscribers count even if all their descriptors are closed. */
 TEST_F_TIMEOUT(reg, attach_more_than_files_may_be_open, IPC_TIMEOUT)
 {
 	struct rlimit limit = { 64, 64 };
@@ -368,7 +368,7 @@ TEST_F_TIMEOUT(reg, attach_more_than_files_may_be_open, IPC_TIMEOUT)
 					IOIPC_SUB_BOTH, &sub));
 		ASSERT_EQ(0, close(sub.fd));
 	}
-	/* Each ring has its own. */
+	/* Each ring has its own limit. */
 	EXPECT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_BOTH,
 				&sub));
 }
@@ -394,7 +394,7 @@ TEST_F_TIMEOUT(reg, attach_one_too_many, IPC_TIMEOUT)
 				      IOIPC_SUB_SEND, &sub));
 	EXPECT_EQ(-EUSERS, ipc_attach(&self->other, self->channel,
 				      IOIPC_SUB_RECV, &sub));
-	/* One leaves, one can come. */
+	/* One subscriber leaves, and another one can attach. */
 	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring, last.id));
 	EXPECT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_BOTH,
 				&sub));
@@ -476,7 +476,7 @@ TEST_F_TIMEOUT(reg, key_0_is_no_key, IPC_TIMEOUT)
 	for (i = 0; i < 3; i++) {
 		EXPECT_EQ(0, ipc_create_key(&self->ring, 0, 0, 0600, &channel));
 	}
-	/* Neither can it be attached to: this means the channel 0. */
+	/* Without a key, id 0 names no channel. */
 	EXPECT_EQ(-ENOENT, ipc_attach_key(&self->ring, 0, IOIPC_SUB_BOTH,
 					  &sub));
 }
@@ -559,7 +559,7 @@ TEST_F_TIMEOUT(reg, ids_are_unique_and_not_reused, IPC_TIMEOUT)
 	}
 }
 
-/* The commands take a registered ring, like all others of a ring. */
+/* The commands accept a registered ring, like all io_uring commands. */
 TEST_F_TIMEOUT(reg, registered_ring, IPC_TIMEOUT)
 {
 	struct io_uring_ipc_channel_create create;
@@ -572,14 +572,14 @@ TEST_F_TIMEOUT(reg, registered_ring, IPC_TIMEOUT)
 	ret = syscall(__NR_io_uring_register, index, IOIPC_REGISTER_CREATE |
 		      IORING_REGISTER_USE_REGISTERED_RING, &create, 1);
 	ASSERT_EQ(0, ret);
-	/* This is no other ring. */
+	/* The registered index names the same ring. */
 	ret = syscall(__NR_io_uring_register, index, IOIPC_REGISTER_DESTROY |
 		      IORING_REGISTER_USE_REGISTERED_RING, NULL,
 		      create.channel_id_out);
 	EXPECT_EQ(0, ret);
 }
 
-/* Without a ring there is nothing that a channel could belong to. */
+/* A channel must belong to a ring. */
 TEST_F_TIMEOUT(reg, commands_need_a_ring, IPC_TIMEOUT)
 {
 	struct io_uring no_ring = { .ring_fd = -1 }, no_file = { .ring_fd = 0 };
@@ -588,7 +588,7 @@ TEST_F_TIMEOUT(reg, commands_need_a_ring, IPC_TIMEOUT)
 
 	create = ipc_create_args(0, 8, 64);
 	EXPECT_NE(0, ipc_register(&no_ring, IOIPC_REGISTER_CREATE, &create, 1));
-	/* Standard input is a file, or closed, but no ring. */
+	/* Standard input is no ring, whether it is open or closed. */
 	ret = ipc_register(&no_file, IOIPC_REGISTER_CREATE, &create, 1);
 	EXPECT_TRUE(ret == -EOPNOTSUPP || ret == -EBADF);
 }

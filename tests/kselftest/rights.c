@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What is passed on, inherited or kept gives the rights that it had, and no
- * more: files, io_uring instances, and credentials that change on the way.
+ * Objects that are passed on, inherited or kept give the rights that they had,
+ * and no more: files, io_uring instances, and credentials that change
+ * meanwhile.
  */
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -10,7 +11,10 @@
 static const struct ipc_who stranger = { IPC_OTHER_UID, IPC_OTHER_GID, 0 };
 
 FIXTURE(rights) {
-	/* Of root, as is the channel, which nobody else may use. */
+	/*
+	 * The ring and the channel belong to root, and no other user may use
+	 * the channel.
+	 */
 	struct io_uring ring;
 	__u32 channel;
 	struct io_uring_ipc_channel_attach receiver;
@@ -39,7 +43,7 @@ FIXTURE_TEARDOWN(rights)
 	io_uring_queue_exit(&self->ring);
 }
 
-/* Runs a part of a test in a process of its own, which becomes somebody else. */
+/* Runs a part of a test in a child, with other credentials. */
 #define IN_CHILD(...) do {						\
 	pid_t __pid = ipc_fork();					\
 									\
@@ -51,7 +55,10 @@ FIXTURE_TEARDOWN(rights)
 	EXPECT_EQ(0, ipc_wait(__pid));					\
 } while (0)
 
-/* Sends a file, or receives one if it is -1; a file or a negative errno. */
+/*
+ * Sends a file, or receives one if fd is -1; returns a file or a negative
+ * errno.
+ */
 static int pass_file(int socket, int fd)
 {
 	char control[CMSG_SPACE(sizeof(int))] __aligned(8) = {};
@@ -82,7 +89,7 @@ static int pass_file(int socket, int fd)
 	return fd;
 }
 
-/* Nobody gets an instance by a socket: that is a rule of io_uring. */
+/* io_uring does not allow to pass an instance through a socket. */
 TEST_F_TIMEOUT(rights, an_instance_cannot_be_passed, IPC_TIMEOUT)
 {
 	int sockets[2];
@@ -94,8 +101,8 @@ TEST_F_TIMEOUT(rights, an_instance_cannot_be_passed, IPC_TIMEOUT)
 }
 
 /*
- * Who is given the file of a receiver can read in place, and say for it what was
- * read.  It can neither send nor receive.
+ * A process that is given the file of a receiver can read in place, and store
+ * the position of the receiver.  It can neither send nor receive.
  */
 TEST_F_TIMEOUT(rights, a_passed_file_is_for_reading_in_place, IPC_TIMEOUT)
 {
@@ -113,7 +120,7 @@ TEST_F_TIMEOUT(rights, a_passed_file_is_for_reading_in_place, IPC_TIMEOUT)
 		struct ipc_map map;
 		struct ipc_sub sub;
 
-		/* Not what was inherited. */
+		/* Closes the inherited files. */
 		ASSERT_EQ(0, close(self->receiver.channel_fd));
 		ASSERT_EQ(0, close(self->sender.fd));
 		ASSERT_EQ(0, close(self->ring.ring_fd));
@@ -173,7 +180,7 @@ TEST_F_TIMEOUT(rights, an_inherited_instance_keeps_its_rights, IPC_TIMEOUT)
 	});
 }
 
-/* A program that is started has neither, and its channels are gone. */
+/* After exec, the instance is closed, and its channels are gone. */
 TEST_F_TIMEOUT(rights, nothing_survives_exec, IPC_TIMEOUT)
 {
 	__u32 *channel = ipc_shared(sizeof(*channel));
@@ -208,7 +215,7 @@ TEST_F_TIMEOUT(rights, nothing_survives_exec, IPC_TIMEOUT)
 	EXPECT_EQ(0, ipc_wait(pid));
 }
 
-/* What counts is who asks, and not who has opened the instance. */
+/* The credentials of the caller count, not those of the instance's opener. */
 TEST_F_TIMEOUT(rights, credentials_change_after_the_instance, IPC_TIMEOUT)
 {
 	IN_CHILD({
@@ -218,7 +225,7 @@ TEST_F_TIMEOUT(rights, credentials_change_after_the_instance, IPC_TIMEOUT)
 		__u32 own;
 
 		ASSERT_EQ(0, ipc_open(&ring));
-		/* A request that is done by root, so that it is known. */
+		/* Root sends first, so that the module knows the instance. */
 		ASSERT_EQ(IPC_NUM, ipc_send_num(&ring, self->channel, 5));
 		ASSERT_EQ(0, setresgid(stranger.gid, stranger.gid, 0));
 		ASSERT_EQ(0, setresuid(stranger.uid, stranger.uid, 0));
@@ -235,7 +242,7 @@ TEST_F_TIMEOUT(rights, credentials_change_after_the_instance, IPC_TIMEOUT)
 		EXPECT_EQ(IPC_NUM, ipc_send_num(&ring, self->channel, 7));
 		EXPECT_EQ(0, ipc_attach(&ring, self->channel, IOIPC_SUB_RECV,
 					&sub));
-		/* The stranger owns what it has created. */
+		/* The stranger owns the channel that it has created. */
 		request = (struct ipc_request) { .channel = own };
 		EXPECT_EQ(0, ipc_as(stranger, ipc_do_destroy, &request));
 	});
@@ -245,7 +252,7 @@ TEST_F_TIMEOUT(rights, credentials_change_after_the_instance, IPC_TIMEOUT)
 					self->receiver.local_id_out));
 }
 
-/* The thread of SQPOLL stays who it was; commands are those of the caller. */
+/* An SQPOLL thread keeps its credentials; commands have those of the caller. */
 TEST_F_TIMEOUT(rights, credentials_change_after_sqpoll, IPC_TIMEOUT)
 {
 	IN_CHILD({
@@ -262,7 +269,7 @@ TEST_F_TIMEOUT(rights, credentials_change_after_sqpoll, IPC_TIMEOUT)
 	EXPECT_EQ(5, ipc_recv_num(&self->ring, self->receiver.local_id_out));
 }
 
-/* A send that is not attached has the rights of the task that has submitted it. */
+/* A send without being attached has the rights of the submitting task. */
 TEST_F_TIMEOUT(rights, credentials_change_while_waiting, IPC_TIMEOUT)
 {
 	ASSERT_EQ(8, ipc_send_nums(&self->ring, self->sender.id, 0, 8));
@@ -284,7 +291,7 @@ TEST_F_TIMEOUT(rights, credentials_change_while_waiting, IPC_TIMEOUT)
 	});
 }
 
-/* Queues a send that is done when the pipe is written to. */
+/* Prepares a send that runs once the pipe has data. */
 static void get_chained_send(struct io_uring *ring, int fd, __u32 id,
 			     const __u64 *num)
 {
@@ -297,7 +304,7 @@ static void get_chained_send(struct io_uring *ring, int fd, __u32 id,
 	wait_get_send(ring, id, num, 2)->rw_flags = 0;
 }
 
-/* The same for what is submitted with others that have to end first. */
+/* The same for a request that runs after other requests have ended. */
 TEST_F_TIMEOUT(rights, credentials_change_before_a_chain_goes_on, IPC_TIMEOUT)
 {
 	int begin[2];

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * No request stays in one RCU read-side critical section for as long as others
- * give it work.  A thread counts the grace periods that end meanwhile: during one
- * section at most one that was begun before and two at its edges can.
+ * give it work.  A thread counts the grace periods that end meanwhile.  During
+ * one section there can be at most three: one that started before, and two at
+ * its edges.
  */
 #include <linux/membarrier.h>
 #include <pthread.h>
@@ -61,7 +62,9 @@ static bool set_expedited(char value)
 FIXTURE_SETUP(sections)
 {
 	ASSERT_EQ(0, ipc_open(&self->ring));
-	/* A grace period ends as soon as it can, and not after some ticks. */
+	/*
+	 * A grace period ends as soon as it can, and not only after some ticks.
+	 */
 	ASSERT_TRUE(set_expedited('1'));
 	ASSERT_EQ(0, pthread_create(&self->thread, NULL, count_periods,
 				    &self->counter));
@@ -80,7 +83,7 @@ FIXTURE_TEARDOWN(sections)
 	io_uring_queue_exit(&self->ring);
 }
 
-/* Messages without bytes, as many as a ring can have, in one bundle. */
+/* Empty messages, as many as a ring can have, in one bundle. */
 static void run_bundle(struct __test_metadata *_metadata,
 		       FIXTURE_DATA(sections) *self, __u32 flags)
 {
@@ -124,7 +127,7 @@ TEST_F_TIMEOUT(sections, bundle_of_a_broadcast, IPC_TIMEOUT)
 	run_bundle(_metadata, self, IOIPC_F_BROADCAST);
 }
 
-/* As many large messages as are sent at once when they are small. */
+/* As many large messages as one batch has of small ones. */
 TEST_F_TIMEOUT(sections, vector_of_large_messages, IPC_TIMEOUT)
 {
 	enum { COUNT = 32, SIZE = 1 << 20 };

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Four processes send and four receive, and shared memory knows what must come
- * out: each message once (once per receiver in a broadcast channel), unharmed,
- * those of each sender in order, and the same order for all receivers of a
- * broadcast channel.
+ * Four processes send and four receive, and shared memory has the expected
+ * result: each message arrives once (once per receiver in a broadcast channel)
+ * and intact. The messages of each sender arrive in order, and all receivers of
+ * a broadcast channel get the same order.
  *
  * MESSAGES=N is the number of messages that each process sends.
  */
@@ -73,14 +73,14 @@ struct message {
 	char	fill[];
 };
 
-/* What all processes share. */
+/* Shared by all processes. */
 struct oracle {
-	/* Receivers that are attached: nobody sends before all are. */
+	/* How many receivers are attached: no process sends before all are. */
 	_Atomic int	ready;
 	_Atomic bool	failed;
-	/* Messages that were received, by all and by each. */
+	/* How many messages all receivers have received. */
 	_Atomic long	received;
-	/* Of each receiver, a hash of what it received in which order. */
+	/* Of each receiver, a hash of the messages and their order. */
 	__u64		order[RECEIVERS];
 	/* How often each message was received. */
 	_Atomic unsigned char times[];
@@ -106,7 +106,9 @@ static void send_all(struct __test_metadata *_metadata, struct oracle *oracle,
 
 	ASSERT_EQ(0, ipc_open(&ring));
 	ASSERT_EQ(0, ipc_attach(&ring, channel, IOIPC_SUB_SEND, &sub));
-	/* Half of them do it by the other way, which must keep the order too. */
+	/*
+	 * Half of the senders are not attached, which must keep the order too.
+	 */
 	id = may_be_unattached && me % 2 ? channel : sub.id;
 	while (oracle->ready < RECEIVERS)
 		sched_yield();
@@ -155,7 +157,7 @@ static void receive_all(struct __test_metadata *_metadata,
 				       message->num + message->sender))
 			TH_LOG("message %u of sender %u", message->num,
 			       message->sender);
-		/* Others may have had those that were skipped. */
+		/* Other receivers may have received the messages in between. */
 		ASSERT_LE(next[message->sender], message->num)
 			TH_LOG("of sender %u", message->sender);
 		if (all) {
@@ -196,7 +198,7 @@ TEST_F_TIMEOUT(stress, four_by_four, IPC_TIMEOUT)
 				    i - SENDERS, count);
 		_exit(0);
 	}
-	/* Whoever fails makes the others stop. */
+	/* A process that fails makes the others stop. */
 	for (left = SENDERS + RECEIVERS; left; left--) {
 		ASSERT_LT(0, wait(&status));
 		if (status)

@@ -10,7 +10,7 @@ FIXTURE(targeted) {
 	__u32 channel;
 	struct ipc_sub sender;
 	struct ipc_sub first;
-	/* On the other ring. */
+	/* A subscriber of the other ring. */
 	struct ipc_sub second;
 	const struct io_uring_ipc_ring *map;
 };
@@ -61,7 +61,7 @@ TEST_F_TIMEOUT(targeted, only_the_target_gets_it, IPC_TIMEOUT)
 	}
 }
 
-/* Who does not get a message is not held up by it. */
+/* A message does not hold up receivers that do not get it. */
 TEST_F_TIMEOUT(targeted, others_skip_it, IPC_TIMEOUT)
 {
 	bool all = variant->flags & IOIPC_F_BROADCAST;
@@ -85,7 +85,7 @@ TEST_F_TIMEOUT(targeted, others_skip_it, IPC_TIMEOUT)
 	EXPECT_EQ(all ? 3 : -EAGAIN, ipc_recv_num(&self->other,
 						  self->second.id));
 	EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->other, self->second.id));
-	/* No slot is lost by it. */
+	/* No slot is lost by that. */
 	EXPECT_EQ(ENTRIES, ipc_send_nums(&self->ring, self->sender.id, 0,
 					 ENTRIES));
 }
@@ -190,7 +190,7 @@ TEST_F_TIMEOUT(targeted, detach_of_the_target_drops_them, IPC_TIMEOUT)
 	EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->other, self->second.id));
 }
 
-/* Only what was for it is dropped. */
+/* Only the messages for the target are dropped. */
 TEST_F_TIMEOUT(targeted, detach_of_the_target_keeps_others, IPC_TIMEOUT)
 {
 	int i;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Pages that block whoever touches them, until somebody fills them in: the way
- * to hold a request in the middle of its copy, without any timing.
+ * Pages that block every task that touches them, until the test fills them. So
+ * a test can hold a request in the middle of its copy, without any timing.
  *
  * The kernel itself has to block, so UFFD_USER_MODE_ONLY is not enough: this
  * needs CAP_SYS_PTRACE.
@@ -17,7 +17,7 @@
 struct uffd {
 	int	fd;
 	size_t	page;
-	/* One page that nobody has filled in. */
+	/* One page that is not filled yet. */
 	char	*mem;
 };
 
@@ -28,7 +28,7 @@ static inline int uffd_open(struct uffd *uffd, int flags)
 	struct uffdio_api api = { .api = UFFD_API };
 
 	uffd->page = sysconf(_SC_PAGESIZE);
-	/* poll(2) does not wait for one that blocks, see uffd_wait() */
+	/* poll(2) does not wait for a blocking file, see uffd_wait(). */
 	uffd->fd = syscall(__NR_userfaultfd, O_CLOEXEC | O_NONBLOCK | flags);
 	if (uffd->fd < 0)
 		return -errno;
@@ -43,7 +43,7 @@ static inline int uffd_open(struct uffd *uffd, int flags)
 	return ioctl(uffd->fd, UFFDIO_REGISTER, &reg) ? -errno : 0;
 }
 
-/* Returns when somebody is blocked by the page, false if nobody ever was. */
+/* Returns true when a task blocks on the page, false if none does in time. */
 static inline bool uffd_wait(struct uffd *uffd)
 {
 	struct pollfd pollfd = { .fd = uffd->fd, .events = POLLIN };
@@ -55,7 +55,7 @@ static inline bool uffd_wait(struct uffd *uffd)
 	       msg.event == UFFD_EVENT_PAGEFAULT;
 }
 
-/* Lets everybody go on, with this byte all over the page. */
+/* Lets all blocked tasks go on, and fills the page with this byte. */
 static inline int uffd_fill(struct uffd *uffd, char byte)
 {
 	struct uffdio_copy copy = {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The module is unloaded and loaded again, over and over, while others use it
- * for the first time: with a new instance of io_uring.  Each of them either has
- * the module for as long as it needs it, or is told that there is none.
+ * The module is unloaded and loaded again, many times, while other processes
+ * use it for the first time: with a new io_uring instance.  Each process either
+ * has the module for as long as it needs it, or gets EOPNOTSUPP.
  *
  * UNLOAD_SECONDS=N is how long this takes, IPC_MODULE=FILE is the module.
  */
@@ -22,7 +22,7 @@ FIXTURE_SETUP(unload)
 		SKIP(return, "no %s", ipc_module_path());
 }
 
-/* All others want the module. */
+/* All other tests need the module. */
 FIXTURE_TEARDOWN(unload)
 {
 	int ret = ipc_module_load();
@@ -33,7 +33,7 @@ FIXTURE_TEARDOWN(unload)
 struct user {
 	struct __test_metadata *metadata;
 	pthread_t	thread;
-	/* All start together, in each round. */
+	/* All processes start together, in each round. */
 	pthread_barrier_t *start;
 	pthread_barrier_t *end;
 	bool		*stop;
@@ -54,7 +54,7 @@ static void use_once(struct __test_metadata *_metadata, struct user *user)
 	ret = ipc_create(&ring, 0, 8, 64, &channel);
 	if (ret) {
 		ASSERT_EQ(-EOPNOTSUPP, ret);
-		/* It may have come in the meantime. */
+		/* The module may have been loaded in the meantime. */
 		ret = ipc_send_num(&ring, INT_MAX, 1);
 		ASSERT_TRUE(ret == -EOPNOTSUPP || ret == -ENOENT)
 			TH_LOG("sending without the module: %d", ret);
@@ -83,7 +83,7 @@ static void *use(void *arg)
 	}
 }
 
-/* In microseconds.  On a debug kernel all takes many times longer. */
+/* In microseconds.  On a debug kernel everything takes many times longer. */
 static unsigned int any_time(__u32 *random)
 {
 	unsigned int most = 3000U << ipc_random(random) % 8;
@@ -127,14 +127,14 @@ TEST_F_TIMEOUT(unload, races_with_new_instances, IPC_TIMEOUT)
 		}
 		pthread_barrier_wait(&barriers[1]);
 
-		/* The next round begins when their instances are gone. */
+		/* The next round starts when the instances are gone. */
 		ASSERT_TRUE(ipc_poll(!ipc_module_unload()));
 		ASSERT_EQ(0, ipc_module_load());
 		for (i = 0, used = 0, refused = 0; i < USERS; i++) {
 			used += users[i].used;
 			refused += users[i].refused;
 		}
-		/* Both have to happen, however slow this machine is. */
+		/* Both must happen, however slow this machine is. */
 		stop = ipc_now() > end && unloaded && in_use && used && refused;
 		ASSERT_GT(end + IPC_DEADLINE, ipc_now());
 	}

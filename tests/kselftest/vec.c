@@ -2,7 +2,7 @@
 /*
  * IOIPC_SEND_VEC: many messages with one send.
  *
- * MESSAGES=N is how many messages each process sends where several do.
+ * MESSAGES=N is how many messages each process sends if several processes send.
  */
 #include "fixture.h"
 #include "uffd.h"
@@ -100,7 +100,7 @@ TEST_F_TIMEOUT(vec, count, IPC_TIMEOUT)
 			TH_LOG("%u messages, not attached", bad[i]);
 	}
 	EXPECT_EQ(0, ipc_tail(self->map));
-	/* As many as there can be. */
+	/* As many as one request can send. */
 	nums = calloc(IOIPC_MAX_VEC, sizeof(*nums));
 	ASSERT_NE(NULL, nums);
 	for (i = 0; i < IOIPC_MAX_VEC; i++) {
@@ -137,7 +137,7 @@ TEST_F_TIMEOUT(vec, bad_array, IPC_TIMEOUT)
 						msg_bad_addresses[i],
 						IOIPC_MAX_VEC, 0))
 			TH_LOG("array at %p", msg_bad_addresses[i]);
-		/* There is room, so there is nothing to wait for. */
+		/* There is room, so the request does not wait. */
 		EXPECT_EQ(-EFAULT, msg_send_vec(&self->ring, self->sender.id,
 						msg_bad_addresses[i], 2,
 						IOIPC_SEND_WAIT))
@@ -149,7 +149,7 @@ TEST_F_TIMEOUT(vec, bad_array, IPC_TIMEOUT)
 	EXPECT_EQ(0, ipc_tail(self->map));
 }
 
-/* What of it is there may count or not, but nothing else does. */
+/* Readable entries may be sent or not, and others are not sent. */
 TEST_F_TIMEOUT(vec, partly_mapped_array, IPC_TIMEOUT)
 {
 	static const int there[] = { 1, 2, 15, 16, 31, 32, 33, 40, 63, 64 };
@@ -184,7 +184,7 @@ TEST_F_TIMEOUT(vec, partly_mapped_array, IPC_TIMEOUT)
 		ASSERT_GE(there[i], sent);
 		ASSERT_EQ(sent, ipc_recv_nums(&self->other, receiver.id, 0,
 					      MOST + 1));
-		/* What is there can be sent. */
+		/* The readable entries can be sent. */
 		if (sent < there[i]) {
 			ret = msg_send_vec(&self->ring, sender.id, vec + sent,
 					   there[i] - sent, 0);
@@ -198,7 +198,7 @@ TEST_F_TIMEOUT(vec, partly_mapped_array, IPC_TIMEOUT)
 	}
 }
 
-/* Nothing of what cannot be read is published. */
+/* A message that cannot be read is not published. */
 TEST_F_TIMEOUT(vec, bad_message, IPC_TIMEOUT)
 {
 	char *mem = ipc_pages(1);
@@ -215,7 +215,7 @@ TEST_F_TIMEOUT(vec, bad_message, IPC_TIMEOUT)
 		at = i % 5;
 		base = self->vec[at].iov_base;
 		self->vec[at].iov_base = bad[i];
-		/* Those before it, if there are any. */
+		/* The messages before it are sent, if there are any. */
 		EXPECT_EQ(at ?: -EFAULT, msg_send_vec(&self->ring,
 						      self->sender.id,
 						      self->vec, 5, 0))
@@ -224,7 +224,7 @@ TEST_F_TIMEOUT(vec, bad_message, IPC_TIMEOUT)
 		EXPECT_EQ(sent, ipc_tail(self->map));
 		EXPECT_EQ(at, ipc_recv_nums(&self->other, self->receiver.id, 0,
 					    5));
-		/* And what was wrong is told when it is the first. */
+		/* The error shows when the bad message is the first one. */
 		EXPECT_EQ(-EFAULT, msg_send_vec(&self->ring, self->sender.id,
 						self->vec + at, 5 - at,
 						i % 2 ? IOIPC_SEND_WAIT : 0))
@@ -239,7 +239,7 @@ TEST_F_TIMEOUT(vec, too_long, IPC_TIMEOUT)
 {
 	static const size_t bad[] = {
 		SIZE + 1, 1U << 20, INT_MAX, 1U << 31, UINT_MAX,
-		/* Of which the lower half would be fine. */
+		/* The lower half of these lengths would be valid. */
 		1ULL << 32, (1ULL << 32) + IPC_NUM, 1ULL << 63, SSIZE_MAX,
 		SIZE_MAX, -(size_t)IPC_NUM,
 	};
@@ -332,7 +332,7 @@ TEST_F_TIMEOUT(vec, waits_for_one, IPC_TIMEOUT)
 					   IOIPC_SEND_VEC | IOIPC_SEND_WAIT);
 			sqe->user_data = 7;
 			ASSERT_TRUE(wait_nothing(&self->ring));
-			/* Two are free sooner or later. */
+			/* Two slots become free sooner or later. */
 			ASSERT_EQ(2, ipc_recv_nums(&self->other,
 						   self->receiver.id, got,
 						   got + 2));
@@ -356,7 +356,7 @@ TEST_F_TIMEOUT(vec, waits_for_one, IPC_TIMEOUT)
 	}
 }
 
-/* With room it does not wait, not even for more. */
+/* With some room the request does not wait for more. */
 TEST_F_TIMEOUT(vec, room_for_some, IPC_TIMEOUT)
 {
 	int i;
@@ -398,7 +398,7 @@ TEST_F_TIMEOUT(vec, cancelled, IPC_TIMEOUT)
 	}
 }
 
-/* One send of many wakes more than one. */
+/* One send of many messages wakes more than one receiver. */
 TEST_F_TIMEOUT(vec, waiting_receivers, IPC_TIMEOUT)
 {
 	enum { WAITING = 8 };
@@ -459,7 +459,7 @@ TEST_F_TIMEOUT(vec, what_the_receiver_is_told, IPC_TIMEOUT)
 		}
 		EXPECT_EQ(-EAGAIN, ipc_recv_num(&self->other, second.id));
 	}
-	/* A target that there is not: nothing is sent. */
+	/* A target that does not exist: nothing is sent. */
 	sqe = msg_get_send(&self->ring, self->sender.id, self->vec, 5,
 			   IOIPC_SEND_VEC);
 	sqe->file_index = self->sender.id;
@@ -475,7 +475,7 @@ TEST_F_TIMEOUT(vec, errors_of_the_channel, IPC_TIMEOUT)
 					self->vec, 3, 0));
 	ASSERT_EQ(3, msg_send_vec(&self->ring, self->sender.id, self->vec, 3,
 				  0));
-	/* There is no such thing for receives. */
+	/* Receives have no such flag. */
 	EXPECT_EQ(-EINVAL, msg_recv(&self->other, self->receiver.id, self->vec,
 				    3, IOIPC_SEND_VEC));
 	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->ring, self->channel));
@@ -528,7 +528,7 @@ TEST_F_TIMEOUT(vec, on_all_kinds_of_rings, IPC_TIMEOUT)
 	}
 }
 
-/* Messages and array on pages that are not there yet. */
+/* Messages and array on pages that are not present yet. */
 TEST_F_TIMEOUT(vec, fresh_pages, IPC_TIMEOUT)
 {
 	char *mem = ipc_pages(4), buf[SIZE];
@@ -543,7 +543,9 @@ TEST_F_TIMEOUT(vec, fresh_pages, IPC_TIMEOUT)
 		vec[i].iov_len = i < 3 ? SIZE : SIZE / 2;
 	}
 	for (round = 0; round < 5; round++) {
-		/* The array comes back with what was in it, the messages not. */
+		/*
+		 * The array keeps its contents, and the messages lose theirs.
+		 */
 		ASSERT_EQ(0, madvise(vec, self->page, MADV_DONTNEED));
 		ASSERT_EQ(0, madvise(mem, 4 * self->page, MADV_DONTNEED));
 		if (round % 2)
@@ -567,7 +569,7 @@ TEST_F_TIMEOUT(vec, fresh_pages, IPC_TIMEOUT)
 	}
 }
 
-/* Messages that vanish all the time: zeros, whenever they are looked at. */
+/* Messages that another thread removes all the time: always zeros. */
 struct vanish {
 	char		*mem;
 	size_t		len;
@@ -604,7 +606,9 @@ TEST_F_TIMEOUT(vec, vanishing_pages, IPC_TIMEOUT)
 	}
 	ASSERT_EQ(0, pthread_create(&thread, NULL, vanish, &vanishing));
 	for (round = 0; round < 200; round++) {
-		/* Slots that were given up may be in the way of some. */
+		/*
+		 * Slots that were given up may take the room of some messages.
+		 */
 		res = msg_send_vec(&self->ring, self->sender.id, vec, ENTRIES,
 				   0);
 		ASSERT_LE(1, res);
@@ -621,7 +625,7 @@ TEST_F_TIMEOUT(vec, vanishing_pages, IPC_TIMEOUT)
 	}
 	vanishing.stop = true;
 	pthread_join(thread, NULL);
-	/* All slots are still good for something. */
+	/* All slots are still usable. */
 	EXPECT_EQ(ENTRIES, msg_send_vec(&self->ring, self->sender.id, self->vec,
 					ENTRIES + 1, 0));
 	EXPECT_EQ(ENTRIES, ipc_recv_nums(&self->other, self->receiver.id, 0,
@@ -647,7 +651,9 @@ static void *send_blocked(void *arg)
 	return NULL;
 }
 
-/* Blocked by one of the messages, it keeps no slot and holds up nobody. */
+/*
+ * A send that blocks in one of its messages holds no slot and no other request.
+ */
 TEST_F_TIMEOUT(vec, blocked_in_the_middle, IPC_TIMEOUT)
 {
 	struct blocked blocked = { .vec = self->vec, .count = 3 };
@@ -669,7 +675,7 @@ TEST_F_TIMEOUT(vec, blocked_in_the_middle, IPC_TIMEOUT)
 	ASSERT_EQ(0, pthread_create(&blocked.thread, NULL, send_blocked,
 				    &blocked));
 	ASSERT_TRUE(uffd_wait(&uffd));
-	/* The first one may have been sent, or not yet. */
+	/* The first message may have been sent already. */
 	early = ipc_recv_num(&self->other, self->receiver.id) == 0;
 	for (i = 0; i < 5 * ENTRIES; i += ENTRIES) {
 		EXPECT_EQ(ENTRIES, ipc_send_nums(&self->ring, self->sender.id,
@@ -691,7 +697,7 @@ TEST_F_TIMEOUT(vec, blocked_in_the_middle, IPC_TIMEOUT)
 	io_uring_queue_exit(&ring);
 }
 
-/* Two that send arrays through a small ring: the order of each is kept. */
+/* Two processes send arrays through a small ring: each keeps its order. */
 static void send_stream(struct __test_metadata *_metadata, __u32 channel,
 			__u32 me, __u32 count)
 {

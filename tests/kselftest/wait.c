@@ -2,8 +2,8 @@
 /*
  * Requests that wait for a message or for room, and complete when it is there.
  *
- * wait_end.c has what ends them without that, wait_handover.c which one of several is
- * served, and wait_random.c what happens at random moments.
+ * wait_end.c has other ends of such requests, wait_handover.c tests which of
+ * several requests is served, and wait_random.c tests random moments.
  */
 #include "wait_fixture.h"
 
@@ -33,7 +33,7 @@ TEST_F_TIMEOUT(wait, recv_completes_when_another_ring_sends, IPC_TIMEOUT)
 
 	wait_get_recv(&self->ring, self->receiver.id, &got, 7);
 	ASSERT_TRUE(wait_nothing(&self->ring));
-	/* Unattached. */
+	/* From a sender that is not attached. */
 	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->channel, 5));
 	EXPECT_EQ(IPC_NUM, wait_for(&self->ring, 7));
 	EXPECT_EQ(5, got);
@@ -72,7 +72,7 @@ TEST_F_TIMEOUT(wait, message_there_completes_at_once, IPC_TIMEOUT)
 	for (i = 0; i < ENTRIES; i++) {
 		wait_get_recv(&self->ring, self->receiver.id, &got, 7);
 		ASSERT_EQ(1, io_uring_submit(&self->ring));
-		/* Before the submission returns. */
+		/* The receive completes before the submission returns. */
 		ASSERT_EQ(1, io_uring_cq_ready(&self->ring));
 		EXPECT_EQ(IPC_NUM, wait_for(&self->ring, 7));
 		EXPECT_EQ(i, got);
@@ -93,7 +93,7 @@ TEST_F_TIMEOUT(wait, send_waits_for_room, IPC_TIMEOUT)
 		ASSERT_EQ(ENTRIES, fill(&self->ring, self->sender.id));
 		wait_get_send(&self->ring, self->sender.id, &num, 7);
 		ASSERT_TRUE(wait_nothing(&self->ring));
-		/* Without the flag nothing has changed. */
+		/* A request without the flag still fails. */
 		EXPECT_EQ(-ENOBUFS, wait_send(&self->ring, self->sender.id, 9));
 		EXPECT_EQ(0, wait_recv(&self->ring, self->receiver.id));
 		ASSERT_EQ(IPC_NUM, wait_for(&self->ring, 7));
@@ -109,7 +109,7 @@ TEST_F_TIMEOUT(wait, send_waits_for_another_process, IPC_TIMEOUT)
 	__u64 num = 77;
 	pid_t pid;
 
-	/* Attached before the messages, for a broadcast. */
+	/* For a broadcast, the receiver must attach before the messages. */
 	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring,
 						 self->receiver.id));
 	ASSERT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_RECV,
@@ -117,7 +117,7 @@ TEST_F_TIMEOUT(wait, send_waits_for_another_process, IPC_TIMEOUT)
 	ASSERT_EQ(ENTRIES, fill(&self->ring, self->sender.id));
 	wait_get_send(&self->ring, self->sender.id, &num, 7);
 	ASSERT_TRUE(wait_nothing(&self->ring));
-	/* It inherits the other ring. */
+	/* The child inherits the other ring. */
 	pid = ipc_fork();
 	ASSERT_LE(0, pid);
 	if (!pid) {
@@ -130,7 +130,7 @@ TEST_F_TIMEOUT(wait, send_waits_for_another_process, IPC_TIMEOUT)
 	EXPECT_EQ(1, ipc_recv_num(&self->other, sub.id));
 }
 
-/* A sender process against a receiver process, both wait for each other. */
+/* A sender and a receiver in two processes, which wait for each other. */
 TEST_F_TIMEOUT(wait, two_processes_through_a_small_ring, IPC_TIMEOUT)
 {
 	enum { COUNT = 300 };
@@ -150,7 +150,7 @@ TEST_F_TIMEOUT(wait, two_processes_through_a_small_ring, IPC_TIMEOUT)
 		_exit(0);
 	}
 	for (i = 0; i < COUNT; i++) {
-		/* Sometimes the one, sometimes the other is slower. */
+		/* Sometimes one process is slower, sometimes the other one. */
 		if (i % 64 == 32)
 			ipc_nap(3000);
 		ASSERT_EQ(i, wait_recv_wait(&self->ring, self->receiver.id));
@@ -179,7 +179,7 @@ TEST_F_TIMEOUT(wait, async, IPC_TIMEOUT)
 	ASSERT_EQ(IPC_NUM, wait_for(&self->ring, 8));
 	EXPECT_EQ(3, drain(&self->ring, self->receiver.id, 1, ENTRIES));
 	EXPECT_EQ(99, wait_recv(&self->ring, self->receiver.id));
-	/* With nobody in the way. */
+	/* With no other request before it. */
 	wait_get_send(&self->ring, self->sender.id, &num, 9)->flags |=
 		IOSQE_ASYNC;
 	ASSERT_EQ(IPC_NUM, wait_for(&self->ring, 9));
@@ -189,7 +189,7 @@ TEST_F_TIMEOUT(wait, async, IPC_TIMEOUT)
 	EXPECT_EQ(99, got);
 }
 
-/* What is wrong is found at once, not after waiting. */
+/* Errors are found at once, not after waiting. */
 TEST_F_TIMEOUT(wait, errors_do_not_wait, IPC_TIMEOUT)
 {
 	static const unsigned int flags[] = { 0, IOSQE_ASYNC };
@@ -223,7 +223,7 @@ TEST_F_TIMEOUT(wait, errors_do_not_wait, IPC_TIMEOUT)
 	EXPECT_EQ(5, wait_recv(&self->ring, self->receiver.id));
 }
 
-/* The message that one cannot take wakes the next. */
+/* A message that a receive cannot take wakes the next receive. */
 TEST_F_TIMEOUT(wait, bad_buffer_wakes_the_next, IPC_TIMEOUT)
 {
 	__u64 got = 0;
@@ -251,7 +251,7 @@ TEST_F_TIMEOUT(wait, link, IPC_TIMEOUT)
 	EXPECT_EQ(0, wait_for(&self->ring, 0));
 	EXPECT_EQ(6, got);
 
-	/* What is received can be sent on. */
+	/* A linked send sends the received message on. */
 	wait_get_recv(&self->ring, self->receiver.id, &got, 7)->flags |=
 		IOSQE_IO_LINK;
 	wait_get_send(&self->ring, self->sender.id, &got, 8);
@@ -261,7 +261,7 @@ TEST_F_TIMEOUT(wait, link, IPC_TIMEOUT)
 	EXPECT_EQ(IPC_NUM, wait_for(&self->ring, 8));
 	EXPECT_EQ(9, wait_recv(&self->ring, self->receiver.id));
 
-	/* A failure breaks it. */
+	/* A failure breaks the link. */
 	ASSERT_EQ(ENTRIES, fill(&self->ring, self->sender.id));
 	wait_get_send(&self->ring, self->sender.id, &num, 9)->flags |=
 		IOSQE_IO_LINK;
@@ -289,20 +289,20 @@ TEST_F_TIMEOUT(wait, many_recvs_get_one_each, IPC_TIMEOUT)
 	for (i = 0; i < COUNT; i++) {
 		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->channel, i));
 		sent++;
-		/* Not one message more than was sent is received. */
+		/* Not one more message is received than was sent. */
 		ASSERT_TRUE(wait_complete(&self->ring, sent));
 		EXPECT_EQ(sent, wait_completed(&self->ring));
 	}
 	for (i = 0; i < COUNT; i++) {
 		EXPECT_EQ(IPC_NUM, wait_for(&self->ring, 100 + i));
-		/* Who has waited longest is served first. */
+		/* The request that has waited longest is served first. */
 		EXPECT_EQ(i, got[i]);
 		seen |= 1U << got[i];
 	}
 	EXPECT_EQ((1U << COUNT) - 1, seen);
 }
 
-/* All at once: nobody may be forgotten. */
+/* All messages at once: each waiting receive must get one. */
 TEST_F_TIMEOUT(wait, burst_for_many_recvs, IPC_TIMEOUT)
 {
 	enum { COUNT = 24 };
@@ -417,7 +417,9 @@ TEST_F_TIMEOUT(wait, target_only_is_woken, IPC_TIMEOUT)
 		EXPECT_EQ(51, got);
 		EXPECT_EQ(-EAGAIN, wait_recv(&self->other, second.id));
 	}
-	/* Nor do those that stay in the ring keep anybody from waiting. */
+	/*
+	 * Nor do messages that stay in the ring keep a receiver from waiting.
+	 */
 	ASSERT_EQ(IPC_NUM, wait_send_to(&self->ring, self->sender.id, 52,
 					second.id));
 	wait_get_recv(&self->ring, self->receiver.id, &got, 9);
@@ -428,7 +430,7 @@ TEST_F_TIMEOUT(wait, target_only_is_woken, IPC_TIMEOUT)
 	EXPECT_EQ(52, wait_recv_wait(&self->other, second.id));
 }
 
-/* Room that the messages of a target have taken is room after its end. */
+/* When a target detaches, the slots of its messages become free. */
 TEST_F_TIMEOUT(wait, detach_of_the_target_makes_room, IPC_TIMEOUT)
 {
 	struct ipc_sub second;
@@ -448,7 +450,7 @@ TEST_F_TIMEOUT(wait, detach_of_the_target_makes_room, IPC_TIMEOUT)
 	EXPECT_EQ(5, wait_recv(&self->ring, self->receiver.id));
 }
 
-/* A target that leaves while a message for it waits for room. */
+/* A target that detaches while a message for it waits for room. */
 TEST_F_TIMEOUT(wait, target_leaves_a_waiting_send, IPC_TIMEOUT)
 {
 	struct ipc_sub second;
@@ -465,7 +467,7 @@ TEST_F_TIMEOUT(wait, target_leaves_a_waiting_send, IPC_TIMEOUT)
 	EXPECT_EQ(-ENOENT, wait_for(&self->ring, 7));
 }
 
-/* A slow receiver holds the room of a broadcast. */
+/* A slow receiver holds the slots of a broadcast. */
 FIXTURE(slow) {
 	struct io_uring ring;
 	struct io_uring other;
@@ -519,7 +521,7 @@ TEST_F_TIMEOUT(slow, detaches, IPC_TIMEOUT)
 	}
 	EXPECT_TRUE(wait_nothing(&self->ring));
 	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->other, self->slow.id));
-	/* Room for all but one. */
+	/* There is room for all but one message. */
 	for (i = 0; i < ENTRIES; i++) {
 		EXPECT_EQ(IPC_NUM, wait_for(&self->ring, 100 + i));
 	}
@@ -580,7 +582,7 @@ TEST_F_TIMEOUT(slow, is_killed, IPC_TIMEOUT)
 	}
 }
 
-/* Nobody to wait for. */
+/* No receiver is there to wait for. */
 TEST_F_TIMEOUT(slow, no_receivers_no_waiting, IPC_TIMEOUT)
 {
 	int i;

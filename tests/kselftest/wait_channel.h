@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The small channel of the tests of requests that wait. */
+/* The small channel of the tests of waiting requests. */
 #ifndef WAIT_CHANNEL_H
 #define WAIT_CHANNEL_H
 
 #include "waiting.h"
 
-/* Its slots. */
+/* Slots of the channel. */
 #define ENTRIES	4
 
-/* Sends the numbers from 0 on until the channel is full, and returns how many. */
+/* Sends numbers from 0 on until the channel is full, returns how many. */
 static inline int fill(struct io_uring *ring, __u32 id)
 {
 	int num;
@@ -19,7 +19,7 @@ static inline int fill(struct io_uring *ring, __u32 id)
 	return num;
 }
 
-/* Receives so many, from a number on; returns how many were right. */
+/* Receives the numbers from..to-1; returns how many were right. */
 static inline int drain(struct io_uring *ring, __u32 id, int from, int to)
 {
 	int num;

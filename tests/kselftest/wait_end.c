@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What ends a request that waits, other than what it waits for: a cancel, a timeout,
- * DETACH, DESTROY, and the end of a ring or of a process.
+ * What ends a request that waits before its message or its room is there: a
+ * cancel, a timeout, DETACH, DESTROY, and the end of a ring or of a process.
  */
 #include "wait_fixture.h"
 #include "wait_handover_fixture.h"
@@ -51,7 +51,7 @@ static int try_cancel(struct io_uring *ring, int way, __u64 data, __u8 opcode,
 	return wait_for(ring, unique);
 }
 
-/* Whether a request can be cancelled, and ends by that. */
+/* Cancels a request. Whether the request ends by that. */
 static bool cancel(struct io_uring *ring, int way, __u64 data, __u8 opcode,
 		   int fd)
 {
@@ -68,12 +68,12 @@ static bool cancel(struct io_uring *ring, int way, __u64 data, __u8 opcode,
 	return false;
 }
 
-/* Whether a request ends by the timeout that is linked to it and has user_data 0. */
+/* Whether a request ends by its linked timeout, which has user_data 0. */
 static bool timed_out(struct io_uring *ring, __u64 data, unsigned int flags)
 {
 	int ret = wait_for(ring, 0);
 
-	/* The worker may go on to wait nevertheless. */
+	/* The worker may wait again all the same. */
 	if (flags & IOSQE_ASYNC && ret == -EALREADY)
 		return wait_end(ring, data, true);
 	return ret == -ETIME && wait_for(ring, data) == -ECANCELED;
@@ -98,7 +98,7 @@ TEST_F_TIMEOUT(wait, link_timeout, IPC_TIMEOUT)
 		EXPECT_EQ(0, got);
 		EXPECT_EQ(3, wait_recv_wait(&self->ring, self->receiver.id));
 
-		/* What has not been sent is not there. */
+		/* A message that was not sent is not in the ring. */
 		ASSERT_EQ(ENTRIES, fill(&self->ring, self->sender.id));
 		wait_get_send(&self->ring, self->sender.id, &num, 8)->flags |=
 			IOSQE_IO_LINK | flags[i];
@@ -109,7 +109,7 @@ TEST_F_TIMEOUT(wait, link_timeout, IPC_TIMEOUT)
 					 ENTRIES));
 		EXPECT_EQ(-EAGAIN, wait_recv(&self->ring, self->receiver.id));
 
-		/* In time. */
+		/* The message arrives before the timeout. */
 		wait_get_recv(&self->ring, self->receiver.id, &got, 7)->flags |=
 			IOSQE_IO_LINK | flags[i];
 		io_uring_prep_link_timeout(io_uring_get_sqe(&self->ring),
@@ -137,7 +137,7 @@ TEST_F_TIMEOUT(wait, cancel_recv, IPC_TIMEOUT)
 			ASSERT_TRUE(cancel(&self->ring, way, 7, IOIPC_OP_RECV,
 					   self->receiver.fd))
 				TH_LOG("flags %u", flags[i]);
-			/* The message is for the next. */
+			/* The next receive gets the message. */
 			ASSERT_EQ(IPC_NUM, wait_send(&self->ring,
 						     self->sender.id, way));
 			EXPECT_EQ(0, got);
@@ -223,7 +223,7 @@ TEST_F_TIMEOUT(wait, detach_ends_its_requests, IPC_TIMEOUT)
 	EXPECT_EQ(IPC_NUM, wait_for(&self->ring, 103));
 	EXPECT_EQ(5, got[3]);
 
-	/* Senders. */
+	/* Requests that send. */
 	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_SEND,
 				&sender2));
 	ASSERT_EQ(ENTRIES, fill(&self->ring, self->sender.id));
@@ -306,7 +306,7 @@ static void create_and_pause(__u32 flags, _Atomic __u32 *channel)
 		pause();
 }
 
-/* Waiters outlive the process that created the channel. */
+/* Requests that wait outlive the process that created the channel. */
 TEST_F_TIMEOUT(wait, death_of_the_creator_ends_all_requests, IPC_TIMEOUT)
 {
 	_Atomic __u32 *channel = ipc_shared(sizeof(*channel));
@@ -334,7 +334,7 @@ TEST_F_TIMEOUT(wait, death_of_the_creator_ends_all_requests, IPC_TIMEOUT)
 	wait_get_recv(&self->ring, receiver.id, &got, 8);
 	EXPECT_EQ(-EPIPE, wait_for(&self->ring, 8));
 
-	/* And now one that waits for a message. */
+	/* The same with a request that waits for a message. */
 	*channel = 0;
 	pid = ipc_fork();
 	ASSERT_LE(0, pid);
@@ -358,7 +358,7 @@ TEST_F_TIMEOUT(wait, ring_exit, IPC_TIMEOUT)
 	int round, i;
 
 	for (round = 0; round < 10; round++) {
-		/* Odd rounds with messages. */
+		/* In odd rounds, requests that send. */
 		ASSERT_EQ(0, io_uring_queue_init(64, &ring, round & 2 ?
 						 WAIT_DEFER : 0));
 		ASSERT_EQ(0, ipc_attach(&ring, self->channel, IOIPC_SUB_BOTH,
@@ -380,8 +380,8 @@ TEST_F_TIMEOUT(wait, ring_exit, IPC_TIMEOUT)
 		io_uring_queue_exit(&ring);
 		if (round % 2) {
 			/*
-			 * The requests may go on for a moment: it is not said
-			 * that nothing of them is sent.
+			 * The requests may run for a moment longer, so some of
+			 * their messages may be sent.
 			 */
 			for (i = 0; i < ENTRIES; i++) {
 				EXPECT_EQ(i, wait_recv_wait(&self->ring,
@@ -402,7 +402,7 @@ TEST_F_TIMEOUT(wait, ring_exit, IPC_TIMEOUT)
 		while (wait_recv(&self->ring, self->receiver.id) >= 0)
 			;
 	}
-	/* The end of all of them is seen by who waits for room. */
+	/* A sender that waits for room notices that all of them have ended. */
 	for (i = 0; i < 3 * ENTRIES; i++) {
 		ASSERT_EQ(IPC_NUM, wait_send_wait(&self->ring, self->sender.id,
 						  i));
@@ -410,7 +410,7 @@ TEST_F_TIMEOUT(wait, ring_exit, IPC_TIMEOUT)
 	}
 }
 
-/* The messages that the dead have waited for are for the living. */
+/* Living processes get the messages that dead ones have waited for. */
 TEST_F_TIMEOUT(wait, process_death, IPC_TIMEOUT)
 {
 	enum { VICTIMS = 3 };
@@ -449,7 +449,10 @@ TEST_F_TIMEOUT(wait, process_death, IPC_TIMEOUT)
 			ASSERT_EQ(0, kill(pid[i], SIGKILL));
 			ASSERT_EQ(128 + SIGKILL, ipc_wait(pid[i]));
 		}
-		/* A broadcast has no room until they are detached. */
+		/*
+		 * A broadcast has no room until the dead processes are
+		 * detached.
+		 */
 		for (i = 0; i < 3 * ENTRIES; i++) {
 			ASSERT_EQ(IPC_NUM, wait_send_wait(&self->ring,
 							  self->sender.id, i));
@@ -459,7 +462,7 @@ TEST_F_TIMEOUT(wait, process_death, IPC_TIMEOUT)
 	}
 }
 
-/* The same with senders: not all of them are sent, but none is stuck. */
+/* The same with senders: not all messages are sent, but no request is stuck. */
 TEST_F_TIMEOUT(wait, death_of_senders, IPC_TIMEOUT)
 {
 	_Atomic int *ready = ipc_shared(sizeof(*ready));
@@ -485,7 +488,7 @@ TEST_F_TIMEOUT(wait, death_of_senders, IPC_TIMEOUT)
 			pause();
 	}
 	ASSERT_TRUE(ipc_poll(*ready));
-	/* Behind those of the child. */
+	/* Behind the requests of the child. */
 	wait_get_send(&self->ring, self->sender.id, &num, 7);
 	ASSERT_TRUE(wait_nothing(&self->ring));
 	ASSERT_EQ(0, kill(pid, SIGKILL));
@@ -498,7 +501,7 @@ TEST_F_TIMEOUT(wait, death_of_senders, IPC_TIMEOUT)
 	EXPECT_EQ(-EAGAIN, wait_recv(&self->ring, self->receiver.id));
 }
 
-/* Lets the request of the first ring end up in a worker, if it is like that. */
+/* Wakes the request of the first ring in vain until it runs in a worker. */
 static int wear_out(struct __test_metadata *_metadata, struct io_uring *sender,
 		    __u32 send_id, struct io_uring *ring, __u32 recv_id)
 {
@@ -518,7 +521,7 @@ static int wear_out(struct __test_metadata *_metadata, struct io_uring *sender,
 	return 1;
 }
 
-/* From where it is then, too, it can be cancelled. */
+/* It can still be cancelled then. */
 TEST_F_TIMEOUT(handover, cancel_after_waking_in_vain, IPC_TIMEOUT)
 {
 	int way, ret;
@@ -534,7 +537,10 @@ TEST_F_TIMEOUT(handover, cancel_after_waking_in_vain, IPC_TIMEOUT)
 		if (wear_out(_metadata, &self->ring, self->sender.id,
 			     &self->first_ring, self->first.id)) {
 			EXPECT_TRUE(wait_nothing(&self->first_ring));
-			/* A worker may block in it, and is told to end. */
+			/*
+			 * A worker may block in the request, and is told to
+			 * end.
+			 */
 			ret = try_cancel(&self->first_ring, way, 7,
 					 IOIPC_OP_RECV, -1);
 			EXPECT_TRUE(ret >= 0 || ret == -EALREADY)
@@ -546,7 +552,7 @@ TEST_F_TIMEOUT(handover, cancel_after_waking_in_vain, IPC_TIMEOUT)
 			EXPECT_EQ(IPC_NUM, wait_for(&self->first_ring, 7));
 		}
 	}
-	/* And by what ends the subscriber, the channel and the ring. */
+	/* The end of the subscriber, the channel or the ring ends it too. */
 	wait_get_recv(&self->first_ring, self->first.id, &got, 7);
 	ASSERT_TRUE(wait_nothing(&self->first_ring));
 	wear_out(_metadata, &self->ring, self->sender.id, &self->first_ring,
@@ -567,8 +573,8 @@ TEST_F_TIMEOUT(handover, cancel_after_waking_in_vain, IPC_TIMEOUT)
 }
 
 /*
- * A ring that is closed goes away later, and until then its request may take a
- * message: one, which nobody else gets but in broadcast channels.
+ * A closed ring goes away later. Until then its request may take one message,
+ * which no other receiver gets, except in broadcast channels.
  */
 TEST_F_TIMEOUT(handover, exit_after_waking_in_vain, IPC_TIMEOUT)
 {

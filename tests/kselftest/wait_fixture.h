@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What wait.c and wait_end.c share: one ring with both sides of the channel. */
+/* Shared by wait.c and wait_end.c: one ring with both sides of the channel. */
 #ifndef WAIT_FIXTURE_H
 #define WAIT_FIXTURE_H
 

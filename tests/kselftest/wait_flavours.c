@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Ping-pong between two processes on all kinds of rings: every message is waited
- * for, so one wake-up that is lost is the end of it.
+ * Ping-pong between two processes on all kinds of rings. Each process waits for
+ * every message, so one lost wake-up stops both.
  *
- * ROUND_TRIPS=N is how many there are.
+ * ROUND_TRIPS=N is the number of round trips.
  */
 #include "waiting.h"
 
@@ -17,7 +17,7 @@ FIXTURE_VARIANT(flavour) {
 	unsigned int setup;
 	__u32 flags;
 	__u32 entries;
-	/* Of the SQE. */
+	/* Flags of the SQE. */
 	unsigned int sqe_flags;
 };
 
@@ -111,7 +111,7 @@ static void open_side(struct __test_metadata *_metadata, struct side *side,
 {
 	struct io_uring_params params = { .flags = variant->setup };
 
-	/* Idle SQPOLL threads shall sleep, and take the processor seldom. */
+	/* Idle SQPOLL threads must sleep, and rarely use the processor. */
 	params.sq_thread_idle = 1;
 	ASSERT_EQ(0, io_uring_queue_init_params(8, &side->ring, &params));
 	ASSERT_EQ(0, ipc_attach(&side->ring, out, IOIPC_SUB_SEND, &side->out));
@@ -121,7 +121,7 @@ static void open_side(struct __test_metadata *_metadata, struct side *side,
 	side->sqe_flags = variant->sqe_flags;
 }
 
-/* With one submission for both. */
+/* With one submission for both requests. */
 static void send_and_receive(struct __test_metadata *_metadata,
 			     struct side *side, __u64 num, __u64 *got)
 {
@@ -174,7 +174,7 @@ TEST_F_TIMEOUT(flavour, ping_pong, IPC_TIMEOUT)
 	io_uring_queue_exit(&side.ring);
 }
 
-/* What a ring of this kind waits for can be cancelled, and it can be closed. */
+/* A waiting request on such a ring can be cancelled, and the ring be closed. */
 TEST_F_TIMEOUT(flavour, cancel_and_exit, IPC_TIMEOUT)
 {
 	struct side side;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Several requests wait: which one gets a message or a free slot, and which one gets
- * it if the first one that was woken goes away.
+ * Several requests wait: which of them gets a message or a free slot, and which
+ * one gets it if the woken request goes away.
  */
 #include "wait_handover_fixture.h"
 
@@ -59,7 +59,7 @@ TEST_F_TIMEOUT(handover, who_is_served, IPC_TIMEOUT)
 			wait_get_recv(rings[j], subs[j].id, &got[j], 100 + j);
 		}
 	}
-	/* Those that do not wait have no turn. */
+	/* Receivers without a waiting request have no turn. */
 	for (j = 0; j < 3; j++)
 		io_uring_submit(rings[j]);
 	ASSERT_EQ(0, wait_cancel(&self->first_ring, 100, 0));
@@ -85,8 +85,8 @@ TEST_F_TIMEOUT(handover, who_is_served, IPC_TIMEOUT)
 }
 
 /*
- * Both have been woken, and the second takes what the first was woken for: there
- * is still what is for it alone.
+ * Both receivers were woken, and the second one takes the messages of the
+ * first. The message for the second one alone is still there.
  */
 TEST_F_TIMEOUT(handover, target_takes_another_message, IPC_TIMEOUT)
 {
@@ -114,7 +114,7 @@ TEST_F_TIMEOUT(handover, target_takes_another_message, IPC_TIMEOUT)
 	EXPECT_EQ(self->all ? 1 + 2 : 0, got[0] + got[1] + got[2]);
 }
 
-/* The one that was woken for what is for its receiver alone goes away. */
+/* The request that was woken for a targeted message goes away. */
 TEST_F_TIMEOUT(handover, woken_target_goes_away, IPC_TIMEOUT)
 {
 	__u64 got[4] = {};
@@ -126,7 +126,7 @@ TEST_F_TIMEOUT(handover, woken_target_goes_away, IPC_TIMEOUT)
 		wait_get_recv(&self->second_ring, self->second.id, &got[i], i);
 	ASSERT_TRUE(wait_nothing(&self->first_ring));
 	ASSERT_TRUE(wait_nothing(&self->second_ring));
-	/* The first does not run before the second has what it waits for. */
+	/* The first request runs only after the second has its message. */
 	ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->sender.id, 1));
 	ASSERT_EQ(IPC_NUM, wait_send_to(&self->ring, self->sender.id, 2,
 					self->second.id));
@@ -138,14 +138,14 @@ TEST_F_TIMEOUT(handover, woken_target_goes_away, IPC_TIMEOUT)
 	EXPECT_LT(0, got[3]);
 }
 
-/* What happens to a request that was just woken. */
+/* How a request ends that was just woken. */
 enum {
 	CANCEL, CANCEL_SYNC, DETACH, EXIT, BAD_BUFFER, ENDS
 };
 
 /*
- * The first is woken, as it has attached first and it is its turn; it cannot
- * run because nobody lets it, and goes away.
+ * The first receiver is woken, because it has attached first and has its turn.
+ * It cannot run, because its task does not ask for completions, and goes away.
  */
 TEST_F_TIMEOUT(handover, woken_receiver_goes_away, IPC_TIMEOUT)
 {
@@ -184,7 +184,7 @@ TEST_F_TIMEOUT(handover, woken_receiver_goes_away, IPC_TIMEOUT)
 			break;
 		}
 		if (self->all) {
-			/* Everybody has his own. */
+			/* Each receiver has its own copy of the message. */
 			ASSERT_EQ(IPC_NUM, wait_for(&self->second_ring, 8));
 			ASSERT_EQ(33, got2);
 			if (end != EXIT) {
@@ -204,7 +204,10 @@ TEST_F_TIMEOUT(handover, woken_receiver_goes_away, IPC_TIMEOUT)
 		} else {
 			int ret;
 
-			/* Who cannot be stopped any more has it. */
+			/*
+			 * If the request could not be stopped any more, it has
+			 * the message.
+			 */
 			ret = wait_for(&self->first_ring, 7);
 			if (ret == IPC_NUM) {
 				EXPECT_EQ(33, got);
@@ -229,7 +232,7 @@ TEST_F_TIMEOUT(handover, woken_receiver_goes_away, IPC_TIMEOUT)
 			ASSERT_EQ(0, io_uring_queue_init(64, &self->first_ring,
 							 WAIT_DEFER));
 		if (end == DETACH || end == EXIT) {
-			/* Again the first that has attached. */
+			/* The same receiver attaches first again. */
 			ASSERT_EQ(0, io_uring_ipc_channel_detach(
 					     &self->second_ring,
 					     self->second.id));
@@ -243,7 +246,7 @@ TEST_F_TIMEOUT(handover, woken_receiver_goes_away, IPC_TIMEOUT)
 	}
 }
 
-/* One place becomes free, the sender that is told goes away. */
+/* One slot becomes free, and the woken sender goes away. */
 TEST_F_TIMEOUT(handover, woken_sender_goes_away, IPC_TIMEOUT)
 {
 	struct io_uring_sync_cancel_reg reg = {
@@ -291,7 +294,7 @@ TEST_F_TIMEOUT(handover, woken_sender_goes_away, IPC_TIMEOUT)
 		}
 		ret = end == EXIT ? -ECANCELED : wait_for(&self->first_ring, 7);
 		if (ret == IPC_NUM) {
-			/* It could not be stopped any more. */
+			/* The request could not be stopped any more. */
 			ASSERT_EQ(1, wait_recv(&self->ring, receiver.id));
 			ASSERT_EQ(IPC_NUM, wait_for(&self->second_ring, 8));
 			ASSERT_EQ(2, drain(&self->ring, receiver.id, 2, 4));
@@ -316,8 +319,8 @@ TEST_F_TIMEOUT(handover, woken_sender_goes_away, IPC_TIMEOUT)
 }
 
 /*
- * Woken more often in vain than io_uring tries: others take the message before
- * the one that was woken is let run.
+ * A request is woken in vain more often than io_uring retries: other requests
+ * take the message before the woken request can run.
  */
 #define IN_VAIN	300
 
@@ -351,7 +354,7 @@ TEST_F_TIMEOUT(handover, receiver_woken_in_vain, IPC_TIMEOUT)
 		ASSERT_EQ(IPC_NUM, wait_for(&self->first_ring, 7));
 		EXPECT_EQ(i, got);
 		ASSERT_EQ(-EAGAIN, wait_for(&self->first_ring, 8));
-		/* It must have been tried for long enough. */
+		/* io_uring must have retried for long enough. */
 		EXPECT_LT(100, i);
 		return;
 	}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What wait_handover.c, wait_random.c and wait_end.c share: a ring that sends and two
- * that receive.  A request of these two that is woken does not run before the test
- * asks for completions, because both defer their task work.
+ * Shared by wait_handover.c, wait_random.c and wait_end.c: a ring that sends
+ * and two rings that receive.  A woken request of these two does not run before
+ * the test asks for completions, because both rings defer their task work.
  */
 #ifndef WAIT_HANDOVER_FIXTURE_H
 #define WAIT_HANDOVER_FIXTURE_H

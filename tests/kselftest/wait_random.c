@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Several receivers wait, and one of them is killed, cancelled or detached at a random
- * moment: another one gets the message.
+ * Several receivers wait, and one of them is killed, cancelled or detached at a
+ * random moment: another one gets the message.
  *
  * RANDOM_ROUNDS=N is how often this is tried.
  */
@@ -12,11 +12,11 @@
 
 #define SEED	0x5eed4321U
 
-/* Random moments.  What a process of its own does, until it is told to stop. */
+/* What a process does at random moments, until it is told to stop. */
 struct contest {
 	_Atomic int	ready;
 	_Atomic bool	go;
-	/* How many have received it, and what. */
+	/* How many processes have received the message, and its number. */
 	_Atomic int	received;
 	_Atomic __u64	got;
 	_Atomic int	failed;
@@ -60,10 +60,10 @@ static bool readable(const struct ipc_sub *sub)
 }
 
 /*
- * Two processes wait, one message is sent, one process is killed.  Unless it
- * has received the message, the other does.  In a queue nothing is known of a
- * message that was received by who is dead, so that one tells with a second
- * message.
+ * Two processes wait, one message is sent, one process is killed.  Unless the
+ * killed process has received the message, the other one receives it.  In a
+ * queue the test cannot know whether the killed process has received it, so the
+ * test sends a second message then.
  */
 TEST_F_TIMEOUT(handover, kill_at_random, IPC_TIMEOUT)
 {
@@ -80,7 +80,9 @@ TEST_F_TIMEOUT(handover, kill_at_random, IPC_TIMEOUT)
 						 self->first.id));
 	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->second_ring,
 						 self->second.id));
-	/* One that does not wait sees what is in a queue. */
+	/*
+	 * This subscriber never waits, and sees which messages are in a queue.
+	 */
 	if (!self->all)
 		ASSERT_EQ(0, ipc_attach(&self->ring, self->channel,
 					IOIPC_SUB_RECV, &sub));
@@ -92,7 +94,7 @@ TEST_F_TIMEOUT(handover, kill_at_random, IPC_TIMEOUT)
 			ASSERT_LE(0, pid[i]);
 			if (!pid[i])
 				receive_one(_metadata, &victim);
-			/* Always the first attaches first. */
+			/* The first process always attaches first. */
 			ASSERT_TRUE(ipc_poll(contest->ready == i + 1));
 		}
 		dead = ipc_random(&random) % 4 == 3;
@@ -102,13 +104,16 @@ TEST_F_TIMEOUT(handover, kill_at_random, IPC_TIMEOUT)
 			ipc_nap(ipc_random(&random) % 300);
 		ASSERT_EQ(0, kill(pid[dead], SIGKILL));
 		ASSERT_EQ(128 + SIGKILL, ipc_wait(pid[dead]));
-		/* From here on, only the end of its ring wakes anybody. */
+		/* From here on, only the end of the ring wakes a receiver. */
 		if (!self->all) {
 			ASSERT_TRUE(ipc_poll(contest->received ||
 					     !readable(&sub)))
 				TH_LOG("round %ld: the message is there, and a receiver waits",
 				       round);
-			/* If the dead one has taken it, it has told, or it has not. */
+			/*
+			 * The killed process has taken the message, and may
+			 * have reported that.
+			 */
 			if (!contest->received)
 				ASSERT_EQ(IPC_NUM, wait_send(&self->ring,
 							     self->sender.id,
@@ -120,7 +125,7 @@ TEST_F_TIMEOUT(handover, kill_at_random, IPC_TIMEOUT)
 		ASSERT_EQ(0, contest->failed);
 		ASSERT_EQ(0, kill(pid[!dead], SIGKILL));
 		ASSERT_EQ(128 + SIGKILL, ipc_wait(pid[!dead]));
-		/* The second message, if it was not needed. */
+		/* The second message, if no process needed it. */
 		while (!self->all && wait_recv(&self->ring, sub.id) >= 0)
 			;
 	}
@@ -143,7 +148,7 @@ static void *send_later(void *arg)
 	return NULL;
 }
 
-/* The same with a cancel or a DETACH from the process itself. */
+/* The same with a cancel or a DETACH by the process itself. */
 TEST_F_TIMEOUT(handover, end_at_random, IPC_TIMEOUT)
 {
 	long rounds = 4 * ipc_env("RANDOM_ROUNDS", 40), round, ended = 0;
@@ -209,7 +214,7 @@ TEST_F_TIMEOUT(handover, end_at_random, IPC_TIMEOUT)
 		} else {
 			ASSERT_EQ(0, got2);
 		}
-		/* The end of a ring is not in time for the next round. */
+		/* The end of a ring may come too late for the next round. */
 		if (!detach) {
 			ASSERT_EQ(0, io_uring_ipc_channel_detach(&first, a.id));
 		}
@@ -222,7 +227,7 @@ TEST_F_TIMEOUT(handover, end_at_random, IPC_TIMEOUT)
 	TH_LOG("%ld of %ld did not get the message", ended, rounds);
 }
 
-/* Waiters in several processes; each message is for one, or for each. */
+/* Several processes wait; each message is for one of them, or for each. */
 TEST_F_TIMEOUT(handover, waiters_in_several_processes, IPC_TIMEOUT)
 {
 	enum { PROCESSES = 4 };

@@ -1,30 +1,32 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Processes send and receive in all ways that there are, and cancel, time out,
- * detach, close their rings and are killed at random.  Shared memory knows what
- * must come out: each message once (once per receiver in a broadcast, unless it
- * is counted as lost), those of each sender in order.
+ * Processes send and receive in all ways, and cancel, time out, detach, close
+ * their rings and are killed at random.  Shared memory has the expected result:
+ * each message arrives once (once per receiver in a broadcast, unless it counts
+ * as lost), and the messages of each sender arrive in order.
  *
- * Now and then all is quiet: nobody begins anything but to wait for a message,
- * nobody is killed, nothing is cancelled.  Then all that was sent has to arrive
- * without anybody's help, or somebody was not woken who should have been; and it
- * is counted: not one message may be missing.
+ * Now and then the test makes it quiet: the processes only wait for messages,
+ * no process is killed, and no request is cancelled.  Then all sent messages
+ * must arrive without any further event.  If one does not, a wake-up was lost.
+ * The test also counts: not one message may be missing.
  *
- * After that come some rounds for the channels that give a message to only one:
- * all receivers wait, and then messages are sent, or all senders wait, and then
- * room is made, while some give up.  Nobody tries again, so who is patient has to
- * get what it waits for unless another one has it.
+ * After that come some rounds for the channels that give a message to only one
+ * receiver.  All receivers wait, and then messages are sent; or all senders
+ * wait, and then the test makes room.  Meanwhile some requests give up.  No
+ * process tries again.  So a patient process must get the message or the room
+ * that it waits for, unless another process has it.
  *
- * A watcher polls for room all the time, by poll(), epoll and POLL_ADD.  It takes
- * nothing, and nobody may wait longer because of it.
+ * A watcher polls for room all the time, by poll(), epoll and POLL_ADD.  It
+ * uses no room, and no sender may wait longer because of it.
  *
- * What a receiver has in hand when it is killed or closes its ring is looked up
- * in the memory that it leaves.
+ * When a receiver is killed or closes its ring, the test looks for the messages
+ * that it had received in the memory that it leaves.
  *
- * SECONDS=N is how long this takes, for all kinds of channels together, but at
- * least until it was quiet QUIETS=N times in each; SEED=N is where the random
- * numbers begin.  STALL=N is after how many seconds, as the guest sees them, it
- * is a failure that nothing happens: more than a loaded host holds a processor up.
+ * SECONDS=N is how long this takes, for all kinds of channels together, but it
+ * goes on at least until it was quiet QUIETS=N times in each.  SEED=N is the
+ * start of the random numbers.  If nothing happens for STALL=N seconds, as the
+ * guest sees them, the test fails: this is more than a loaded host holds up a
+ * processor.
  */
 #include <poll.h>
 #include <sys/epoll.h>
@@ -34,7 +36,7 @@
 
 #define ROUNDS		8
 
-/* What was counted last time. */
+/* The counts of the last time. */
 struct ledger {
 	__u32	epoch;
 	long	got;
@@ -82,7 +84,7 @@ FIXTURE_VARIANT_ADD(wait_stress, overwrite) {
 	.grain = MIN_SIZE,
 };
 
-/* Begins a process, which is told by what it finds there that it is new. */
+/* Starts a process, which finds the state of a new process there. */
 static void start(struct __test_metadata *_metadata,
 		  FIXTURE_DATA(wait_stress) *self, int me)
 {
@@ -92,7 +94,7 @@ static void start(struct __test_metadata *_metadata,
 	pid_t pid;
 	int i;
 
-	/* So that nothing is waited for that nobody is there to receive. */
+	/* So that the test waits for no message that nothing receives. */
 	for (i = 0; i < SOURCES; i++)
 		process->joined[i] = MESSAGES;
 	process->epoch++;
@@ -100,7 +102,7 @@ static void start(struct __test_metadata *_metadata,
 	process->journal = 0;
 	process->doing = NOTHING;
 	ipc_random(&self->random);
-	/* Who is new does not join a round that has begun. */
+	/* A new process does not join a round that has started. */
 	worker.round = IS_SENDER(me) ? oracle->room : oracle->round;
 	pid = ipc_fork();
 	ASSERT_LE(0, pid);
@@ -119,7 +121,7 @@ static void start(struct __test_metadata *_metadata,
 	process->pid = pid;
 }
 
-/* Looks whether there is room, in all ways that there are, until the end. */
+/* Checks for room, in all ways, until the end. */
 static void watch_room(const struct worker *tester)
 {
 	struct epoll_event event = { .events = EPOLLOUT };
@@ -152,7 +154,7 @@ static void watch_room(const struct worker *tester)
 	_exit(0);
 }
 
-/* Kills a process and begins it again. */
+/* Kills a process and starts it again. */
 static void replace(struct __test_metadata *_metadata,
 		    FIXTURE_DATA(wait_stress) *self, int me)
 {
@@ -179,7 +181,7 @@ static void replace(struct __test_metadata *_metadata,
 	start(_metadata, self, me);
 }
 
-/* Counts the messages that were received and not seen. */
+/* Counts received messages whose completion the process has not seen. */
 static void search(struct worker *tester, struct hand *hand)
 {
 	const size_t size = sizeof(hand->bufs);
@@ -196,7 +198,10 @@ static void search(struct worker *tester, struct hand *hand)
 			FAIL(tester, "a message that nobody has sent was received");
 		state = &tester->oracle->state[message->sender][message->num];
 		message->magic = 0;
-		/* It was killed when it had counted it already. */
+		/*
+		 * The process was killed when it had counted the message
+		 * already.
+		 */
 		if (MESSAGE_KEY(message) == hand->journal && TIMES(*state))
 			continue;
 		*state += ONCE;
@@ -207,7 +212,7 @@ static void search(struct worker *tester, struct hand *hand)
 	}
 }
 
-/* Whether the ring is gone that had this memory. */
+/* Whether the ring that had this memory is gone. */
 static bool is_gone(struct worker *tester, const struct hand *hand)
 {
 	ssize_t ret;
@@ -219,7 +224,7 @@ static bool is_gone(struct worker *tester, const struct hand *hand)
 	return ret == 0;
 }
 
-/* Takes the memory of rings back that are gone. */
+/* Takes back the memory of rings that are gone. */
 static void free_hands(FIXTURE_DATA(wait_stress) *self)
 {
 	struct worker *tester = &self->tester;
@@ -261,7 +266,7 @@ in_slot(const struct io_uring_ipc_ring *region, __u32 position)
 	return (const void *)((const char *)region + desc->offset);
 }
 
-/* Messages that are in the ring of a queue. */
+/* How many messages the ring of a queue has. */
 static int in_ring(FIXTURE_DATA(wait_stress) *self)
 {
 	const struct io_uring_ipc_ring *region = self->tester.region;
@@ -273,7 +278,7 @@ static int in_ring(FIXTURE_DATA(wait_stress) *self)
 	return messages;
 }
 
-/* Whether each receiver of a broadcast got the messages in the ring. */
+/* Whether each receiver of a broadcast has the messages in the ring. */
 static bool all_got(FIXTURE_DATA(wait_stress) *self)
 {
 	const struct io_uring_ipc_ring *region = self->tester.region;
@@ -298,7 +303,7 @@ static bool all_got(FIXTURE_DATA(wait_stress) *self)
 	return true;
 }
 
-/* Whether no sender is sending or waits for room. */
+/* Whether no sender sends or waits for room. */
 static bool all_sent(FIXTURE_DATA(wait_stress) *self)
 {
 	int me;
@@ -309,7 +314,7 @@ static bool all_sent(FIXTURE_DATA(wait_stress) *self)
 	return true;
 }
 
-/* Whether all receivers have seen that there are rounds, and take no message. */
+/* Whether all receivers have joined the rounds, and take no message. */
 static bool none_receives(FIXTURE_DATA(wait_stress) *self)
 {
 	int me;
@@ -320,14 +325,14 @@ static bool none_receives(FIXTURE_DATA(wait_stress) *self)
 	return true;
 }
 
-/* Whether all messages have arrived that have to. */
+/* Whether all messages that must arrive have arrived. */
 static bool is_done(FIXTURE_DATA(wait_stress) *self)
 {
 	return all_sent(self) && (self->oracle->all ? all_got(self) :
 				  !in_ring(self));
 }
 
-/* A message that was sent and not received from a queue. */
+/* Finds a message that was sent and not received from a queue. */
 static bool find_missing(FIXTURE_DATA(wait_stress) *self, __u32 *sender,
 			 __u32 *num)
 {
@@ -385,8 +390,8 @@ static void explain(FIXTURE_DATA(wait_stress) *self, const char *when)
 }
 
 /*
- * How long nothing has happened.  What the guest did not get to run counts little,
- * on a host that is busy with others.
+ * How long nothing has happened.  On a busy host, time in which the guest did
+ * not run counts little.
  */
 struct watch {
 	double	idle;
@@ -417,7 +422,7 @@ static bool watch_nap(FIXTURE_DATA(wait_stress) *self, struct watch *watch,
 	return watch->idle < self->stall;
 }
 
-/* Waits until all that has to happen has happened. */
+/* Waits until the condition is true. */
 #define SETTLE(self, when, condition) do {				\
 	struct watch __watch;						\
 									\
@@ -460,7 +465,7 @@ static void send_own(struct __test_metadata *_metadata,
 		self->oracle->state[TESTER][first + i] ^= PENDING | SENT;
 }
 
-/* Receives for the test itself, one message or all; whether there were any. */
+/* Receives one message or all for the test itself; whether there were any. */
 static bool receive_own(struct __test_metadata *_metadata,
 			FIXTURE_DATA(wait_stress) *self, bool one)
 {
@@ -480,7 +485,7 @@ static bool receive_own(struct __test_metadata *_metadata,
 	return true;
 }
 
-/* Whether these processes have all begun to wait in this round. */
+/* Whether all these processes have started to wait in this round. */
 static bool all_wait(FIXTURE_DATA(wait_stress) *self, int from, int to)
 {
 	for (; from < to; from++)
@@ -490,8 +495,9 @@ static bool all_wait(FIXTURE_DATA(wait_stress) *self, int from, int to)
 }
 
 /*
- * Receivers wait, each for one message.  Either one is sent while all but one give
- * up, or as many as there are receivers.
+ * Receivers wait, each for one message.  Either the test sends one message
+ * while all but one receiver give up, or as many messages as there are
+ * receivers.
  */
 static void receivers_wait(struct __test_metadata *_metadata,
 			   FIXTURE_DATA(wait_stress) *self)
@@ -504,7 +510,7 @@ static void receivers_wait(struct __test_metadata *_metadata,
 	oracle->go = self->round;
 	ipc_nap(ipc_random(&self->random) % 1500);
 	send_own(_metadata, self, oracle->patient ? RECEIVERS - 1 : 1);
-	/* Those that can be killed are the last. */
+	/* The receivers that can be killed are the last ones. */
 	if (!oracle->patient && ipc_random(&self->random) % 4 == 0)
 		replace(_metadata, self, ROCK + 2 + ipc_random(&self->random) %
 				       (RECEIVERS - 2));
@@ -514,8 +520,8 @@ static void receivers_wait(struct __test_metadata *_metadata,
 }
 
 /*
- * Senders wait for room.  Either it is made for one while all but one give up, or
- * for all.
+ * Senders wait for room.  Either the test makes room for one message while all
+ * but one sender give up, or for all.
  */
 static void senders_wait(struct __test_metadata *_metadata,
 			 FIXTURE_DATA(wait_stress) *self)
@@ -523,7 +529,7 @@ static void senders_wait(struct __test_metadata *_metadata,
 	struct oracle *oracle = self->oracle;
 	int i;
 
-	/* Who has closed its ring could still take or send something. */
+	/* A ring that was closed could still receive or send a message. */
 	SETTLE(self, "somebody still receives",
 	       !any_hand_left(self) && none_receives(self));
 	attach(&self->tester);
@@ -566,7 +572,7 @@ static void play_rounds(struct __test_metadata *_metadata,
 	oracle->rounds = false;
 }
 
-/* Reads what the kernel has counted for a receiver. */
+/* Reads the kernel's counters of a receiver. */
 static void read_counters(const struct process *process, long *received,
 			  long *lost)
 {
@@ -586,8 +592,8 @@ static void read_counters(const struct process *process, long *received,
 }
 
 /*
- * How many messages were sent to a receiver of a broadcast since it was counted
- * last: at least, and at most.
+ * How many messages were sent to a receiver of a broadcast since the last
+ * count: at least, and at most.
  */
 static void count_sent(FIXTURE_DATA(wait_stress) *self, int me, long *least,
 		       long *most)
@@ -611,8 +617,8 @@ static void count_sent(FIXTURE_DATA(wait_stress) *self, int me, long *least,
 }
 
 /*
- * What was sent is what was received and what was lost, for each receiver of a
- * broadcast that was there all the time.
+ * Each receiver of a broadcast that was there all the time has received or lost
+ * each sent message.
  */
 static void balance(struct __test_metadata *_metadata,
 		    FIXTURE_DATA(wait_stress) *self)
@@ -622,7 +628,7 @@ static void balance(struct __test_metadata *_metadata,
 	int me;
 
 	SETTLE(self, "a ring is not gone", !any_hand_left(self));
-	/* Who has received this one has received or lost all others. */
+	/* A receiver that has this message has received or lost all others. */
 	last = self->tester.self->next;
 	send_own(_metadata, self, 1);
 	SETTLE(self, "a last message", all_got(self));
@@ -636,7 +642,7 @@ static void balance(struct __test_metadata *_metadata,
 		};
 		long received, told = process->told_lost, got, lost, least, most;
 
-		/* It has come later. */
+		/* This receiver has attached later. */
 		if (process->last[TESTER] != last + 1) {
 			ledger->epoch = 0;
 			continue;
@@ -656,8 +662,9 @@ static void balance(struct __test_metadata *_metadata,
 			got = now.got - ledger->got;
 			lost = now.lost - ledger->lost;
 			/*
-			 * In place, a message can be overwritten after it was
-			 * read and before that is known: then it is both.
+			 * A message in place can be overwritten after the
+			 * receiver has read it, before the receiver checks
+			 * that: then it counts as both.
 			 */
 			EXPECT_LE(least, got + lost);
 			EXPECT_GE(most, got + (process->maps ? 0 : lost))
@@ -712,7 +719,7 @@ FIXTURE_SETUP(wait_stress)
 		if (i == TESTER)
 			continue;
 		start(_metadata, self, i);
-		/* A broadcast to nobody is lost. */
+		/* Without receivers, a broadcast message would be lost. */
 		if (i == ROCK)
 			ASSERT_TRUE(ipc_poll(oracle->target || oracle->failed));
 	}
@@ -734,7 +741,7 @@ FIXTURE_TEARDOWN(wait_stress)
 	io_uring_queue_exit(&self->tester.ring);
 }
 
-/* Whether a process has ended that nobody has killed. */
+/* Whether a process has ended that the test has not killed. */
 static bool any_ended(FIXTURE_DATA(wait_stress) *self)
 {
 	int i;
@@ -753,7 +760,7 @@ static bool any_ended(FIXTURE_DATA(wait_stress) *self)
 	return false;
 }
 
-/* All that happens now, the kernel does. */
+/* From now on only the kernel acts. */
 static void be_quiet(struct __test_metadata *_metadata,
 		     FIXTURE_DATA(wait_stress) *self)
 {
@@ -812,7 +819,7 @@ TEST_F_TIMEOUT(wait_stress, nothing_is_lost, 3 * IPC_TIMEOUT)
 		oracle->quiet = ends;
 	} while (!ends);
 
-	/* Whoever waits is told about the end. */
+	/* All waiting requests end with the channel. */
 	oracle->stop = true;
 	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->tester.ring,
 						  self->tester.channel));
@@ -837,7 +844,7 @@ TEST_F_TIMEOUT(wait_stress, nothing_is_lost, 3 * IPC_TIMEOUT)
 			missing += state & SENT && !TIMES(state);
 		}
 	}
-	/* Also in a broadcast: the one that lives has got all of them. */
+	/* In a broadcast too: the last receiver has received all messages. */
 	EXPECT_EQ(0, oracle->overwrite ? 0 : missing);
 	TH_LOG("%ld sent, %ld abandoned, %ld received, %ld lost, %ld found; %ld kills, %ld cancels, %ld times quiet, %ld balances",
 	       sent, abandoned, oracle->received, oracle->lost, oracle->found,

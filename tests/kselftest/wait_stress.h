@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the parts of the stress test share: what all processes know (the oracle),
- * and what each of them has (the worker).
+ * Shared by the parts of the stress test: what all processes know (the oracle),
+ * and what each process has (the worker).
  *
  * wait_stress.c		kills, makes it quiet, and tells whether all is well
  * wait_stress_oracle.h		compares what comes out with what went in
@@ -18,7 +18,7 @@
 #define MIN_SIZE	64
 #define MAX_SIZE	65536
 
-/* Processes: those that send, the test itself, and those that receive. */
+/* Processes: the senders, the test itself, and the receivers. */
 #define SENDERS		4
 #define TESTER		SENDERS
 #define SOURCES		(SENDERS + 1)
@@ -26,14 +26,16 @@
 #define PROCESSES	(SOURCES + RECEIVERS)
 #define IS_SENDER(me)	((me) < SENDERS)
 #define IS_RECEIVER(me)	((me) > TESTER)
-/* Are never killed, and never detach: the first of each. */
+/* The first of each kind is never killed and never detaches. */
 #define ROCK		SOURCES
 #define IS_ROCK(me)	((me) == 0 || (me) == ROCK)
 
 #define MESSAGES	(1 << 23)
 #define TRIES		8
 
-/* Of each ring, for one request, and to be provided to io_uring. */
+/*
+ * Buffers of each ring, for one request, and for io_uring as provided buffers.
+ */
 #define BUFS		4
 #define PROVIDED	1
 #define BUF_SIZE	(MAX_SIZE + 4096)
@@ -42,13 +44,13 @@
 
 /* The start of a message.  The rest is a pattern. */
 struct message {
-	/* MAGIC until a receiver has counted it. */
+	/* MAGIC until a receiver has counted the message. */
 	__u32	magic;
 	__u32	sender;
 	__u32	num;
 	__u32	target;
 	__u32	len;
-	/* What the kernel has to tell about the sender. */
+	/* What the kernel must report about the sender. */
 	__u32	sub;
 	__u64	data;
 	__u32	pid;
@@ -58,10 +60,10 @@ struct message {
 
 #define MAGIC		0xfeedf00dU
 
-/* What is known of a message: one of these, and how often it was received. */
+/* The state of a message: one of these, and how often it was received. */
 #define PENDING		1
 #define SENT		2
-/* Its sender was killed or closed its ring: nobody knows whether it was sent. */
+/* Its sender was killed or closed its ring: it may have been sent or not. */
 #define ABANDONED	4
 /* Its sender has given up in a round. */
 #define UNSENT		8
@@ -70,7 +72,7 @@ struct message {
 #define ONCE		32
 #define TIMES(state)	((state) / ONCE)
 
-/* What a process is doing, for who wants to know why nothing happens. */
+/* What a process is doing, printed when nothing happens. */
 enum doing {
 	NOTHING, OPENING, SENDING, SENDING_WAIT, RECEIVING, RECEIVING_WAIT,
 	RECEIVING_MULTISHOT, RECEIVING_MAPPED, CANCELLING, DETACHING, CLOSING
@@ -92,62 +94,73 @@ static const char *const doing_names[] = {
 #define HOW_FIXED	64
 
 /*
- * The memory of the requests of one ring.  A ring that was closed may go on for a
- * while, so it is left to the test, which uses it again when the ring is gone, with
- * all of its requests.  By then it also holds what the requests have received that
- * nobody has seen the completion of: no message is lost with a process.
+ * The memory of the requests of one ring.  A closed ring may go on for a while.
+ * So its process leaves the memory to the test, which reuses it when the ring
+ * is gone, with all of its requests.  By then the memory also has the messages
+ * of requests whose completion the process has not seen.  So no message is lost
+ * with a process.
  */
 enum hand_use { FREE, HELD, LEFT };
 
 struct hand {
 	_Atomic int	use;
-	/* A pipe to read from.  The ring is its only writer: see register_writer(). */
+	/*
+	 * A pipe to read from.  Only the ring writes to it: see
+	 * register_writer().
+	 */
 	int		pipe;
-	/* What its process was just counting when it was killed. */
+	/* The message that its process was counting when it was killed. */
 	__u64		journal;
 	struct iovec	vec[1 + BUFS];
 	char		bufs[1 + BUFS][BUF_SIZE] __aligned(4096);
 };
 
 struct process {
-	/* 0 if it is not there. */
+	/* 0 if the process does not exist. */
 	_Atomic pid_t	pid;
 	_Atomic int	doing;
-	/* The round that it takes part in. */
+	/* The round that the process takes part in. */
 	_Atomic __u32	round;
 	struct hand	hands[HANDS];
 
-	/* Of senders: the messages that they are sending, up to the next one. */
+	/* Of a sender: the messages being sent, up to the next one. */
 	_Atomic __u32	first;
 	_Atomic __u32	next;
-	/* The results of the last tries, and how it was done. */
+	/* The results of the last tries, and how they were made. */
 	_Atomic __u32	tries;
 	_Atomic int	result[TRIES];
 	_Atomic __u32	try_num[TRIES];
 	_Atomic int	how[TRIES];
 
-	/* Of receivers: what they are just counting, see MESSAGE_KEY(). */
+	/* Of a receiver: the message being counted, see MESSAGE_KEY(). */
 	_Atomic __u64	journal;
-	/* How often they have attached, and as whom. */
+	/* How often the receiver has attached, and its current id. */
 	_Atomic __u32	epoch;
 	_Atomic __u32	sub;
 	_Atomic int	fd;
-	/* They read in place; they ask for what is told about each message. */
+	/*
+	 * Whether it reads in place, and whether it asks for the info of
+	 * messages.
+	 */
 	_Atomic bool	maps;
 	_Atomic bool	informed;
-	/* From each sender, the message after which all are for them. */
+	/*
+	 * From each sender, the message after which all are for this receiver.
+	 */
 	_Atomic __u32	joined[SOURCES];
-	/* From each sender, the number after the last one that they got. */
+	/* From each sender, the number after the last message received. */
 	_Atomic __u32	last[SOURCES];
-	/* How many they got, how many of them as a copy. */
+	/*
+	 * How many messages it has received, and how many of them were copied.
+	 */
 	_Atomic long	got;
 	_Atomic long	copied;
-	/* How many they have lost, as they were told. */
+	/* How many messages it has lost, by the info of messages. */
 	_Atomic long	told_lost;
 };
 
 struct oracle {
-	/* The channel: of a broadcast, whether it overwrites. */
+	/* Whether the channel is a broadcast, and whether it overwrites. */
 	bool		all;
 	bool		overwrite;
 	/* Lengths are multiples of this. */
@@ -155,7 +168,8 @@ struct oracle {
 	_Atomic bool	quiet;
 	/*
 	 * The rounds: the last one for receivers, the last one for senders, the
-	 * last one that has begun and that is over, and whether nobody gives up.
+	 * last one that has started, the last one that is over, and whether no
+	 * process gives up.
 	 */
 	_Atomic bool	rounds;
 	_Atomic __u32	round;
@@ -167,13 +181,13 @@ struct oracle {
 	_Atomic bool	failed;
 	_Atomic long	received;
 	_Atomic long	cancelled;
-	/* How often each way was gone. */
+	/* How often each way was used. */
 	_Atomic long	vecs;
 	_Atomic long	partial;
 	_Atomic long	bundles;
 	_Atomic long	in_place;
 	_Atomic long	lost;
-	/* Found with those who were killed or had closed their ring. */
+	/* Messages found in the memory of killed processes and closed rings. */
 	_Atomic long	found;
 	/* Id of the receiver that is never killed and never detaches. */
 	_Atomic __u32	target;
@@ -192,18 +206,18 @@ struct worker {
 	__u32		channel;
 	__u32		random;
 	/*
-	 * user_data of the last request.  No number is used again: io_uring may
-	 * be late to cancel what a linked timeout was for.
+	 * user_data of the last request.  No number is used again: a linked
+	 * timeout may cancel its request late.
 	 */
 	__u64		data;
 	struct io_uring	ring;
 	bool		is_open;
 	bool		is_attached;
 	struct hand	*hand;
-	/* All pages of it are there: see touch(). */
+	/* All pages of the memory are present: see touch(). */
 	bool		touched;
 	__u32		sub;
-	/* To read in place, and to tell what was wrong. */
+	/* To read in place, and to print errors. */
 	struct ipc_map	place;
 	const struct io_uring_ipc_ring *region;
 	/* Of the SQE and the CQE of the last receive. */
@@ -214,13 +228,15 @@ struct worker {
 	__u32		expect[SOURCES];
 	__u32		msg_id;
 	__u32		round;
-	/* What of the provided buffers is used already, if they are used bit by bit. */
+	/*
+	 * How much of each provided buffer is used, if buffers are incremental.
+	 */
 	bool		incremental;
 	__u32		used[BUFS];
 	struct io_uring_buf_ring *bufs;
 };
 
-/* Says what is wrong, and makes everybody stop. */
+/* Prints an error, and makes all processes stop. */
 #define FAIL(worker, format, ...) do {					\
 	printf("# process %d: " format "\n", (worker)->me,		\
 	       ##__VA_ARGS__);						\
@@ -234,7 +250,7 @@ static inline bool chance(struct worker *worker, __u32 of)
 	return ipc_random(&worker->random) % of == 0;
 }
 
-/* A request that was ended, by whomever. */
+/* Whether a request was ended early. */
 static inline bool is_ended(int res)
 {
 	return res == -ECANCELED || res == -EINTR || res == -ETIME;

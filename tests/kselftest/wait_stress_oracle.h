@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The stress test: what a message has to look like, and which one has to come.
+ * The stress test: the contents of messages, and which message must come next.
  */
 #ifndef WAIT_STRESS_ORACLE_H
 #define WAIT_STRESS_ORACLE_H
 
 #include "wait_stress.h"
 
-/* No byte of it is one of MAGIC. */
+/* None of its bytes is a byte of MAGIC. */
 static char pattern[MAX_SIZE + 256];
 
 static void make_pattern(void)
@@ -44,7 +44,7 @@ static void fill(struct message *message, __u32 sender, __u32 num, __u32 len)
 	memcpy(message + 1, body(message), len - sizeof(*message));
 }
 
-/* To be called when the start of the message has been changed. */
+/* Must be called after the start of the message was changed. */
 static void seal(struct message *message)
 {
 	message->check = hash(message);
@@ -57,7 +57,7 @@ static bool is_sealed(const struct message *message)
 	       message->len >= MIN_SIZE && message->len <= MAX_SIZE;
 }
 
-/* Whether this is how a message starts, and the bytes that are stored of it. */
+/* Whether the start of a message, and its stored bytes, are right. */
 static bool is_whole(const struct message *start, const void *data, __u32 stored)
 {
 	return is_sealed(start) && stored >= sizeof(*start) &&
@@ -66,7 +66,7 @@ static bool is_whole(const struct message *start, const void *data, __u32 stored
 		       stored - sizeof(*start));
 }
 
-/* What the sender of a message that is wrong has last done. */
+/* Prints the last tries of the sender of a bad message. */
 static void tell(struct worker *worker, __u32 sender)
 {
 	struct process *process = &worker->oracle->process[sender];
@@ -97,7 +97,7 @@ static void tell(struct worker *worker, __u32 sender)
 	}
 }
 
-/* Compares what is told about a message with what its sender has put into it. */
+/* Compares the info of a message with the data of its sender. */
 static void check_info(struct worker *worker,
 		const struct io_uring_ipc_msg_info *info,
 		const struct message *message, __u32 stored)
@@ -118,7 +118,7 @@ static void check_info(struct worker *worker,
 	if (!msg_same_info(&want, info))
 		FAIL(worker, "message %u of %u comes with the wrong info",
 		     message->num, message->sender);
-	/* A queue can put a message back. */
+	/* In a queue, a receiver can put a message back. */
 	if (worker->oracle->all && (int)(info->msg_id - worker->msg_id) <= 0)
 		FAIL(worker, "message number %u after %u", info->msg_id,
 		     worker->msg_id);
@@ -128,7 +128,7 @@ static void check_info(struct worker *worker,
 	worker->oracle->lost += info->lost;
 }
 
-/* Compares a message with what is known. */
+/* Compares a message with its state, and counts it. */
 static void count(struct worker *worker, const struct message *message)
 {
 	struct oracle *oracle = worker->oracle;
@@ -145,7 +145,7 @@ static void count(struct worker *worker, const struct message *message)
 	if ((!oracle->all || message->target) && TIMES(state) > 1)
 		FAIL(worker, "message %u of %u twice", num, sender);
 	expect = worker->expect[sender];
-	/* The sender itself has given up the order of those. */
+	/* The sender itself has given up the order of these messages. */
 	if (num < expect && !(state & ABANDONED)) {
 		tell(worker, sender);
 		FAIL(worker, "message %u of %u after %u", num, sender,
@@ -170,7 +170,7 @@ static void count(struct worker *worker, const struct message *message)
 	oracle->received++;
 }
 
-/* Counts a message in a buffer, so that it is done once also if we are killed. */
+/* Counts a message in a buffer once, even if the process is killed here. */
 static void take(struct worker *worker, void *data, __u32 stored,
 	  const struct io_uring_ipc_msg_info *info)
 {

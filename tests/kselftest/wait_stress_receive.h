@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The stress test: a process that receives, in all ways that there are.
+ * The stress test: a process that receives, in all ways.
  */
 #ifndef WAIT_STRESS_RECEIVE_H
 #define WAIT_STRESS_RECEIVE_H
@@ -8,14 +8,14 @@
 #include "wait_stress_oracle.h"
 #include "wait_stress_worker.h"
 
-/* Where the messages of a request are to be. */
+/* Where the messages of a request go. */
 enum kind { PLAIN, FIXED, SELECTED, MAPPED };
 
 struct recv_way {
 	enum kind	kind;
 	/* rw_flags. */
 	__u32		flags;
-	/* How long the buffer is, 0 for a whole provided one. */
+	/* The length of the buffer, 0 for a whole provided buffer. */
 	__u32		len;
 	bool		wait;
 	bool		multishot;
@@ -42,7 +42,7 @@ static void choose_recv(struct worker *worker, struct recv_way *way, bool quiet)
 	};
 	if (worker->self->maps && chance(worker, 2))
 		way->kind = MAPPED;
-	/* The end of a buffer that is used bit by bit may be too small for info. */
+	/* The rest of an incremental buffer may be too small for the info. */
 	if (way->kind == SELECTED && worker->incremental) {
 		if (worker->self->informed)
 			way->kind = PLAIN;
@@ -60,7 +60,7 @@ static void choose_recv(struct worker *worker, struct recv_way *way, bool quiet)
 	if (way->kind != MAPPED && !(way->flags & IOIPC_RECV_BUNDLE) &&
 	    chance(worker, 3))
 		way->flags |= IOIPC_RECV_TRUNC;
-	/* Enough to tell which message it is. */
+	/* Enough to identify the message. */
 	if (chance(worker, 4) &&
 	    !(way->kind == SELECTED && worker->incremental))
 		way->len = prefix_of(way) + MIN_SIZE +
@@ -79,7 +79,7 @@ static void choose_recv(struct worker *worker, struct recv_way *way, bool quiet)
 		      (way->multishot || chance(worker, 6));
 }
 
-/* Queues a request. */
+/* Prepares a request. */
 static void get_recv(struct worker *worker, const struct recv_way *way)
 {
 	struct io_uring_sqe *sqe = wait_get_sqe(&worker->ring);
@@ -116,7 +116,7 @@ static void get_recv(struct worker *worker, const struct recv_way *way)
 			      way->wait ? RECEIVING_WAIT : RECEIVING;
 }
 
-/* Tells the kernel that it should look at the position that was stored. */
+/* Makes the kernel look at the stored position. */
 static void kick(struct worker *worker)
 {
 	struct io_uring_sqe *sqe = wait_get_sqe(&worker->ring);
@@ -134,7 +134,7 @@ static void kick(struct worker *worker)
 		FAIL(worker, "telling where it reads: %d", cqe.res);
 }
 
-/* Reads messages in place, of which the kernel says that there are so many. */
+/* Reads messages in place; the kernel has found this many. */
 static void read_in_place(struct worker *worker, int messages)
 {
 	struct oracle *oracle = worker->oracle;
@@ -164,10 +164,10 @@ static void read_in_place(struct worker *worker, int messages)
 		if (chance(worker, 4))
 			break;
 	}
-	/* What is overwritten meanwhile is gone. */
+	/* Messages that are overwritten meanwhile are gone. */
 	if (!found && !oracle->overwrite)
 		FAIL(worker, "no message in place of %d", messages);
-	/* It does not have to be true, and has no effect then. */
+	/* Sometimes stores an invalid position, which has no effect. */
 	if (chance(worker, 4))
 		__atomic_store_n(&place->cursor->position,
 				 place->next + (1U << 30), __ATOMIC_RELEASE);
@@ -177,7 +177,7 @@ static void read_in_place(struct worker *worker, int messages)
 		kick(worker);
 }
 
-/* Takes what was received, and gives a provided buffer back. */
+/* Takes the received messages, and provides a buffer again. */
 static void take_some(struct worker *worker, const struct recv_way *way,
 		      const struct io_uring_cqe *cqe)
 {
@@ -221,7 +221,7 @@ static void take_some(struct worker *worker, const struct recv_way *way,
 	io_uring_buf_ring_advance(worker->bufs, 1);
 }
 
-/* Receives for a while, in some way. */
+/* Receives for a while, in a random way. */
 static void receive_some(struct worker *worker)
 {
 	struct oracle *oracle = worker->oracle;
@@ -233,7 +233,7 @@ static void receive_some(struct worker *worker)
 	double end;
 
 	set_up(worker);
-	/* Who waits in quiet does only that. */
+	/* A receiver that waits when it is quiet does only that. */
 	choose_recv(worker, &way, oracle->quiet);
 	get_recv(worker, &way);
 	if (way.timed)
@@ -245,7 +245,10 @@ static void receive_some(struct worker *worker)
 		if (way.cancel && !oracle->quiet && ipc_now() >= end) {
 			way.cancel = false;
 			if (!IS_ROCK(worker->me) && chance(worker, 8)) {
-				/* What is in its queue now, nobody has seen. */
+				/*
+				 * The process has not seen the completions that
+				 * are in its queue.
+				 */
 				close_ring(worker);
 				return;
 			}
@@ -254,7 +257,7 @@ static void receive_some(struct worker *worker)
 			else
 				get_cancel(worker);
 		}
-		/* Everybody begins the rounds with nothing in hand. */
+		/* All processes start the rounds without a message. */
 		if (oracle->rounds && !told) {
 			told = true;
 			way.cancel = false;
@@ -268,7 +271,10 @@ static void receive_some(struct worker *worker)
 		ended = !(cqe.flags & IORING_CQE_F_MORE);
 		worker->cqe_flags = cqe.flags;
 		if (cqe.res > 0 && way.kind == MAPPED) {
-			/* A request that was ended by detaching may have found some. */
+			/*
+			 * A request that ended by DETACH may have found
+			 * messages.
+			 */
 			if (worker->is_attached)
 				read_in_place(worker, cqe.res);
 		} else if (cqe.res > 0) {
@@ -287,7 +293,7 @@ static void receive_some(struct worker *worker)
 			     strerror(-cqe.res));
 		}
 	}
-	/* A request in io-wq that was cancelled may have kept some. */
+	/* A cancelled request in io-wq may have kept some buffers. */
 	if (cqe.res == -ENOBUFS)
 		provide(worker);
 	if (!way.wait && cqe.res == -EAGAIN)
@@ -295,8 +301,8 @@ static void receive_some(struct worker *worker)
 }
 
 /*
- * Waits for one message; who is not patient gives up, in some way.  Nobody tries
- * again.
+ * Waits for one message.  A process that is not patient gives up, in a random
+ * way.  No process tries again.
  */
 static void recv_round(struct worker *worker)
 {
@@ -314,7 +320,7 @@ static void recv_round(struct worker *worker)
 	struct __kernel_timespec timeout;
 	struct io_uring_cqe cqe = {};
 
-	/* In unicast, the first that has attached is the first to be woken. */
+	/* In unicast, the receiver that attached first is woken first. */
 	if (first && worker->is_attached)
 		detach(worker);
 	set_up(worker);
@@ -345,7 +351,7 @@ static void recv_round(struct worker *worker)
 			get_cancel(worker);
 		}
 	}
-	/* Who is still there at the end is told. */
+	/* At the end, a process that still waits cancels its request. */
 	for (told = false;;) {
 		if (oracle->failed)
 			_exit(KSFT_FAIL);
@@ -390,14 +396,14 @@ static void receiver(struct worker *worker)
 	for (;;) {
 		if (worker->oracle->failed)
 			_exit(KSFT_FAIL);
-		/* Comes before the look, as in sender(). */
+		/* This comes before the look, as in sender(). */
 		worker->self->doing = RECEIVING;
 		if (worker->oracle->rounds) {
 			all_rounds(worker);
 			continue;
 		}
 		receive_some(worker);
-		/* Where it is in the order is forgotten, as it was away. */
+		/* Detaching would lose its place in the order. */
 		if (worker->me == ROCK || worker->oracle->quiet)
 			continue;
 		if (chance(worker, 100) && worker->is_attached)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The stress test: a process that sends, in all ways that there are.
+ * The stress test: a process that sends, in all ways.
  */
 #ifndef WAIT_STRESS_SEND_H
 #define WAIT_STRESS_SEND_H
@@ -8,7 +8,7 @@
 #include "wait_stress_oracle.h"
 #include "wait_stress_worker.h"
 
-/* How some messages, the next ones of this sender, are being sent. */
+/* How the next messages of this sender are sent. */
 struct send_way {
 	bool	wait;
 	bool	timed;
@@ -16,7 +16,7 @@ struct send_way {
 	bool	async;
 	bool	vec;
 	bool	fixed;
-	/* Which entry of the vector is too long, or none. */
+	/* Which entry of the vector is too long, if any. */
 	int	bad;
 	__u32	id;
 };
@@ -38,15 +38,15 @@ static struct message *message_at(struct worker *worker, int i)
 	return (struct message *)worker->hand->bufs[i];
 }
 
-/* Changes what is known of messages that were pending. */
+/* Changes the state of messages that were pending. */
 static void mark(struct worker *worker, __u32 first, __u32 end, int what)
 {
 	for (; first != end; first++)
-		/* A receiver may have counted it already. */
+		/* A receiver may have counted the message already. */
 		worker->oracle->state[worker->me][first] ^= PENDING | what;
 }
 
-/* Queues a request for messages from number i on, of so many. */
+/* Prepares a request for the messages from number i on, of `messages`. */
 static void get_send(struct worker *worker, const struct send_way *way, int i,
 		     int messages)
 {
@@ -98,7 +98,7 @@ static void choose_send(struct worker *worker, struct send_way *way, int i, int 
 		way->bad = ipc_random(&worker->random) % (messages - i);
 }
 
-/* Remembers the result, for who wants to know. */
+/* Records the result, for tell(). */
 static void note(struct worker *worker, const struct send_way *way, __u32 num, int res)
 {
 	struct process *self = worker->self;
@@ -148,7 +148,7 @@ static void get_result(struct worker *worker, struct io_uring_cqe *cqe)
 	} while (cqe->user_data != worker->data);
 }
 
-/* Makes messages that nobody has sent yet; returns the number of the first. */
+/* Makes new messages; returns the number of the first one. */
 static __u32 make_messages(struct worker *worker, int messages, __u32 target)
 {
 	struct process *self = worker->self;
@@ -160,16 +160,16 @@ static __u32 make_messages(struct worker *worker, int messages, __u32 target)
 		fill(message_at(worker, i), worker->me, first + i,
 		     random_len(worker));
 		message_at(worker, i)->target = target;
-		/* Until it is known. */
+		/* Until the result is known. */
 		worker->oracle->state[worker->me][first + i] =
 			PENDING | (target ? TARGETED : 0);
 	}
-	/* Whoever takes over begins with the next. */
+	/* A process that replaces this one starts with the next message. */
 	self->next = first + messages;
 	return first;
 }
 
-/* Sends messages, in some way, until they are sent or given up. */
+/* Sends messages, in a random way, until they are sent or given up. */
 static void send_some(struct worker *worker)
 {
 	struct oracle *oracle = worker->oracle;
@@ -183,7 +183,7 @@ static void send_some(struct worker *worker)
 	int i = 0, res;
 
 	if (self->next >= MESSAGES - 2 * BUFS) {
-		/* More than anybody counts. */
+		/* The counters have no room for more. */
 		ipc_nap(1000);
 		return;
 	}
@@ -202,7 +202,7 @@ static void send_some(struct worker *worker)
 			       2000) && cqe.user_data == worker->data)) {
 			if (!oracle->quiet && !IS_ROCK(worker->me) &&
 			    chance(worker, 6)) {
-				/* With the messages on their way, or not. */
+				/* Its messages may still be sent, or not. */
 				mark(worker, first + i, first + messages,
 				       ABANDONED);
 				close_ring(worker);
@@ -239,8 +239,8 @@ static void send_some(struct worker *worker)
 }
 
 /*
- * Waits for room for one message, in a full ring; who is not patient gives up, in
- * some way.  Nobody tries again.
+ * Waits for room for one message, in a full ring.  A process that is not
+ * patient gives up, in a random way.  No process tries again.
  */
 static void send_round(struct worker *worker)
 {
@@ -281,7 +281,7 @@ static void send_round(struct worker *worker)
 		}
 		get_cancel(worker);
 	}
-	/* Who is still there at the end is told. */
+	/* At the end, a process that still waits cancels its request. */
 	for (told = false;;) {
 		if (oracle->failed)
 			_exit(KSFT_FAIL);
@@ -308,7 +308,10 @@ static void sender(struct worker *worker)
 	while (!oracle->stop) {
 		if (oracle->failed)
 			_exit(KSFT_FAIL);
-		/* Comes before the look: the test sees this, or we see that it is quiet. */
+		/*
+		 * This comes before the look: the test sees this, or this
+		 * process sees the quiet.
+		 */
 		worker->self->doing = SENDING;
 		if (oracle->quiet) {
 			worker->self->doing = NOTHING;
@@ -326,7 +329,7 @@ static void sender(struct worker *worker)
 			detach(worker);
 		if (chance(worker, 300) && worker->is_open)
 			close_ring(worker);
-		/* Let it run empty sometimes, which is when receivers wait. */
+		/* Sometimes lets the ring run empty, so that receivers wait. */
 		if (chance(worker, 10))
 			ipc_nap(ipc_random(&worker->random) % 3000);
 	}

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The stress test: what a process does to take part, and to go away.
+ * The stress test: how a process joins and leaves.
  */
 #ifndef WAIT_STRESS_WORKER_H
 #define WAIT_STRESS_WORKER_H
 
 #include "wait_stress.h"
 
-/* user_data of what is not a message. */
+/* user_data of requests without a message. */
 #define OTHER	0
 
 /*
- * Faults in all memory of a ring.  A bundle goes on where it finds that memory is
- * missing, after it has written a part of a message that it puts back, which is
- * not to be taken for one that was received.
+ * Faults in all memory of a ring.  When a bundle finds that memory is missing,
+ * it has written a part of a message, puts this message back, and goes on
+ * later.  The test must not take this part for a received message.
  */
 static void touch(struct worker *worker)
 {
@@ -24,7 +24,7 @@ static void touch(struct worker *worker)
 		__atomic_fetch_add(&mem[at], 0, __ATOMIC_RELAXED);
 }
 
-/* Memory for a new ring.  The test frees what was left. */
+/* Gets memory for a new ring.  The test frees the memory that is left. */
 static void get_hand(struct worker *worker)
 {
 	struct process *self = worker->self;
@@ -43,7 +43,7 @@ static void get_hand(struct worker *worker)
 		touch(worker);
 }
 
-/* Provides all buffers, as if for the first time. */
+/* Provides all buffers again. */
 static void provide(struct worker *worker)
 {
 	int ret = 0, i;
@@ -66,8 +66,8 @@ static void provide(struct worker *worker)
 }
 
 /*
- * Lets the ring have a file, the writing end of its hand's pipe: io_uring puts its
- * files when the last request has ended, and not before.
+ * Gives the ring a file, the writing end of its hand's pipe. io_uring closes
+ * its files when the last request has ended, and not before.
  */
 static void register_writer(struct worker *worker)
 {
@@ -96,7 +96,7 @@ static void open_ring(struct worker *worker)
 
 	worker->self->doing = OPENING;
 	get_hand(worker);
-	/* One in 30 polls. */
+	/* One in 30 rings polls. */
 	params.flags = setups[ipc_random(&worker->random) %
 			      (chance(worker, 5) ? 6 : 5)];
 	ret = io_uring_queue_init_params(16, &worker->ring, &params);
@@ -110,7 +110,7 @@ static void open_ring(struct worker *worker)
 		FAIL(worker, "no registered buffer: %s", strerror(-ret));
 	if (IS_SENDER(worker->me))
 		return;
-	/* What is left of a buffer has to be enough to tell a message. */
+	/* The rest of a buffer must have room to identify a message. */
 	worker->incremental = worker->oracle->grain >= MIN_SIZE &&
 			      chance(worker, 3);
 	worker->bufs = NULL;
@@ -140,7 +140,9 @@ static void attach(struct worker *worker)
 	self->fd = args.channel_fd;
 	if (IS_SENDER(worker->me))
 		return;
-	/* One always does, so that it is often the last that makes room. */
+	/*
+	 * One receiver always does, so it is often the last one to make room.
+	 */
 	self->maps = oracle->all &&
 		     (worker->me == ROCK + 1 || chance(worker, 3));
 	if (self->maps) {
@@ -148,7 +150,7 @@ static void attach(struct worker *worker)
 		if (ret)
 			FAIL(worker, "cannot map: %s", strerror(-ret));
 	}
-	/* Only what is told of a copy says how to go on in place. */
+	/* Only the info of a copied message says where to go on in place. */
 	self->informed = self->maps || chance(worker, 3);
 	memset(worker->expect, 0, sizeof(worker->expect));
 	worker->msg_id = self->maps ? worker->place.next : 0;
@@ -165,13 +167,13 @@ static void attach(struct worker *worker)
 		oracle->target = worker->sub;
 }
 
-/* What ends with the subscriber. */
+/* Ends everything that ends with the subscriber. */
 static void forget(struct worker *worker)
 {
 	struct process *self = worker->self;
 	int i;
 
-	/* Nothing has to come any more. */
+	/* No message has to come any more. */
 	for (i = 0; i < SOURCES; i++)
 		self->joined[i] = MESSAGES;
 	self->epoch++;
@@ -215,14 +217,14 @@ static void set_up(struct worker *worker)
 		attach(worker);
 }
 
-/* Whether a completion comes in so many microseconds. */
+/* Whether a completion comes within this many microseconds. */
 static bool next_cqe(struct worker *worker, struct io_uring_cqe *cqe,
 	      long microseconds)
 {
 	return !wait_next(&worker->ring, cqe, microseconds / 1e6);
 }
 
-/* Asks for the end of the last request. */
+/* Cancels the last request. */
 static void get_cancel(struct worker *worker)
 {
 	struct io_uring_sqe *sqe = wait_get_sqe(&worker->ring);

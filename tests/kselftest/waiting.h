@@ -1,29 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the tests of waiting requests share: requests are queued with a number,
- * their user_data, and asked for by that number.  Whatever does not complete
- * within a deadline has the result IPC_HUNG, and a line says what hung.
+ * Shared by the tests of waiting requests.  A request has a number as its
+ * user_data, and the test asks for its completion by this number.  A request
+ * that does not complete within a deadline has the result IPC_HUNG, and the
+ * test prints which request hung.
  */
 #ifndef WAITING_H
 #define WAITING_H
 
 #include "ipc_test.h"
 
-/* No completion came. */
+/* The request has not completed. */
 #define IPC_HUNG	(-100001)
-/* Seconds until a request hangs that should complete. */
+/* Seconds until a request that should complete counts as hung. */
 #define WAIT_DEADLINE	30
-/* Microseconds in which a request does not complete that should not. */
+/* Microseconds in which a request that should wait does not complete. */
 #define WAIT_NOTHING	3000
 
-/* Completions that came before somebody asked for them. */
+/* Completions that came before the test asked for them. */
 static struct {
 	struct io_uring		*ring;
 	struct io_uring_cqe	cqe;
 } wait_stash[256];
 static size_t wait_stashed;
 
-/* A number for requests that the test itself does not tell apart. */
+/* A number for a request that the test need not identify. */
 static inline __u64 wait_new_data(void)
 {
 	static __u64 last = 1ULL << 32;
@@ -42,7 +43,7 @@ static inline struct io_uring_sqe *wait_get_sqe(struct io_uring *ring)
 	return sqe;
 }
 
-/* Queues a send that waits. */
+/* Prepares a send that waits. */
 static inline struct io_uring_sqe *wait_get_send(struct io_uring *ring,
 						 __u32 id, const __u64 *num,
 						 __u64 data)
@@ -54,7 +55,7 @@ static inline struct io_uring_sqe *wait_get_send(struct io_uring *ring,
 	return sqe;
 }
 
-/* Queues a receive that waits. */
+/* Prepares a receive that waits. */
 static inline struct io_uring_sqe *wait_get_recv(struct io_uring *ring,
 						 __u32 id, __u64 *num,
 						 __u64 data)
@@ -66,7 +67,7 @@ static inline struct io_uring_sqe *wait_get_recv(struct io_uring *ring,
 	return sqe;
 }
 
-/* The next completion, 0 or IPC_HUNG; submits what is queued. */
+/* Submits, and returns the next completion: 0 or IPC_HUNG. */
 static inline int wait_next(struct io_uring *ring, struct io_uring_cqe *copy,
 			    double seconds)
 {
@@ -95,7 +96,7 @@ static inline int wait_next(struct io_uring *ring, struct io_uring_cqe *copy,
 	return 0;
 }
 
-/* The completion of one request; others are kept until asked for. */
+/* The completion of one request; keeps others until they are asked for. */
 static inline int wait_for_cqe(struct io_uring *ring, __u64 data,
 			       struct io_uring_cqe *copy)
 {
@@ -134,13 +135,15 @@ static inline int wait_for(struct io_uring *ring, __u64 data)
 	return wait_for_cqe(ring, data, &cqe);
 }
 
-/* How many completions there are that nobody has asked for. */
+/* How many completions the test has not asked for. */
 static inline size_t wait_completed(struct io_uring *ring)
 {
 	size_t i, count;
 
 	io_uring_submit(ring);
-	/* A thread of the kernel says with this that it has issued them all. */
+	/*
+	 * An SQPOLL thread empties the queue when it has issued all requests.
+	 */
 	ipc_poll(!io_uring_sq_ready(ring));
 	io_uring_get_events(ring);
 	count = io_uring_cq_ready(ring);
@@ -149,7 +152,7 @@ static inline size_t wait_completed(struct io_uring *ring)
 	return count;
 }
 
-/* Submits what is queued.  Whether nothing completes. */
+/* Submits the prepared SQEs.  Whether nothing completes. */
 static inline bool wait_nothing(struct io_uring *ring)
 {
 	if (wait_completed(ring))
@@ -158,13 +161,13 @@ static inline bool wait_nothing(struct io_uring *ring)
 	return !wait_completed(ring);
 }
 
-/* Whether at least so many complete before the deadline. */
+/* Whether at least `count` requests complete before the deadline. */
 static inline bool wait_complete(struct io_uring *ring, size_t count)
 {
 	return ipc_poll(wait_completed(ring) >= count);
 }
 
-/* Forgets about the completions that nobody has asked for. */
+/* Forgets the completions that the test has not asked for. */
 static inline void wait_forget(struct io_uring *ring)
 {
 	size_t i, kept = 0;
@@ -176,7 +179,7 @@ static inline void wait_forget(struct io_uring *ring)
 	io_uring_cq_advance(ring, io_uring_cq_ready(ring));
 }
 
-/* Those that do not wait, on rings where other requests do. */
+/* Requests that do not wait, on rings where other requests do. */
 static inline int wait_send_to(struct io_uring *ring, __u32 id, __u64 num,
 			       __u32 target)
 {
@@ -207,7 +210,7 @@ static inline long long wait_recv(struct io_uring *ring, __u32 id)
 	return ret == sizeof(num) ? (long long)num : IPC_NOT_RUN;
 }
 
-/* Both wait. */
+/* Requests that wait. */
 static inline int wait_send_wait(struct io_uring *ring, __u32 id, __u64 num)
 {
 	__u64 data = wait_new_data();
@@ -241,10 +244,10 @@ static inline int wait_cancel(struct io_uring *ring, __u64 which,
 }
 
 /*
- * Whether a request has ended because it was cancelled, with this result.  A
- * worker that has not let go of it yet is told: it may be interrupted, or gone
- * when the request is looked for once more.  What cancels all counts how often it
- * finds something, and does not say whether that was such a worker.
+ * Whether a request has ended because it was cancelled, with this result.  If a
+ * worker still has the request, `told` is true: the worker may be interrupted,
+ * or gone when a second cancel looks for the request.  A cancel of all requests
+ * counts how many it has found, and does not say whether one was in a worker.
  */
 static inline bool wait_ended(struct io_uring *ring, __u64 data, int ret,
 			      bool told)
@@ -272,10 +275,10 @@ static inline bool wait_end(struct io_uring *ring, __u64 data, bool told)
 	return wait_ended(ring, data, ret, told);
 }
 
-/* Waits until a child or somebody else has set a flag in shared memory. */
+/* Waits until another process or thread has set a flag. */
 #define wait_until(condition)	ipc_poll(condition)
 
-/* Waits for a child, and kills it if that hangs; returns the same as ipc_wait(). */
+/* Waits for a child, and kills it if it hangs; result as of ipc_wait(). */
 static inline int wait_child(pid_t pid)
 {
 	int status = 0;
