@@ -57,7 +57,7 @@ enum {
 	/* The SQPOLL thread of the ring submits, and has the faults. */
 	SQPOLL		= 1 << 7,
 	/*
-	 * The caller is an unprivileged user, who can lock just enough memory.
+	 * The caller is an unprivileged user that can lock just enough memory.
 	 */
 	LIMITED		= 1 << 8,
 	/* The operation needs no allocation and no copy. */

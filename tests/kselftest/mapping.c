@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* The mapping of a channel: who can map it, read-only, and its contents. */
+/* The mapping of a channel: access to it, read-only, and its contents. */
 #include "ipc_test.h"
 
 #define ENTRIES	8

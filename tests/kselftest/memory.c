@@ -552,7 +552,7 @@ TEST_F_TIMEOUT(memory, nobody_waits_for_the_file_of_another, IPC_TIMEOUT)
 	EXPECT_EQ(128 + SIGKILL, ipc_wait(blocker));
 }
 
-/* As for rings, the memory of a user who may lock memory is not limited. */
+/* As for rings, the memory of a user that may lock memory has no limit. */
 TEST_F_TIMEOUT(memory, no_limit_with_the_capability, IPC_TIMEOUT)
 {
 	struct rlimit none = {};

@@ -67,7 +67,7 @@ static __u32 nth_mode(int n)
 	return (n >> 4 & 3) << 7 | (n >> 2 & 3) << 4 | (n & 3) << 1;
 }
 
-/* Tries all operations on all channels as a user, who is in that class. */
+/* Tries all operations on all channels as a user of that class. */
 static void try_modes(struct __test_metadata *_metadata, const __u32 *channel,
 		      int shift, bool all)
 {
@@ -238,7 +238,7 @@ TEST_F_TIMEOUT(perm, keys_do_not_help, IPC_TIMEOUT)
 				  &channel));
 	EXPECT_EQ(0, ipc_as(owner, ipc_do_attach, &request));
 	EXPECT_EQ(-EACCES, ipc_as(stranger, ipc_do_attach, &request));
-	/* The key is taken also for users who may not use it. */
+	/* The key is taken also for users that may not use it. */
 	EXPECT_EQ(-EEXIST, ipc_create_key(&self->ring, 0, request.key, 0600,
 					  &channel));
 }
@@ -291,7 +291,7 @@ TEST_F_TIMEOUT(perm, private_channels, IPC_TIMEOUT)
 	struct ipc_request by_key = { .key = ipc_new_key() };
 	struct ipc_sub sub;
 
-	/* Any user may who can find the channel. */
+	/* Any user that finds the channel may attach. */
 	ASSERT_EQ(0, create_owned(&self->ring, IOIPC_F_PRIVATE, by_key.key,
 				  0666, &by_id.channel));
 

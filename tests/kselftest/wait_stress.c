@@ -195,7 +195,7 @@ static void search(struct worker *tester, struct hand *hand)
 		if (message->magic != MAGIC)
 			continue;
 		if (!is_sealed(message))
-			FAIL(tester, "a message that nobody has sent was received");
+			FAIL(tester, "a message that no process has sent was received");
 		state = &tester->oracle->state[message->sender][message->num];
 		message->magic = 0;
 		/*
@@ -206,7 +206,7 @@ static void search(struct worker *tester, struct hand *hand)
 			continue;
 		*state += ONCE;
 		if (TIMES(*state) > 1)
-			FAIL(tester, "message %u of %u twice, once by who is gone",
+			FAIL(tester, "message %u of %u twice, once by a process that is gone",
 			     message->num, message->sender);
 		tester->oracle->found++;
 	}
@@ -514,7 +514,7 @@ static void receivers_wait(struct __test_metadata *_metadata,
 	if (!oracle->patient && ipc_random(&self->random) % 4 == 0)
 		replace(_metadata, self, ROCK + 2 + ipc_random(&self->random) %
 				       (RECEIVERS - 2));
-	SETTLE(self, "in a round, nobody has received the message",
+	SETTLE(self, "in a round, no receiver has received the message",
 	       !in_ring(self));
 	oracle->over = self->round;
 }
@@ -530,7 +530,7 @@ static void senders_wait(struct __test_metadata *_metadata,
 	int i;
 
 	/* A ring that was closed could still receive or send a message. */
-	SETTLE(self, "somebody still receives",
+	SETTLE(self, "a receiver still receives",
 	       !any_hand_left(self) && none_receives(self));
 	attach(&self->tester);
 	for (i = 0; i < ENTRIES; i++)
@@ -544,7 +544,7 @@ static void senders_wait(struct __test_metadata *_metadata,
 	if (!oracle->patient && ipc_random(&self->random) % 4 == 0)
 		replace(_metadata, self, 1 + ipc_random(&self->random) %
 				       (SENDERS - 1));
-	SETTLE(self, "in a round, nobody has used the room",
+	SETTLE(self, "in a round, no sender has used the room",
 	       all_sent(self) || in_ring(self) == ENTRIES);
 	oracle->over = self->round;
 	SETTLE(self, "at the end of a round",

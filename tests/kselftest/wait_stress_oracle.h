@@ -137,7 +137,7 @@ static void count(struct worker *worker, const struct message *message)
 	__u16 state;
 
 	if (message->target && message->target != worker->sub)
-		FAIL(worker, "message %u of %u is for somebody else", num,
+		FAIL(worker, "message %u of %u is for another receiver", num,
 		     sender);
 	state = oracle->state[sender][num] += ONCE;
 	if (!(state & (PENDING | SENT | ABANDONED)))
@@ -177,7 +177,7 @@ static void take(struct worker *worker, void *data, __u32 stored,
 	struct message *message = data;
 
 	if (!is_whole(message, data, stored))
-		FAIL(worker, "%u bytes that nobody has sent", stored);
+		FAIL(worker, "%u bytes that no process has sent", stored);
 	if (info)
 		check_info(worker, info, message, stored);
 	worker->self->copied++;

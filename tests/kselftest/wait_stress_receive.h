@@ -156,7 +156,7 @@ static void read_in_place(struct worker *worker, int messages)
 		if (!whole || start.len != got.len ||
 		    start.data != got.sender_data || start.sub != got.sender ||
 		    got.msg_id != got.position + 1)
-			FAIL(worker, "a message in place that nobody has sent");
+			FAIL(worker, "a message in place that no process has sent");
 		worker->msg_id = got.msg_id;
 		count(worker, &start);
 		found++;
@@ -289,7 +289,7 @@ static void receive_some(struct worker *worker)
 			     doing_names[self->doing], way.flags,
 			     strerror(-cqe.res));
 		} else if (is_ended(cqe.res) && !way.timed && way.cancel) {
-			FAIL(worker, "nobody has cancelled it: %s",
+			FAIL(worker, "it has ended without a cancel: %s",
 			     strerror(-cqe.res));
 		}
 	}

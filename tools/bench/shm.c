@@ -367,12 +367,12 @@ static const struct shm_variant busy_variant = { .parking = PARKING_NONE };
 const struct mechanism shm_mechanisms[] = {
 	{
 		.name = "shm-futex",
-		.what = "ring in shared memory, futex when somebody sleeps",
+		.what = "ring in shared memory, futex when a process sleeps",
 		.variant = &futex_variant,
 		SHM_MECHANISM,
 	}, {
 		.name = "shm-eventfd",
-		.what = "ring in shared memory, eventfd when somebody sleeps",
+		.what = "ring in shared memory, eventfd when a process sleeps",
 		.variant = &eventfd_variant,
 		SHM_MECHANISM,
 	}, {

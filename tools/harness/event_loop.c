@@ -193,6 +193,6 @@ int main(void)
 	printf("messages from the socket: %u, from the channel: %u, ticks of the timer: %u\n",
 	       loop.events[SOCKET], loop.events[CHANNEL], loop.events[TIMER]);
 	if (loop.events[SOCKET] != MESSAGES || loop.events[CHANNEL] != MESSAGES)
-		die("not everything that was sent has come");
+		die("some messages have not arrived");
 	return 0;
 }
