@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
+/*
+ * The two ends of a command.  run.c gives one with actor_call(); the process of the actor
+ * does it with do_command() and the functions before that, and calls nothing of run.c.
+ */
 
 #include "actor.h"
 
@@ -35,7 +39,7 @@ static struct {
 	bool open;
 	struct io_uring uring;
 	struct io_uring_buf_ring *buffers;
-} rings[RINGS + 1];
+} mine[RINGS + 1];
 
 static void die(const char *what)
 {
@@ -74,38 +78,38 @@ void actors_prepare(void)
 	}
 }
 
-static int provide(unsigned int number, uint32_t first, uint32_t count)
+static int do_provide(unsigned int number, uint32_t first, uint32_t count)
 {
 	int error;
 
-	if (!rings[number].buffers) {
-		rings[number].buffers = io_uring_setup_buf_ring(&rings[number].uring, PROVIDED, 0,
+	if (!mine[number].buffers) {
+		mine[number].buffers = io_uring_setup_buf_ring(&mine[number].uring, PROVIDED, 0,
 								0, &error);
-		if (!rings[number].buffers)
+		if (!mine[number].buffers)
 			return error;
 	}
 	for (uint32_t i = 0; i < count; i++) {
 		uint16_t id = (uint16_t)((first + i) % PROVIDED);
 
-		io_uring_buf_ring_add(rings[number].buffers, self->provided[number][id],
+		io_uring_buf_ring_add(mine[number].buffers, self->provided[number][id],
 				      PROVIDED_SIZE, id, io_uring_buf_ring_mask(PROVIDED), (int)i);
 	}
-	io_uring_buf_ring_advance(rings[number].buffers, (int)count);
+	io_uring_buf_ring_advance(mine[number].buffers, (int)count);
 	return 0;
 }
 
-static int unprovide(unsigned int number)
+static int do_unprovide(unsigned int number)
 {
 	int ret = 0;
 
-	if (rings[number].buffers)
-		ret = io_uring_free_buf_ring(&rings[number].uring, rings[number].buffers, PROVIDED,
+	if (mine[number].buffers)
+		ret = io_uring_free_buf_ring(&mine[number].uring, mine[number].buffers, PROVIDED,
 					     0);
-	rings[number].buffers = NULL;
+	mine[number].buffers = NULL;
 	return ret;
 }
 
-static int open_ring(struct actor_shared *shared)
+static int do_open(struct actor_shared *shared)
 {
 	struct io_uring_params params = {
 		.flags = shared->flags | IORING_SETUP_CQSIZE,
@@ -113,32 +117,32 @@ static int open_ring(struct actor_shared *shared)
 		.sq_thread_idle = 1,
 	};
 	struct iovec slots = { shared->slots, sizeof(shared->slots) };
-	struct io_uring *uring = &rings[shared->ring].uring;
+	struct io_uring *uring = &mine[shared->ring].uring;
 	int ret;
 
 	ret = io_uring_queue_init_params(16, uring, &params);
 	if (ret)
 		return ret;
-	rings[shared->ring].open = true;
+	mine[shared->ring].open = true;
 	return shared->ring == CONTROL_RING ? 0 : io_uring_register_buffers(uring, &slots, 1);
 }
 
-static int close_ring(unsigned int number)
+static int do_close(unsigned int number)
 {
-	if (!rings[number].open)
+	if (!mine[number].open)
 		return 0;
-	if (rings[number].buffers)
+	if (mine[number].buffers)
 		/* It goes with the ring, which has requests that use it. */
-		munmap(rings[number].buffers, PROVIDED * sizeof(struct io_uring_buf));
-	rings[number].buffers = NULL;
-	io_uring_queue_exit(&rings[number].uring);
-	rings[number].open = false;
+		munmap(mine[number].buffers, PROVIDED * sizeof(struct io_uring_buf));
+	mine[number].buffers = NULL;
+	io_uring_queue_exit(&mine[number].uring);
+	mine[number].open = false;
 	return 0;
 }
 
-static int submit(struct actor_shared *shared)
+static int do_submit(struct actor_shared *shared)
 {
-	struct io_uring *uring = &rings[shared->ring].uring;
+	struct io_uring *uring = &mine[shared->ring].uring;
 	int ret;
 
 	for (uint32_t i = 0; i < shared->count; i++) {
@@ -160,9 +164,9 @@ static int submit(struct actor_shared *shared)
 }
 
 /* Takes all completions, after it has waited for so many a while. */
-static int reap(struct actor_shared *shared)
+static int do_reap(struct actor_shared *shared)
 {
-	struct io_uring *uring = &rings[shared->ring].uring;
+	struct io_uring *uring = &mine[shared->ring].uring;
 	struct __kernel_timespec wait = { .tv_nsec = REAP_WAIT * 1000000 };
 	struct io_uring_cqe *cqe;
 	int ret = 0;
@@ -183,7 +187,7 @@ static int reap(struct actor_shared *shared)
 	return ret == -ETIME || ret == -EINTR ? 0 : ret < 0 ? ret : 0;
 }
 
-static int read_fdinfo(struct actor_shared *shared)
+static int do_fdinfo(struct actor_shared *shared)
 {
 	char path[64];
 	ssize_t len;
@@ -199,7 +203,7 @@ static int read_fdinfo(struct actor_shared *shared)
 	return len < 0 ? -EIO : 0;
 }
 
-static int64_t run(struct actor_shared *shared)
+static int64_t do_command(struct actor_shared *shared)
 {
 	struct pollfd pollfd = { .fd = shared->fd, .events = (short)shared->flags };
 	void *address = (void *)(uintptr_t)shared->address;
@@ -207,15 +211,15 @@ static int64_t run(struct actor_shared *shared)
 
 	switch (shared->command) {
 	case COMMAND_OPEN:
-		return open_ring(shared);
+		return do_open(shared);
 	case COMMAND_CLOSE:
-		return close_ring(shared->ring);
+		return do_close(shared->ring);
 	case COMMAND_SUBMIT:
-		return submit(shared);
+		return do_submit(shared);
 	case COMMAND_REAP:
-		return reap(shared);
+		return do_reap(shared);
 	case COMMAND_REGISTER:
-		return syscall(SYS_io_uring_register, rings[shared->ring].uring.ring_fd,
+		return syscall(SYS_io_uring_register, mine[shared->ring].uring.ring_fd,
 			       shared->flags, address, shared->count) ? -errno : 0;
 	case COMMAND_MAP:
 		map = mmap(NULL, shared->size, (int)shared->flags, (int)shared->count, shared->fd,
@@ -228,7 +232,7 @@ static int64_t run(struct actor_shared *shared)
 	case COMMAND_POLL:
 		return poll(&pollfd, 1, 0) < 0 ? -errno : pollfd.revents;
 	case COMMAND_FDINFO:
-		return read_fdinfo(shared);
+		return do_fdinfo(shared);
 	case COMMAND_COPY:
 		memcpy(shared->copy, address, shared->size);
 		return 0;
@@ -236,9 +240,9 @@ static int64_t run(struct actor_shared *shared)
 		__atomic_store_n((uint32_t *)address, shared->flags, __ATOMIC_RELEASE);
 		return 0;
 	case COMMAND_PROVIDE:
-		return provide(shared->ring, shared->flags, shared->count);
+		return do_provide(shared->ring, shared->flags, shared->count);
 	case COMMAND_UNPROVIDE:
-		return unprovide(shared->ring);
+		return do_unprovide(shared->ring);
 	}
 	return -EINVAL;
 }
@@ -282,7 +286,7 @@ static void act(int which, int go)
 		while (__atomic_load_n(&shared->turn, __ATOMIC_ACQUIRE) != 1)
 			futex(&shared->turn, FUTEX_WAIT, 0, NULL);
 		coverage_begin();
-		shared->result = run(shared);
+		shared->result = do_command(shared);
 		coverage_end();
 		__atomic_store_n(&shared->turn, 0, __ATOMIC_RELEASE);
 		futex(&shared->turn, FUTEX_WAKE, 1, NULL);

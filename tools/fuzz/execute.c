@@ -10,6 +10,9 @@
  *   received meanwhile,
  * - a vector has one message if several requests wait for it, or if not all of it
  *   has room.
+ *
+ * main.c calls this.  This calls the steps in commands.c, requests.c and files.c and
+ * settle() in waiting.c; all of them call run.c, and run.c calls actor.c and model.c.
  */
 
 #include "execute.h"
@@ -21,48 +24,6 @@
 #include "waiting.h"
 
 unsigned long execute_steps;
-
-struct place place_of(const struct step *step)
-{
-	return (struct place) { step->who % ACTORS, step->who / ACTORS % RINGS };
-}
-
-uint32_t no_id(uint8_t choice)
-{
-	static const uint32_t ids[] = { 0, UINT32_MAX, 0x7fffffff };
-
-	return ids[choice % ARRAY_SIZE(ids)];
-}
-
-struct channel *channel_of(const struct step *step, uint32_t *id)
-{
-	struct channel *channel;
-
-	*id = no_id(step->object);
-	if (step->object >= 0xf0 || !model.channel_count)
-		return NULL;
-	channel = &model.channels[step->object % model.channel_count];
-	*id = channel->id;
-	return channel;
-}
-
-/* May be the id of a channel if there is no subscriber. */
-struct subscriber *subscriber_of(const struct step *step, uint32_t *id, struct place *place)
-{
-	struct subscriber *subscriber;
-
-	*id = no_id(step->object);
-	*place = place_of(step);
-	if (step->object >= 0xf8 && model.channel_count)
-		*id = model.channels[step->object % model.channel_count].id;
-	if (step->object >= 0xf0 || !model.subscriber_count)
-		return NULL;
-	subscriber = &model.subscribers[step->object % model.subscriber_count];
-	*id = subscriber->id;
-	if (step->who < 0xe0)
-		*place = subscriber->place;
-	return subscriber;
-}
 
 static void step_reopen(const struct step *step)
 {
@@ -196,6 +157,16 @@ static void (*const step_functions[STEP_KINDS])(const struct step *step) = {
 	[STEP_REOPEN] = step_reopen,
 	[STEP_PROVIDE] = step_provide,
 };
+
+const char *execute_failure(void)
+{
+	return failure;
+}
+
+bool execute_hangs(void)
+{
+	return hangs;
+}
 
 bool execute(const struct test_case *test, bool trace_steps)
 {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
+/* Calls actor.c and the model; execute.c, waiting.c and the steps call this. */
 
 #include "run.h"
 
@@ -10,14 +11,12 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "execute.h"
-
 struct model model;
 struct request requests[MAX_REQUESTS];
 struct ring_state rings[ACTORS][RINGS + 1];
 uint32_t serial;
 bool tracing, failed, hangs;
-static char failure[512];
+char failure[512];
 
 const unsigned int default_flags[RINGS + 1] = {
 	0, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN, 0,
@@ -48,16 +47,6 @@ void fail(const char *format, ...)
 	vsnprintf(failure, sizeof(failure), format, list);
 	va_end(list);
 	trace("#   ^ %s\n", failure);
-}
-
-const char *execute_failure(void)
-{
-	return failure;
-}
-
-bool execute_hangs(void)
-{
-	return hangs;
 }
 
 struct actor_shared *shared_of(struct place place)

@@ -57,6 +57,8 @@ extern const uint64_t keys[KEYS];
 /* The last number that was given to a request or a message. */
 extern uint32_t serial;
 extern bool tracing, failed, hangs;
+/* What went wrong last. */
+extern char failure[512];
 
 /* Prints it if that is wanted. */
 void trace(const char *format, ...) __attribute__((format(printf, 1, 2)));

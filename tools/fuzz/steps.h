@@ -5,6 +5,8 @@
 
 #include "run.h"
 
+/* steps.c */
+
 /* The ring that a step names. */
 struct place place_of(const struct step *step);
 /* An id that nothing has. */
