@@ -5,9 +5,9 @@
  * MESSAGES=N is how many messages are sent where several receivers receive at
  * once.
  */
-#include <pthread.h>
 #include "fixture.h"
 #include "messages.h"
+#include "vanish.h"
 
 #define ENTRIES	64
 #define SIZE	200
@@ -794,24 +794,6 @@ TEST_F_TIMEOUT(bundle, fresh_pages, IPC_TIMEOUT)
 	free(buf);
 }
 
-/* A buffer that another thread removes all the time. */
-struct vanish {
-	char		*mem;
-	size_t		len;
-	_Atomic bool	stop;
-};
-
-static void *vanish(void *arg)
-{
-	struct vanish *vanishing = arg;
-
-	while (!vanishing->stop) {
-		madvise(vanishing->mem, vanishing->len, MADV_DONTNEED);
-		sched_yield();
-	}
-	return NULL;
-}
-
 TEST_F_TIMEOUT(bundle, vanishing_pages, IPC_TIMEOUT)
 {
 	enum { COUNT = 40, LEN = 200 };
@@ -821,7 +803,6 @@ TEST_F_TIMEOUT(bundle, vanishing_pages, IPC_TIMEOUT)
 	};
 	int i, ret, received, round;
 	struct msg_walk walk;
-	pthread_t thread;
 
 	/*
 	 * The received messages are gone, but the result tells how many they
@@ -829,7 +810,7 @@ TEST_F_TIMEOUT(bundle, vanishing_pages, IPC_TIMEOUT)
 	 */
 	ASSERT_EQ(0, LEN % 8);
 	ASSERT_NE(NULL, vanishing.mem);
-	ASSERT_EQ(0, pthread_create(&thread, NULL, vanish, &vanishing));
+	ASSERT_EQ(0, vanish_start(&vanishing));
 	for (round = 0; round < 20; round++) {
 		for (i = 0; i < COUNT; i++) {
 			ASSERT_EQ(LEN, send_filled(&self->other,
@@ -858,8 +839,7 @@ TEST_F_TIMEOUT(bundle, vanishing_pages, IPC_TIMEOUT)
 		ASSERT_EQ(-EAGAIN, ipc_recv_num(&self->ring,
 						self->receiver.id));
 	}
-	vanishing.stop = true;
-	pthread_join(thread, NULL);
+	vanish_stop(&vanishing);
 }
 
 /* Senders that wait can use all slots that a bundle frees. */

@@ -173,12 +173,9 @@ TEST_F_TIMEOUT(defects, defect_08_sleeping_with_a_slot, IPC_TIMEOUT)
 	struct ipc_sub both, blocked;
 	struct uffd uffd = {};
 	__u32 channel;
-	int i, ret;
+	int i;
 
-	ret = uffd_open(&uffd, 0);
-	if (ret == -ENOSYS || ret == -EPERM)
-		SKIP(return, "no userfaultfd: %s", strerror(-ret));
-	ASSERT_EQ(0, ret);
+	UFFD_OPEN(&uffd);
 	start(_metadata, &self->ring, 0, &channel, &both);
 	ASSERT_EQ(0, ipc_attach(&self->other, channel, IOIPC_SUB_SEND,
 				&blocked));

@@ -5,6 +5,7 @@
  */
 #include "fixture.h"
 #include "uffd.h"
+#include "vanish.h"
 #include "waiting.h"
 
 #define ENTRIES	8
@@ -299,33 +300,14 @@ TEST_F_TIMEOUT(faults, copy_on_write_pages, IPC_TIMEOUT)
 	EXPECT_EQ(0, ipc_wait(pid));
 }
 
-/* A buffer that another thread removes all the time. */
-struct vanish {
-	char		*mem;
-	size_t		len;
-	_Atomic bool	stop;
-};
-
-static void *vanish(void *arg)
-{
-	struct vanish *vanishing = arg;
-
-	while (!vanishing->stop) {
-		madvise(vanishing->mem, vanishing->len, MADV_DONTNEED);
-		sched_yield();
-	}
-	return NULL;
-}
-
 TEST_F_TIMEOUT(faults, send_from_vanishing_pages, IPC_TIMEOUT)
 {
 	struct vanish vanishing = { .mem = ipc_pages(2), .len = SIZE };
-	pthread_t thread;
 	char buf[SIZE];
 	int i;
 
 	ASSERT_NE(NULL, vanishing.mem);
-	ASSERT_EQ(0, pthread_create(&thread, NULL, vanish, &vanishing));
+	ASSERT_EQ(0, vanish_start(&vanishing));
 	for (i = 0; i < 500; i++) {
 		/* The message is all zeros, wherever the pages come from. */
 		ASSERT_EQ(SIZE, ipc_send(&self->ring, self->sender.id,
@@ -336,20 +318,18 @@ TEST_F_TIMEOUT(faults, send_from_vanishing_pages, IPC_TIMEOUT)
 		ASSERT_EQ(0, buf[0]);
 		ASSERT_EQ(0, memcmp(buf, buf + 1, SIZE - 1));
 	}
-	vanishing.stop = true;
-	pthread_join(thread, NULL);
+	vanish_stop(&vanishing);
 	EXPECT_EQ(-EAGAIN, ipc_recv(&self->ring, self->receiver.id, buf, SIZE));
 }
 
 TEST_F_TIMEOUT(faults, recv_to_vanishing_pages, IPC_TIMEOUT)
 {
 	struct vanish vanishing = { .mem = ipc_pages(2), .len = SIZE };
-	pthread_t thread;
 	char buf[SIZE];
 	int i, ret;
 
 	ASSERT_NE(NULL, vanishing.mem);
-	ASSERT_EQ(0, pthread_create(&thread, NULL, vanish, &vanishing));
+	ASSERT_EQ(0, vanish_start(&vanishing));
 	for (i = 0; i < 500; i++) {
 		ipc_fill(buf, SIZE, i);
 		ASSERT_EQ(SIZE, ipc_send(&self->ring, self->sender.id, buf,
@@ -369,8 +349,7 @@ TEST_F_TIMEOUT(faults, recv_to_vanishing_pages, IPC_TIMEOUT)
 					 SIZE));
 		ASSERT_TRUE(ipc_filled(buf, SIZE, i));
 	}
-	vanishing.stop = true;
-	pthread_join(thread, NULL);
+	vanish_stop(&vanishing);
 }
 
 /* The page of a sender blocks for as long as another process wants. */
@@ -380,12 +359,9 @@ TEST_F_TIMEOUT(faults, blocked_sender_delays_only_itself, IPC_TIMEOUT)
 	struct ipc_sub blocked;
 	struct uffd uffd = {};
 	char buf[64];
-	int i, ret;
+	int i;
 
-	ret = uffd_open(&uffd, 0);
-	if (ret == -ENOSYS || ret == -EPERM)
-		SKIP(return, "no userfaultfd: %s", strerror(-ret));
-	ASSERT_EQ(0, ret);
+	UFFD_OPEN(&uffd);
 	ASSERT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_SEND,
 				&blocked));
 	op.id = blocked.id;
@@ -419,10 +395,7 @@ TEST_F_TIMEOUT(faults, blocked_receiver_delays_only_itself, IPC_TIMEOUT)
 	__u64 num = 0;
 	int ret;
 
-	ret = uffd_open(&uffd, 0);
-	if (ret == -ENOSYS || ret == -EPERM)
-		SKIP(return, "no userfaultfd: %s", strerror(-ret));
-	ASSERT_EQ(0, ret);
+	UFFD_OPEN(&uffd);
 	ASSERT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_RECV,
 				&blocked));
 	op.id = blocked.id;
@@ -517,12 +490,8 @@ TEST_F_TIMEOUT(faults, woken_receiver_delays_only_itself, IPC_TIMEOUT)
 	struct ipc_sub blocked;
 	struct uffd uffd = {};
 	__u64 num = 0;
-	int ret;
 
-	ret = uffd_open(&uffd, 0);
-	if (ret == -ENOSYS || ret == -EPERM)
-		SKIP(return, "no userfaultfd: %s", strerror(-ret));
-	ASSERT_EQ(0, ret);
+	UFFD_OPEN(&uffd);
 	/* The receiver that attached first is woken first. */
 	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring,
 						 self->receiver.id));
@@ -556,12 +525,8 @@ static void woken_sender(struct __test_metadata *_metadata,
 	struct ipc_sub blocked;
 	struct uffd uffd = {};
 	__u64 num = 100;
-	int ret;
 
-	ret = uffd_open(&uffd, 0);
-	if (ret == -ENOSYS || ret == -EPERM)
-		SKIP(return, "no userfaultfd: %s", strerror(-ret));
-	ASSERT_EQ(0, ret);
+	UFFD_OPEN(&uffd);
 	ASSERT_EQ(0, uffd_fill(&uffd, 0));
 	ASSERT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_SEND,
 				&blocked));

@@ -43,6 +43,15 @@ static inline int uffd_open(struct uffd *uffd, int flags)
 	return ioctl(uffd->fd, UFFDIO_REGISTER, &reg) ? -errno : 0;
 }
 
+/* Opens it in a test, which is skipped where this kernel or this user has none. */
+#define UFFD_OPEN(uffd) do {						\
+	int __ret = uffd_open(uffd, 0);					\
+									\
+	if (__ret == -ENOSYS || __ret == -EPERM)			\
+		SKIP(return, "no userfaultfd: %s", strerror(-__ret));	\
+	ASSERT_EQ(0, __ret);						\
+} while (0)
+
 /* Returns true when a task blocks on the page, false if none does in time. */
 static inline bool uffd_wait(struct uffd *uffd)
 {

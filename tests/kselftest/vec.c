@@ -5,8 +5,9 @@
  * MESSAGES=N is how many messages each process sends if several processes send.
  */
 #include "fixture.h"
-#include "uffd.h"
 #include "messages.h"
+#include "uffd.h"
+#include "vanish.h"
 
 #define ENTRIES	16
 #define SIZE	256
@@ -569,24 +570,6 @@ TEST_F_TIMEOUT(vec, fresh_pages, IPC_TIMEOUT)
 	}
 }
 
-/* Messages that another thread removes all the time: always zeros. */
-struct vanish {
-	char		*mem;
-	size_t		len;
-	_Atomic bool	stop;
-};
-
-static void *vanish(void *arg)
-{
-	struct vanish *vanishing = arg;
-
-	while (!vanishing->stop) {
-		madvise(vanishing->mem, vanishing->len, MADV_DONTNEED);
-		sched_yield();
-	}
-	return NULL;
-}
-
 TEST_F_TIMEOUT(vec, vanishing_pages, IPC_TIMEOUT)
 {
 	static const char zeros[SIZE];
@@ -596,7 +579,6 @@ TEST_F_TIMEOUT(vec, vanishing_pages, IPC_TIMEOUT)
 	};
 	struct iovec vec[ENTRIES];
 	char buf[SIZE];
-	pthread_t thread;
 	int i, round, res;
 
 	ASSERT_NE(NULL, vanishing.mem);
@@ -604,7 +586,7 @@ TEST_F_TIMEOUT(vec, vanishing_pages, IPC_TIMEOUT)
 		vec[i].iov_base = vanishing.mem + i * self->page + i;
 		vec[i].iov_len = SIZE;
 	}
-	ASSERT_EQ(0, pthread_create(&thread, NULL, vanish, &vanishing));
+	ASSERT_EQ(0, vanish_start(&vanishing));
 	for (round = 0; round < 200; round++) {
 		/*
 		 * Slots that were given up may take the room of some messages.
@@ -623,8 +605,7 @@ TEST_F_TIMEOUT(vec, vanishing_pages, IPC_TIMEOUT)
 		ASSERT_EQ(-EAGAIN, ipc_recv_num(&self->other,
 						self->receiver.id));
 	}
-	vanishing.stop = true;
-	pthread_join(thread, NULL);
+	vanish_stop(&vanishing);
 	/* All slots are still usable. */
 	EXPECT_EQ(ENTRIES, msg_send_vec(&self->ring, self->sender.id, self->vec,
 					ENTRIES + 1, 0));
@@ -660,13 +641,10 @@ TEST_F_TIMEOUT(vec, blocked_in_the_middle, IPC_TIMEOUT)
 	struct io_uring ring;
 	struct uffd uffd = {};
 	struct ipc_sub sub;
-	int i, ret, early;
+	int i, early;
 	__u64 num;
 
-	ret = uffd_open(&uffd, 0);
-	if (ret == -ENOSYS || ret == -EPERM)
-		SKIP(return, "no userfaultfd: %s", strerror(-ret));
-	ASSERT_EQ(0, ret);
+	UFFD_OPEN(&uffd);
 	ASSERT_EQ(0, ipc_open(&ring));
 	ASSERT_EQ(0, ipc_attach(&ring, self->channel, IOIPC_SUB_SEND, &sub));
 	blocked.ring = &ring;
