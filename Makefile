@@ -44,6 +44,10 @@ test:
 test-kcsan:
 	tests/run kcsan
 
+.PHONY: test-kernels
+test-kernels:
+	tests/kernels
+
 .PHONY: soak
 soak:
 	tests/soak/run $(or $(HOURS),1)
@@ -82,6 +86,7 @@ help:
 	@echo 'make test             all tests: on the host, and in QEMU on both kernels'
 	@echo '                      (tests/run --all: also the parts that are left out to save time)'
 	@echo 'make test-kcsan       the stress tests on a kernel that finds data races'
+	@echo 'make test-kernels     what runs on the production kernel, on each version of Linux with patches'
 	@echo 'make soak HOURS=N     ten channels and forty processes for hours (default: 1)'
 	@echo 'make fuzz [SECONDS=N] random tests against a model, on the debug kernel, for N seconds'
 	@echo 'make bench            compare with pipes, sockets, queues and shared memory (BENCH=OPTIONS)'
@@ -90,3 +95,4 @@ help:
 	@echo 'make install          install the module and the headers (KDIR=, PREFIX=, DESTDIR=)'
 	@echo 'make rust-analyzer    write rust-project.json (KDIR=)'
 	@echo 'make clean            remove what was built here; kernels and tools stay in the cache'
+	@echo 'KERNEL=7.2 make ...   the same on another version of Linux than 7.3, if it has patches'

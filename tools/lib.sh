@@ -14,6 +14,10 @@ export HOME=${HOME:-~}
 # Everything that takes long to download or to build is kept here, outside the clone.
 cache=${IOIPC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/io_uring_ipc}
 
+# The version of Linux that everything here is built for, and where its source is.
+series=${KERNEL:-7.3}
+kernel_suite=trixie-backports
+
 say() {
 	printf '%s\n' "$*" >&2
 }
@@ -185,6 +189,13 @@ apt_from_suite() {
 	"$command" -q -o APT::Sandbox::User=root -o Dir::Etc::SourceList="$dir/sources.list" \
 		-o Dir::Etc::SourceParts=/dev/null -o Dir::State::Lists="$dir/lists" \
 		-o Dir::Cache="$dir" -o Dir::State::status="$dir/status" "$@"
+}
+
+# Prints the versions of Linux whose source Debian packages, in one suite.
+packaged_series() {
+	apt_from_suite "$1" apt-get update >&2
+	apt_from_suite "$1" apt-cache pkgnames linux-source- |
+		sed -n 's/^linux-source-\([0-9]\+\.[0-9]\+\)$/\1/p' | sort -V
 }
 
 # Prints the path of a package in a directory: of its newest version.
