@@ -17,7 +17,10 @@ use kernel::{
 
 use super::cred;
 use crate::{
-    kernel::wait::{WaitQueue, HANGUP, READABLE},
+    kernel::{
+        compat::tgid,
+        wait::{WaitQueue, HANGUP, READABLE},
+    },
     memory::cursor_page::CursorPage,
     observe::{
         counters::{Counts, SharedCounts},
@@ -89,7 +92,7 @@ impl Member {
             id,
             flags,
             uid: cred::caller_uid(),
-            pid: kernel::current!().tgid(),
+            pid: tgid(kernel::current!()),
             channel,
             membership <- new_mutex!(()),
             cursor: CacheAligned(Atomic::new(0)),

@@ -11,6 +11,7 @@ use kernel::{
 use super::{member::Member, Channel};
 use crate::{
     kernel::{
+        compat::{synchronize_rcu, EUSERS},
         rcu::{let_others_run, RcuObject},
         wait::{HANGUP, WRITABLE},
     },
@@ -159,7 +160,7 @@ impl Channel {
         if self.ring.broadcast_leave(&member.cursor) {
             // A request is reading the message at the cursor. It does so in one read-side critical
             // section.
-            rcu::synchronize_rcu();
+            synchronize_rcu();
         }
         self.drop_targeted_if_detached(member);
         self.ring.broadcast_let_go(&member.cursor);

@@ -12,7 +12,10 @@ use kernel::{
     sync::Mutex,
 };
 
-use crate::{kernel::alloc::GFP_MAYFAIL, uapi};
+use crate::{
+    kernel::{alloc::GFP_MAYFAIL, compat::EUSERS},
+    uapi,
+};
 
 struct Taken {
     all: u32,

@@ -6,6 +6,7 @@ use kernel::{prelude::*, sync::rcu};
 
 use super::{member::Member, senders::CurrentSender, Channel, BATCH_BYTES};
 use crate::{
+    kernel::compat::ENOBUFS,
     memory::{
         buffer::Buffer,
         region::{Description, Region},

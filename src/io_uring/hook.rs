@@ -15,7 +15,6 @@ use core::{
 use kernel::{
     error::{from_result, to_result},
     ffi::{c_int, c_uint, c_void},
-    module::this_module,
     prelude::*,
     sync::{
         aref::ARef,
@@ -37,6 +36,7 @@ use crate::{
     },
     kernel::{
         bindings::{self, Operations},
+        compat::this_module,
         file,
     },
     memory::{

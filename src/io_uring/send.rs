@@ -13,7 +13,7 @@ use crate::{
         instance::Instance,
         request::{Request, Wait},
     },
-    kernel::rcu::let_others_run,
+    kernel::{compat::ENOBUFS, rcu::let_others_run},
     memory::{buffer::Buffer, user_buffer::UserBuffer},
     observe::{
         refusal::{refuse, Asked},

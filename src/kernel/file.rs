@@ -19,7 +19,6 @@ use kernel::{
     ffi::{c_int, c_void},
     fs::File,
     mm::virt::VmaNew,
-    module::this_module,
     prelude::*,
     seq_file::SeqFile,
     str::CStr,
@@ -32,7 +31,7 @@ use kernel::{
 };
 
 use crate::{
-    kernel::{bindings, wait::WaitQueue},
+    kernel::{bindings, compat::this_module, wait::WaitQueue},
     LocalModule,
 };
 

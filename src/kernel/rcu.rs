@@ -17,12 +17,12 @@ use kernel::{
     sync::{
         aref::{ARef, AlwaysRefCounted},
         atomic::{Acquire, Atomic, Relaxed, Release},
-        rcu, Refcount,
+        Refcount,
     },
     types::{ForeignOwnable, Opaque},
 };
 
-use crate::kernel::{alloc::GFP_MAYFAIL, bindings};
+use crate::kernel::{alloc::GFP_MAYFAIL, bindings, compat::rcu_barrier};
 
 /// The workqueue on which the kernel drops objects: a valid one as long as there is a [`Reclaimer`].
 static QUEUE: Atomic<*mut bindings::workqueue_struct> = Atomic::new(core::ptr::null_mut());
@@ -59,7 +59,7 @@ pub(crate) fn wait_for_dying() {
         if !is_any_dying() {
             return;
         }
-        rcu::rcu_barrier();
+        rcu_barrier();
         // SAFETY: There is a `Reclaimer` as long as there are objects, and as long as the module
         // is in use.
         unsafe { bindings::__flush_workqueue(QUEUE.load(Relaxed)) };

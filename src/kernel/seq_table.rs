@@ -15,14 +15,16 @@ use core::{marker::PhantomData, ptr};
 
 use kernel::{
     ffi::{c_int, c_void},
-    module::this_module,
     prelude::*,
     seq_file::SeqFile,
     str::CStr,
     sync::Arc,
 };
 
-use crate::{kernel::bindings, LocalModule};
+use crate::{
+    kernel::{bindings, compat::this_module},
+    LocalModule,
+};
 
 /// A table whose rows have numbers. Rows may come and go while somebody reads.
 ///

@@ -15,14 +15,11 @@ use kernel::{
     mm::virt::VmaMixedMap,
     page::{Page, PAGE_SHIFT, PAGE_SIZE},
     prelude::*,
-    sync::{
-        atomic::{Atomic, Relaxed},
-        barrier,
-    },
+    sync::atomic::{Atomic, Relaxed},
 };
 
 use crate::{
-    kernel::{alloc::GFP_MAYFAIL, bindings},
+    kernel::{alloc::GFP_MAYFAIL, bindings, compat::barrier},
     memory::{buffer::Buffer, user_buffer::NotPresent},
     ring::{self, Claim, Reservation},
     uapi::{self, MessageDescriptor, MessageInfo, RingHeader},
