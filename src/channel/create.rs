@@ -10,11 +10,11 @@ use kernel::{
 use super::{cred::Permissions, places::Places, senders::Senders, Channel};
 use crate::{
     kernel::{
-        bindings::io_uring_ipc_channel_create, rcu::RcuObject, rcu_xarray::RcuXArray,
-        wait::WaitQueue,
+        bindings::io_uring_ipc_channel_create, percpu::PerCpuCounter, rcu::RcuObject,
+        rcu_xarray::RcuXArray, wait::WaitQueue,
     },
     memory::region::{Account, Region},
-    observe::counters::{PerCpuCounter, SharedCounts},
+    observe::counters::SharedCounts,
     ring::{Mode, Ring},
     uapi,
 };

@@ -26,9 +26,9 @@ use self::{
     senders::Senders,
 };
 use crate::{
-    kernel::{rcu_xarray::RcuXArray, wait::WaitQueue},
+    kernel::{percpu::PerCpuCounter, rcu_xarray::RcuXArray, wait::WaitQueue},
     memory::region::Region,
-    observe::counters::{Counts, PerCpuCounter, SharedCounts},
+    observe::counters::{Counts, SharedCounts},
     ring::{Memory, Ring},
 };
 

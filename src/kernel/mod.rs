@@ -7,6 +7,7 @@ pub(crate) mod bindings;
 pub(crate) mod compat;
 pub(crate) mod file;
 pub(crate) mod log;
+pub(crate) mod percpu;
 pub(crate) mod rcu;
 pub(crate) mod rcu_xarray;
 pub(crate) mod seq_table;

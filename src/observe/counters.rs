@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is counted of channels and subscribers, for administrators.
+//! What channels and subscribers count, for administrators.
 //!
-//! Nothing here locks, and only making a counter sleeps. A message that is sent or received changes
-//! no counter that another subscriber or processor changes.
+//! Nothing here sleeps or locks. To send or receive a message changes no counter that another
+//! subscriber or processor changes.
 
-use core::{ops, ptr::NonNull};
+use core::ops;
 
-use kernel::{
-    prelude::*,
-    sync::atomic::{Atomic, Relaxed},
-};
-
-use crate::kernel::bindings;
+use kernel::sync::atomic::{Atomic, Relaxed};
 
 /// How often something has happened.
 #[derive(Clone, Copy, Default)]
@@ -46,7 +41,7 @@ impl ops::Add for Counts {
 impl ops::Sub for Counts {
     type Output = Self;
 
-    // Whoever reads counts while they change may see the later ones first.
+    // A reader may see the later of two changes first. The difference is 0 then.
     fn sub(self, other: Self) -> Self {
         Self {
             sent: self.sent.saturating_sub(other.sent),
@@ -58,7 +53,7 @@ impl ops::Sub for Counts {
     }
 }
 
-/// Counts that anybody can add to, where that is seldom.
+/// Counts that any thread can add to. That must be seldom.
 pub(crate) struct SharedCounts {
     sent: Atomic<u64>,
     received: Atomic<u64>,
@@ -79,7 +74,7 @@ impl SharedCounts {
         }
     }
 
-    /// What they are now.
+    /// Returns the counts as they are now.
     pub(crate) fn get(&self) -> Counts {
         Counts {
             sent: self.sent.load(Relaxed),
@@ -90,62 +85,12 @@ impl SharedCounts {
         }
     }
 
-    /// Adds to each.
+    /// Adds to each count.
     pub(crate) fn add(&self, counts: Counts) {
         self.sent.add(counts.sent, Relaxed);
         self.received.add(counts.received, Relaxed);
         self.lost.add(counts.lost, Relaxed);
         self.full.add(counts.full, Relaxed);
         self.waits.add(counts.waits, Relaxed);
-    }
-}
-
-/// A counter that each processor has a part of.
-///
-/// # Invariants
-///
-/// `parts` is a per-CPU `u64` that this owns.
-pub(crate) struct PerCpuCounter {
-    parts: NonNull<u64>,
-}
-
-// SAFETY: Any thread can use and free it.
-unsafe impl Send for PerCpuCounter {}
-
-// SAFETY: Each processor changes only its part, in one instruction.
-unsafe impl Sync for PerCpuCounter {}
-
-impl PerCpuCounter {
-    /// A counter that is zero. May sleep.
-    ///
-    /// # Errors
-    ///
-    /// `ENOMEM`.
-    pub(crate) fn new() -> Result<Self> {
-        let parts = bindings::ioipc_alloc_percpu_counter();
-        // INVARIANT: It was just allocated.
-        Ok(Self {
-            parts: NonNull::new(parts).ok_or(ENOMEM)?,
-        })
-    }
-
-    /// Adds to the part of this processor.
-    #[inline]
-    pub(crate) fn add(&self, count: u32) {
-        // SAFETY: By the type invariants.
-        unsafe { bindings::ioipc_percpu_counter_add(self.parts.as_ptr(), count) };
-    }
-
-    /// The sum of all parts.
-    pub(crate) fn sum(&self) -> u64 {
-        // SAFETY: By the type invariants.
-        unsafe { bindings::ioipc_percpu_counter_sum(self.parts.as_ptr()) }
-    }
-}
-
-impl Drop for PerCpuCounter {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariants, and nobody uses it after this.
-        unsafe { bindings::ioipc_free_percpu_counter(self.parts.as_ptr()) };
     }
 }
