@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What user space and kernel exchange: the structs of `include/uapi/linux/io_uring/ipc.h` and the
-//! SQE, with their layouts asserted.
+//! What user space and the kernel exchange: the structs of `include/uapi/linux/io_uring/ipc.h` and
+//! the SQE, with assertions of their layouts.
 
 use core::mem::{offset_of, size_of};
 
@@ -26,19 +26,36 @@ pub(crate) use crate::kernel::bindings::{
     IOIPC_SUB_RECV, IOIPC_SUB_SEND,
 };
 
-/// Asserts size and field offsets of a struct.
+/// Asserts size and field offsets of a struct. With `plain`, it also makes the struct bytes to copy
+/// from and to user space, and asserts that this is sound.
 macro_rules! assert_layout {
     ($type:ty, $size:literal, $($($field:ident).+ @ $offset:literal),+ $(,)?) => {
         const _: () = assert!(size_of::<$type>() == $size);
         $(const _: () = assert!(offset_of!($type, $($field).+) == $offset);)+
     };
+    (plain $type:ty, $size:literal, $($field:ident @ $offset:literal),+ $(,)?) => {
+        assert_layout!($type, $size, $($field @ $offset),+);
+
+        const _: () = {
+            const fn size_of_plain<T: AsBytes + FromBytes>(_: fn(&$type) -> &T) -> usize {
+                size_of::<T>()
+            }
+            assert!(size_of::<$type>() == 0 $(+ size_of_plain(|value| &value.$field))+);
+        };
+
+        // SAFETY: Each field is `FromBytes`, see the assertion above.
+        unsafe impl FromBytes for $type {}
+
+        // SAFETY: Each field is `AsBytes`, and there is no padding, see the assertion above.
+        unsafe impl AsBytes for $type {}
+    };
 }
 
-assert_layout!(bindings::io_uring_ipc_channel_create, 40,
+assert_layout!(plain bindings::io_uring_ipc_channel_create, 40,
     flags @ 0, ring_entries @ 4, max_msg_size @ 8, mode @ 12, key @ 16, channel_id_out @ 24,
     reserved @ 28);
 
-assert_layout!(bindings::io_uring_ipc_channel_attach, 48,
+assert_layout!(plain bindings::io_uring_ipc_channel_attach, 48,
     channel_id @ 0, flags @ 4, key @ 8, channel_fd @ 16, local_id_out @ 20, mmap_offset_out @ 24,
     region_size @ 32, reserved @ 36);
 
@@ -51,43 +68,21 @@ assert_layout!(RingHeader, 192,
     max_msg_size @ 136, version @ 140, desc_offset @ 144, desc_stride @ 148, data_offset @ 152,
     data_stride @ 156, cursor_offset @ 160, senders_wait @ 168, reserved @ 172, msgs @ 192);
 
-assert_layout!(MessageInfo, 48,
+assert_layout!(plain MessageInfo, 48,
     len @ 0, msg_id @ 4, sender_data @ 8, sender @ 16, pid @ 20, uid @ 24, gid @ 28, flags @ 32,
     reserved @ 36, lost @ 40);
 
 assert_layout!(CursorPage, 64, position @ 0, reserved @ 4);
 
-/// A struct that io_uring_register(2) passes by pointer.
-///
-/// # Safety
-///
-/// All bit patterns are valid, and there is no padding.
-unsafe trait Argument: Copy {}
-
-// SAFETY: It consists of integers and has no padding, see the layout above.
-unsafe impl Argument for bindings::io_uring_ipc_channel_create {}
-
-// SAFETY: It consists of integers and has no padding, see the layout above.
-unsafe impl Argument for bindings::io_uring_ipc_channel_attach {}
-
-#[repr(transparent)]
-struct Plain<T: Argument>(T);
-
-// SAFETY: By the requirements of `Argument`.
-unsafe impl<T: Argument> FromBytes for Plain<T> {}
-
-// SAFETY: By the requirements of `Argument`, and none of them has interior mutability.
-unsafe impl<T: Argument> AsBytes for Plain<T> {}
-
-/// Where such a struct is in user space.
+/// Where io_uring_register(2) finds its argument, a struct in user space.
 pub(crate) struct UserArgument(UserPtr);
 
 impl UserArgument {
-    /// From the arguments of io_uring_register(2).
+    /// Takes the arguments of io_uring_register(2).
     ///
     /// # Errors
     ///
-    /// `EINVAL` unless it is one struct.
+    /// `EINVAL` unless they say that there is one struct.
     pub(crate) fn new(pointer: UserPtr, count: u32) -> Result<Self> {
         if pointer.as_const_ptr().is_null() || count != 1 {
             return Err(EINVAL);
@@ -99,12 +94,12 @@ impl UserArgument {
         UserSlice::new(self.0, size_of::<T>())
     }
 
-    fn read<T: Argument>(&self) -> Result<T> {
-        Ok(self.slice::<T>().reader().read::<Plain<T>>()?.0)
+    fn read<T: FromBytes>(&self) -> Result<T> {
+        self.slice::<T>().reader().read()
     }
 
-    fn write<T: Argument>(&self, value: T) -> Result {
-        self.slice::<T>().writer().write(&Plain(value))
+    fn write<T: AsBytes>(&self, value: T) -> Result {
+        self.slice::<T>().writer().write(&value)
     }
 
     /// Reads the argument of CREATE. May sleep.
@@ -147,7 +142,7 @@ pub(crate) fn iovec_size(compat: bool) -> usize {
     }
 }
 
-/// Address and length of such a `struct iovec`, whose bytes these are.
+/// Reads address and length from the bytes of such a `struct iovec`.
 pub(crate) fn parse_iovec(bytes: &[u8], compat: bool) -> (u64, u64) {
     fn at<const SIZE: usize>(bytes: &[u8], offset: usize) -> [u8; SIZE] {
         let word = bytes.get(offset..).and_then(<[u8]>::first_chunk);
@@ -193,7 +188,7 @@ assert_layout!(Sqe, 64,
     user_data @ 32, buf_index @ 40, personality @ 42, file_index @ 44, addr3 @ 48, pad2 @ 56);
 
 impl Sqe {
-    /// Whether io_uring picks the buffer.
+    /// Whether io_uring selects the buffer.
     pub(crate) fn selects_buffer(&self) -> bool {
         self.flags & bindings::IOIPC_SQE_BUFFER_SELECT != 0
     }
@@ -203,9 +198,9 @@ impl Sqe {
         self.rw_flags & IOIPC_FIXED_BUF != 0
     }
 
-    /// Checks `rw_flags`, and that the fields are zero which neither opcode uses.
+    /// Checks `rw_flags`, and that the fields that neither opcode uses are zero.
     ///
-    /// io_uring itself has taken care of `opcode`, `flags`, `ioprio` and `personality`.
+    /// io_uring itself has checked `opcode`, `flags`, `ioprio` and `personality`.
     ///
     /// # Errors
     ///
