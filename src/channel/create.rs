@@ -7,13 +7,13 @@ use kernel::{
     sync::{aref::ARef, atomic::Atomic},
 };
 
-use super::{cred::Permissions, places::Places, senders::Senders, Channel};
+use super::{cred::Permissions, places::Places, Channel};
 use crate::{
     kernel::{
         bindings::io_uring_ipc_channel_create, percpu::PerCpuCounter, rcu::RcuObject,
         rcu_xarray::RcuXArray, wait::WaitQueue,
     },
-    memory::region::{Account, Region},
+    memory::{charge::Account, region::Region},
     observe::counters::SharedCounts,
     ring::{Mode, Ring},
     uapi,
@@ -91,7 +91,6 @@ impl Channel {
             parameters.mode == Mode::Broadcast,
             account,
         )?;
-        let senders = Senders::new(parameters.entries)?;
         RcuObject::new(try_pin_init!(Self {
             id,
             key: parameters.key,
@@ -101,7 +100,6 @@ impl Channel {
             private: parameters.private,
             overwrite: parameters.overwrite,
             ring: Ring::new(region, 0),
-            senders,
             places <- Places::new(),
             dropped: Atomic::new(0),
             sent_unattached: PerCpuCounter::new()?,

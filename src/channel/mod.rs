@@ -23,7 +23,6 @@ use self::{
     cred::{IpcNamespace, Permissions},
     member::Member,
     places::Places,
-    senders::Senders,
 };
 use crate::{
     kernel::{percpu::PerCpuCounter, rcu_xarray::RcuXArray, wait::WaitQueue},
@@ -67,7 +66,6 @@ pub(crate) struct Channel {
     private: bool,
     overwrite: bool,
     ring: Ring<Region>,
-    senders: Senders,
     /// The places of members, and which uid has how many.
     #[pin]
     places: Places,

@@ -193,7 +193,7 @@ impl Channel {
                 ..MessageInfo::default()
             };
             region.read_description(claim, &mut info);
-            self.senders.describe(claim, sender, &mut info);
+            sender.describe(claim, &mut info);
             if self.ring.target(claim.position()) != 0 {
                 info.flags |= uapi::IOIPC_INFO_TARGETED;
             }
@@ -202,7 +202,7 @@ impl Channel {
             }
             info
         });
-        region.copy_out(claim, buffer, start, info.as_ref(), stored)?;
+        Region::copy_out(claim, buffer, start, info.as_ref(), stored)?;
         member.report_lost(lost);
         trace::receive(|| {
             let msg_id = Region::message_id(claim.position());

@@ -4,9 +4,9 @@
 
 use kernel::{prelude::*, sync::rcu};
 
-use super::{member::Member, senders::CurrentSender, Channel, BATCH_BYTES};
+use super::{member::Member, Channel, BATCH_BYTES};
 use crate::{
-    kernel::compat::ENOBUFS,
+    kernel::{compat::ENOBUFS, identity::CurrentIdentity},
     memory::{
         buffer::Buffer,
         region::{Description, Region},
@@ -112,18 +112,17 @@ impl Channel {
     #[inline(always)]
     fn fill(
         &self,
-        slot: Reservation<'_, Region>,
+        mut slot: Reservation<'_, Region>,
         payload: &Payload<'_>,
         outgoing: &Outgoing<'_>,
         target: Option<&Member>,
-        current: &CurrentSender,
+        current: &CurrentIdentity,
     ) -> Result<(), NotPresent> {
-        let region = self.region();
         match payload {
-            Payload::Buffer(buffer) => region.copy_in(&slot, *buffer)?,
-            Payload::Copy(bytes) => region.copy_in_kernel(&slot, bytes),
+            Payload::Buffer(buffer) => Region::copy_in(&mut slot, *buffer)?,
+            Payload::Copy(bytes) => Region::copy_in_kernel(&mut slot, bytes),
         }
-        region.describe(
+        self.region().describe(
             &slot,
             &Description {
                 len: payload.len(),
@@ -131,7 +130,7 @@ impl Channel {
                 sender: outgoing.sender,
             },
         );
-        self.senders.stamp(&slot, current);
+        Region::stamp(&mut slot, current);
         slot.set_target(outgoing.target);
         if let Some(target) = target {
             // The count comes before the message, see `Receiver::has_targeted`.
@@ -198,7 +197,7 @@ impl Channel {
         }
 
         let mut sent = 0;
-        let current = CurrentSender::new();
+        let current = CurrentIdentity::new();
         let slots = self.reserve(ready, guard)?;
         let end = slots.end();
         // Only receivers of a queue look at how many messages are for them alone.

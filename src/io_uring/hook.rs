@@ -41,8 +41,8 @@ use crate::{
     },
     memory::{
         buffer::Buffer,
+        charge::Account,
         fixed_buffer::{Direction, FixedBuffer},
-        region::Account,
         user_buffer::UserBuffer,
     },
     uapi::{self, Sqe},

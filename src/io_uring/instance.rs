@@ -22,7 +22,7 @@ use crate::{
     channel::{cred, registry::Registry, subscriber::Subscriber},
     io_uring::{file, request::Request},
     kernel::{alloc::GFP_MAYFAIL, bindings, file::FileCell, rcu::RcuObject, rcu_xarray::RcuXArray},
-    memory::region::Account,
+    memory::charge::Account,
     observe::refusal::{refuse, Asked},
     uapi,
 };

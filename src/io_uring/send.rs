@@ -14,7 +14,7 @@ use crate::{
         request::{Request, Wait},
     },
     kernel::{compat::ENOBUFS, rcu::let_others_run},
-    memory::{buffer::Buffer, user_buffer::UserBuffer},
+    memory::{buffer::Buffer, bytes::Room, user_buffer::UserBuffer},
     observe::{
         refusal::{refuse, Asked},
         trace,
@@ -100,8 +100,7 @@ fn read_and_send(
     let bytes = &mut bytes[..count * size];
     // CAST: They are few: `prepare` has limited how many messages there are.
     let array = vector.beyond(first * size as u32, bytes.len() as u32);
-    // SAFETY: `bytes` is as long as that.
-    if unsafe { array.copy_to(bytes.as_mut_ptr()) }.is_err() {
+    if array.copy_to(Room::from(&mut *bytes)).is_err() {
         pass_on(request, instance);
         UserSlice::new(array.address(), bytes.len())
             .reader()

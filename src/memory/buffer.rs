@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where the message of a request is or goes: user memory, or a registered buffer.
+//! The buffer that a request sends from or receives into: user memory, or a registered buffer.
 
-use core::ptr;
-
-use kernel::prelude::*;
+use kernel::{prelude::*, transmute::AsBytes};
 
 use crate::{
     memory::{
+        bytes::{Bytes, Room},
         fixed_buffer::FixedBuffer,
         user_buffer::{NotPresent, UserBuffer},
     },
@@ -17,9 +16,9 @@ use crate::{
 /// The buffer of a request.
 #[derive(Clone, Copy)]
 pub(crate) enum Buffer<'a> {
-    /// In user memory, which can come and go.
+    /// In user memory, of which pages come and go.
     User(UserBuffer),
-    /// In a registered buffer, which is always present.
+    /// In a registered buffer, of which all pages are present.
     Fixed(&'a FixedBuffer),
 }
 
@@ -33,7 +32,7 @@ impl Buffer<'_> {
         }
     }
 
-    /// Whether it looks as if [`Self::copy_to`] would work now. Does not sleep.
+    /// Whether [`Self::copy_to`] would probably work now. Does not sleep.
     #[inline]
     pub(crate) fn is_readable(&self) -> Result<(), NotPresent> {
         match self {
@@ -42,8 +41,8 @@ impl Buffer<'_> {
         }
     }
 
-    /// Whether it looks as if [`Self::copy_from`] would work now for the bytes in `from..to`. If
-    /// `from` is not 0, the byte before has been written. Does not sleep and changes nothing.
+    /// Whether [`Self::copy_from`] would probably work now for the bytes in `from..to`. If `from` is
+    /// not 0, the byte before it is written already. Does not sleep and changes nothing.
     #[inline]
     pub(crate) fn is_writable(&self, from: u32, to: u32) -> Result<(), NotPresent> {
         match self {
@@ -53,11 +52,11 @@ impl Buffer<'_> {
         }
     }
 
-    /// Brings the pages in. May sleep for as long as their owner likes.
+    /// Faults the pages in. May sleep for as long as the owner of the pages likes.
     ///
     /// # Errors
     ///
-    /// `EFAULT` if they cannot be read.
+    /// `EFAULT` if user space could not read them.
     pub(crate) fn fault_in_readable(&self) -> Result {
         match self {
             Self::User(buffer) => buffer.fault_in_readable(),
@@ -65,12 +64,12 @@ impl Buffer<'_> {
         }
     }
 
-    /// Brings the pages of the bytes in `from..to` in and changes nothing. May sleep for as long as
-    /// their owner likes.
+    /// Faults the pages of the bytes in `from..to` in and changes nothing. May sleep for as long as
+    /// the owner of the pages likes.
     ///
     /// # Errors
     ///
-    /// `EFAULT` if they cannot be written.
+    /// `EFAULT` if user space could not write them.
     pub(crate) fn fault_in_writable(&self, from: u32, to: u32) -> Result {
         match self {
             Self::User(buffer) => buffer.part(from, to - from).fault_in_writable(),
@@ -80,72 +79,49 @@ impl Buffer<'_> {
 
     /// Copies the whole buffer to kernel memory. Does not sleep.
     ///
-    /// # Safety
+    /// # Errors
     ///
-    /// `to` is valid for writing as many bytes.
+    /// [`NotPresent`], also if `to` has less room.
     #[inline]
-    pub(crate) unsafe fn copy_to(&self, to: *mut u8) -> Result<(), NotPresent> {
+    pub(crate) fn copy_to(&self, to: Room<'_>) -> Result<(), NotPresent> {
         match self {
-            // SAFETY: The caller vouches for `to`.
-            Self::User(buffer) => unsafe { buffer.copy_to(to) },
-            // SAFETY: The caller vouches for `to`.
-            Self::Fixed(buffer) => unsafe { buffer.copy_to(to) },
+            Self::User(buffer) => buffer.copy_to(to),
+            Self::Fixed(buffer) => buffer.copy_to(to),
         }
     }
 
-    /// Fills `len` bytes from `offset` on from kernel memory. Both have to lie within the buffer.
-    /// Does not sleep.
-    ///
-    /// # Safety
-    ///
-    /// `from` is valid for reading `len` bytes.
+    /// Copies `from` to the buffer from `offset` on. The bytes must lie within the buffer. Does not
+    /// sleep.
     #[inline]
-    pub(crate) unsafe fn copy_from(
-        &self,
-        offset: u32,
-        from: *const u8,
-        len: u32,
-    ) -> Result<(), NotPresent> {
+    pub(crate) fn copy_from(&self, offset: u32, from: Bytes<'_>) -> Result<(), NotPresent> {
         match self {
-            // SAFETY: The caller vouches for `from`.
-            Self::User(buffer) => unsafe { buffer.part(offset, len).copy_from(from) },
-            // SAFETY: The caller vouches for `from`.
-            Self::Fixed(buffer) => unsafe { buffer.copy_from(offset, from, len) },
+            Self::User(buffer) => buffer.part(offset, from.len()).copy_from(from),
+            Self::Fixed(buffer) => buffer.copy_from(offset, from),
         }
     }
 
-    /// Fills the buffer from `offset` on with `info` and then `len` bytes from kernel memory. All
-    /// of it has to lie within the buffer. Does not sleep.
-    ///
-    /// # Safety
-    ///
-    /// `from` is valid for reading `len` bytes.
+    /// Copies `info` and then `from` to the buffer from `offset` on. The bytes must lie within the
+    /// buffer. Does not sleep.
     #[inline]
-    pub(crate) unsafe fn copy_from_with_info(
+    pub(crate) fn copy_from_with_info(
         &self,
         offset: u32,
         info: &MessageInfo,
-        from: *const u8,
-        len: u32,
+        from: Bytes<'_>,
     ) -> Result<(), NotPresent> {
         const SIZE: u32 = size_of::<MessageInfo>() as u32;
         match self {
-            // SAFETY: The caller vouches for `from`.
-            Self::User(buffer) => unsafe {
-                buffer
-                    .part(offset, SIZE + len)
-                    .copy_from_with_info(info, from)
-            },
+            Self::User(buffer) => buffer
+                .part(offset, SIZE + from.len())
+                .copy_from_with_info(info, from),
             Self::Fixed(buffer) => {
-                // SAFETY: `info` has as many bytes and no padding.
-                unsafe { buffer.copy_from(offset, ptr::from_ref(info).cast(), SIZE) }?;
-                // SAFETY: The caller vouches for `from`.
-                unsafe { buffer.copy_from(offset + SIZE, from, len) }
+                buffer.copy_from(offset, info.as_bytes().into())?;
+                buffer.copy_from(offset + SIZE, from)
             }
         }
     }
 
-    /// Copies the whole buffer to memory that is allocated for it. May sleep.
+    /// Allocates memory and copies the whole buffer there. May sleep.
     ///
     /// # Errors
     ///

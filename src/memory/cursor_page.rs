@@ -2,9 +2,9 @@
 
 //! The page in which a receiver of a broadcast says how far it has read in place.
 //!
-//! User space writes whatever it likes there, at any time.
+//! User space can write any number there, at any time.
 
-use core::ptr::NonNull;
+use core::{mem::offset_of, ptr::NonNull};
 
 use kernel::{
     mm::virt::VmaMixedMap,
@@ -22,30 +22,30 @@ use crate::{
 ///
 /// # Invariants
 ///
-/// `position` points to a word of `page`, which is only accessed atomically.
+/// `position` points to a word of `page`. All accesses to that word are atomic.
 pub(crate) struct CursorPage {
     page: Page,
-    position: NonNull<u32>,
+    position: NonNull<Atomic<u32>>,
 }
 
-// SAFETY: All accesses are atomic.
+// SAFETY: Any thread can access the word, and free the page.
 unsafe impl Send for CursorPage {}
 
-// SAFETY: As above.
+// SAFETY: All accesses to the word are atomic.
 unsafe impl Sync for CursorPage {}
 
 impl CursorPage {
-    /// A page that says `position`. May sleep.
+    /// Makes a page that says `position`. May sleep.
     ///
     /// # Errors
     ///
     /// `ENOMEM`.
     pub(crate) fn new(position: u32) -> Result<Self> {
         let page = Page::alloc_page(GFP_MAYFAIL | __GFP_ZERO)?;
-        // SAFETY: The page is valid, and not in high memory, which a 64-bit kernel does not have.
+        // SAFETY: The page is valid, and a 64-bit kernel has no high memory.
         let address = unsafe { bindings::ioipc_page_address(page.as_ptr()) };
-        let word = address.wrapping_byte_add(core::mem::offset_of!(Layout, position));
-        // INVARIANT: It is where the word is.
+        let word = address.wrapping_byte_add(offset_of!(Layout, position));
+        // INVARIANT: The word is there.
         let new = Self {
             page,
             position: NonNull::new(word.cast()).ok_or(ENOMEM)?,
@@ -56,28 +56,29 @@ impl CursorPage {
 
     #[inline]
     fn word(&self) -> &Atomic<u32> {
-        // SAFETY: It is valid and aligned by the type invariants, and all accesses are atomic.
-        unsafe { Atomic::from_ptr(self.position.as_ptr()) }
+        // SAFETY: By the type invariants the word is valid as long as `self`, and all accesses to it
+        // are atomic.
+        unsafe { self.position.as_ref() }
     }
 
-    /// What user space says. It can be any number.
+    /// Returns the position that user space says. It can be any number.
     #[inline]
     pub(crate) fn position(&self) -> u32 {
-        // Pairs with the release store of user space: it has read the messages before.
+        // Pairs with the release store of user space, which has read the messages before.
         self.word().load(Acquire)
     }
 
-    /// Makes it say `position`, unless user space says that it has come farther.
+    /// Makes the page say `position`, unless user space says a later one.
     pub(crate) fn catch_up(&self, position: u32) {
         let said = self.word().load(Relaxed);
         // CAST: Positions compare by their wrapping difference.
         if position.wrapping_sub(said) as i32 > 0 {
-            // If user space changes it meanwhile, that counts.
+            // If user space changes the word meanwhile, that position counts.
             let _ = self.word().cmpxchg(said, position, Relaxed);
         }
     }
 
-    /// Maps it at the start of an area. May sleep, called with the mmap lock held.
+    /// Maps the page at the start of an area. May sleep. The caller holds the mmap lock.
     pub(crate) fn map(&self, area: &VmaMixedMap) -> Result {
         area.vm_insert_page(area.start(), &self.page)
     }

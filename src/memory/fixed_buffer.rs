@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Buffers that were registered with io_uring: pinned pages, so nothing can fault.
+//! Buffers that user space has registered with io_uring. Their pages are pinned, so no copy takes a
+//! page fault.
 
 use kernel::{error::to_result, prelude::*, types::Opaque};
 
-use crate::{kernel::bindings, memory::user_buffer::NotPresent};
+use crate::{
+    kernel::bindings,
+    memory::{
+        bytes::{Bytes, Room},
+        user_buffer::NotPresent,
+    },
+};
 
 /// A part of a registered buffer.
 ///
 /// # Invariants
 ///
-/// `iter` iterates over `len` bytes of kernel memory that stay valid as long as the request that it
-/// was imported for.
+/// `iter` is an initialized iterator over `len` bytes of kernel memory. They stay valid as long as
+/// the request that the buffer was imported for, and this does not outlive that request.
 pub(crate) struct FixedBuffer {
     iter: Opaque<bindings::iov_iter>,
     len: u32,
@@ -20,14 +27,14 @@ pub(crate) struct FixedBuffer {
 /// What a request does with its buffer.
 #[derive(Clone, Copy)]
 pub(crate) enum Direction {
-    /// It reads from it.
+    /// The request reads the buffer.
     Send = bindings::ITER_SOURCE as isize,
-    /// It writes to it.
+    /// The request writes to the buffer.
     Receive = bindings::ITER_DEST as isize,
 }
 
 impl FixedBuffer {
-    /// Finds the part of a registered buffer that the SQE of a request asks for. May sleep.
+    /// Finds the part of a registered buffer that the SQE of a request names. May sleep.
     ///
     /// # Safety
     ///
@@ -38,7 +45,7 @@ impl FixedBuffer {
     ///
     /// `EFAULT` if there is no such part.
     pub(crate) unsafe fn import(
-        command: *mut bindings::io_uring_ipc_cmd,
+        command: &mut bindings::io_uring_ipc_cmd,
         direction: Direction,
         issue_flags: u32,
     ) -> Result<Self> {
@@ -47,10 +54,11 @@ impl FixedBuffer {
         to_result(unsafe {
             bindings::io_uring_ipc_import_fixed(command, iter.get(), direction as i32, issue_flags)
         })?;
-        // SAFETY: The request is valid.
-        let len = unsafe { (*command).len };
-        // INVARIANT: io_uring keeps the buffer until the request ends.
-        Ok(Self { iter, len })
+        // INVARIANT: io_uring has initialized `iter`, and keeps the buffer until the request ends.
+        Ok(Self {
+            iter,
+            len: command.len,
+        })
     }
 
     /// Size in bytes.
@@ -58,19 +66,19 @@ impl FixedBuffer {
         self.len
     }
 
-    /// Iterates from `offset` on.
+    /// Returns an iterator from `offset` on.
     fn iter_at(&self, offset: u32) -> Opaque<bindings::iov_iter> {
-        // SAFETY: It is initialized by the type invariants, and plain data.
+        // SAFETY: The iterator is initialized by the type invariants, and it is plain data.
         let copy = Opaque::new(unsafe { self.iter.get().read() });
         if offset != 0 {
-            // SAFETY: As above.
+            // SAFETY: `copy` is a valid iterator, too.
             unsafe { bindings::iov_iter_advance(copy.get(), offset as usize) };
         }
         copy
     }
 
-    fn outcome(copied: usize, len: u32) -> Result<(), NotPresent> {
-        if copied == len as usize {
+    fn outcome(copied: usize, len: usize) -> Result<(), NotPresent> {
+        if copied == len {
             Ok(())
         } else {
             Err(NotPresent)
@@ -79,31 +87,31 @@ impl FixedBuffer {
 
     /// Copies the whole buffer to kernel memory. Does not sleep.
     ///
-    /// # Safety
+    /// # Errors
     ///
-    /// `to` is valid for writing as many bytes.
-    pub(crate) unsafe fn copy_to(&self, to: *mut u8) -> Result<(), NotPresent> {
+    /// [`NotPresent`], also if `to` has less room.
+    pub(crate) fn copy_to(&self, mut to: Room<'_>) -> Result<(), NotPresent> {
+        if self.len > to.len() {
+            return Err(NotPresent);
+        }
+        let len = self.len as usize;
         let iter = self.iter_at(0);
-        // SAFETY: The caller vouches for `to`, `iter` is a copy of a valid one.
-        let copied = unsafe { bindings::_copy_from_iter(to.cast(), self.len as usize, iter.get()) };
-        Self::outcome(copied, self.len)
+        // SAFETY: `to` has room for `len` bytes, and `iter` is a copy of a valid iterator.
+        let copied = unsafe { bindings::_copy_from_iter(to.as_mut_ptr().cast(), len, iter.get()) };
+        Self::outcome(copied, len)
     }
 
-    /// Fills `len` bytes of the buffer from `offset` on from kernel memory. Does not sleep.
+    /// Copies `from` to the buffer from `offset` on. Does not sleep.
     ///
-    /// # Safety
+    /// # Errors
     ///
-    /// `from` is valid for reading `len` bytes.
-    pub(crate) unsafe fn copy_from(
-        &self,
-        offset: u32,
-        from: *const u8,
-        len: u32,
-    ) -> Result<(), NotPresent> {
+    /// [`NotPresent`] if the bytes do not lie within the buffer.
+    pub(crate) fn copy_from(&self, offset: u32, from: Bytes<'_>) -> Result<(), NotPresent> {
+        let len = from.len() as usize;
         let iter = self.iter_at(offset);
-        // SAFETY: The caller vouches for `from`, `iter` is a copy of a valid one and ends where the
-        // buffer does.
-        let copied = unsafe { bindings::_copy_to_iter(from.cast(), len as usize, iter.get()) };
+        // SAFETY: `from` has `len` bytes, and `iter` is a copy of a valid iterator, which ends where
+        // the buffer does.
+        let copied = unsafe { bindings::_copy_to_iter(from.as_ptr().cast(), len, iter.get()) };
         Self::outcome(copied, len)
     }
 }

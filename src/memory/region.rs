@@ -2,14 +2,15 @@
 
 //! The memory of a channel: header, slots and messages, as receivers map it.
 //!
-//! The kernel sees the region at a contiguous address of its own, user space only through pages
-//! mapped read-only. Nevertheless what steers the kernel is read back from it only where it cannot
-//! be elsewhere: the words of the ring, whom a message is for, and its length, which is clamped. And
-//! there are no references to it: it is accessed with raw pointers and atomics.
+//! The kernel maps the pages of a region one after another for itself. User space maps them
+//! read-only. Nevertheless the kernel reads back only what cannot be elsewhere: the words of the
+//! ring, the target of a message, and its length, which the kernel clamps. The kernel accesses header
+//! and descriptors with atomics, and messages with raw pointers. It has no reference to plain data
+//! there.
 //!
-//! Nothing here locks. What allocates or maps may sleep, what copies does not.
+//! Nothing here locks. A function that allocates or maps may sleep. A function that copies does not.
 
-use core::ptr::{self, NonNull};
+use core::{cell::UnsafeCell, ptr::NonNull};
 
 use kernel::{
     mm::virt::VmaMixedMap,
@@ -19,22 +20,28 @@ use kernel::{
 };
 
 use crate::{
-    kernel::{alloc::GFP_MAYFAIL, bindings, compat::barrier},
-    memory::{buffer::Buffer, user_buffer::NotPresent},
+    kernel::{alloc::GFP_MAYFAIL, bindings, compat::barrier, identity::Identity, mapping::Mapping},
+    memory::{
+        buffer::Buffer,
+        bytes::{Bytes, Room},
+        charge::{Account, MemoryCharge},
+        layout::{Descriptor, Header},
+        user_buffer::NotPresent,
+    },
     ring::{self, Claim, Reservation},
-    uapi::{self, MessageDescriptor, MessageInfo, RingHeader},
+    uapi::{self, MessageInfo},
 };
 
-/// Where receivers of a broadcast map their own page: behind any region.
+/// The offset at which a receiver of a broadcast maps its own page: behind any region.
 pub(crate) const CURSOR_OFFSET: u64 = 1 << 32;
 
-/// Messages begin at multiples of this, so that neighbours share no cache line.
+/// Messages begin at multiples of this, so that neighbors share no cache line.
 const MESSAGE_ALIGN: u64 = 64;
 
-/// After how many pages to look again how much memory is left.
+/// How many pages to allocate before looking again how much memory is left.
 const CHUNK: usize = 256;
 
-/// Where things are in a region, in bytes.
+/// The numbers that describe a region; offsets and sizes are in bytes.
 #[derive(Clone, Copy)]
 struct Layout {
     entries: u32,
@@ -58,8 +65,8 @@ impl Layout {
             return Err(EINVAL);
         }
         // None of this overflows: at most 2^15 slots, of 2^20 bytes each.
-        let desc_offset = size_of::<RingHeader>() as u64;
-        let desc_size = u64::from(entries) * size_of::<MessageDescriptor>() as u64;
+        let desc_offset = size_of::<Header>() as u64;
+        let desc_size = u64::from(entries) * size_of::<Descriptor>() as u64;
         let data_offset = (desc_offset + desc_size).next_multiple_of(PAGE_SIZE as u64);
         let data_stride = u64::from(max_msg_size).next_multiple_of(MESSAGE_ALIGN);
         let size =
@@ -83,100 +90,55 @@ impl Layout {
     }
 }
 
-/// Pages that are charged to a user's `RLIMIT_MEMLOCK`, given back when this is dropped.
-///
-/// # Invariants
-///
-/// `pages` are charged to `user`, of which this has a reference; or it is null and nothing is.
-struct MemoryCharge {
-    user: *mut bindings::user_struct,
-    pages: usize,
-}
-
-impl MemoryCharge {
-    fn new(account: &Account, pages: usize) -> Result<Self> {
-        let mut user = ptr::null_mut();
-        // INVARIANT: This charges the pages and gets the reference.
-        // SAFETY: The io_uring instance is valid by the type invariants of `Account`.
-        kernel::error::to_result(unsafe {
-            bindings::io_uring_ipc_account_mem(account.0.as_ptr(), pages, &mut user)
-        })?;
-        Ok(Self { user, pages })
-    }
-}
-
-impl Drop for MemoryCharge {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariants this is what is charged.
-        unsafe { bindings::io_uring_ipc_unaccount_mem(self.user, self.pages) };
-    }
-}
-
-/// Whom memory is charged to: the user of an io_uring instance.
-///
-/// # Invariants
-///
-/// The instance is valid as long as this exists.
-pub(crate) struct Account(NonNull<bindings::io_ring_ctx>);
-
-impl Account {
-    /// # Safety
-    ///
-    /// The instance is valid as long as the result exists.
-    pub(crate) unsafe fn new(ring: NonNull<bindings::io_ring_ctx>) -> Self {
-        // INVARIANT: By the requirements of this function.
-        Self(ring)
-    }
-}
-
-// SAFETY: The user of an instance never changes, and can be charged by any thread.
-unsafe impl Send for Account {}
-
-// SAFETY: As above.
-unsafe impl Sync for Account {}
-
-/// What a message is, apart from its bytes.
+/// What a descriptor says about a message.
 pub(crate) struct Description {
     pub(crate) len: u32,
     pub(crate) sender_data: u64,
     pub(crate) sender: u32,
 }
 
-/// A region of memory for a ring and its messages.
+/// A region of memory for a ring and its messages; and who has sent the message in each slot, which
+/// user space does not see.
 ///
 /// # Invariants
 ///
-/// `base` is where `pages` are mapped in the kernel one after another, for as long as this exists.
-/// `layout.size` is their size, and all that `layout` describes lies within. `layout.entries` is a
-/// power of two and `mask` is that less one. `descriptors` and `messages` are where those of the
-/// first slot are. All accesses to header and descriptors are atomic. The message of a slot is
-/// written only by who has the [`Reservation`], and read only by who has a [`Claim`].
+/// - At the start of `mapping` is the [`Header`], and all that `layout` describes lies within.
+/// - `layout.entries` is a power of two, and `mask` is that less one.
+/// - `descriptors` is where the descriptors of all slots are, and `messages` where their messages are,
+///   at multiples of `data_stride`.
+/// - All accesses to header and descriptors are atomic.
+/// - In the kernel, only the holder of the [`Reservation`] of a slot writes the message and the sender
+///   of the slot, and only the holder of a [`Claim`] reads them. The ring gives out a reservation of
+///   a slot only if there is neither another one nor a claim, and it orders their accesses.
+#[repr(C)]
 pub(crate) struct Region {
-    // What every message needs comes first, and is ready for use.
+    // Each message needs these fields, so they share cache lines.
     mask: u32,
     data_stride: u32,
-    descriptors: NonNull<u8>,
+    descriptors: NonNull<Descriptor>,
     messages: NonNull<u8>,
-    base: NonNull<u8>,
+    mapping: Mapping,
+    /// The sender of the message in each slot.
+    senders: KVVec<UnsafeCell<Identity>>,
     layout: Layout,
-    pages: KVVec<Page>,
     _charge: MemoryCharge,
 }
 
-// SAFETY: Accesses are atomic, or made by the owner of the slot, by the type invariants.
+// SAFETY: The pointers are into `mapping`, which any thread can use. A charge can be given back, and
+// an identity dropped, by any thread.
 unsafe impl Send for Region {}
 
-// SAFETY: As above.
+// SAFETY: By the type invariants accesses are atomic, or the ring orders them.
 unsafe impl Sync for Region {}
 
 impl Region {
-    /// Allocates a region of zeroes with its header filled in, for a channel whose receivers have
-    /// cursors or not. May sleep.
+    /// Allocates a region of zeroes and fills in its header. `has_cursors` says whether the receivers
+    /// of the channel have cursors. May sleep.
     ///
     /// # Errors
     ///
-    /// `EINVAL` if the numbers are out of bounds, `ENOMEM` if there is no memory or it is beyond
-    /// the caller's memory cgroup or the `RLIMIT_MEMLOCK` of `account`.
+    /// `EINVAL` if the numbers are out of bounds. `ENOMEM` if there is no memory, or if it exceeds the
+    /// caller's memory cgroup or the `RLIMIT_MEMLOCK` of `account`. `EINTR` if the caller is killed.
     pub(crate) fn new(
         entries: u32,
         max_msg_size: u32,
@@ -185,129 +147,75 @@ impl Region {
     ) -> Result<Self> {
         let layout = Layout::new(entries, max_msg_size)?;
         let charge = MemoryCharge::new(account, layout.pages())?;
-
-        let mut pages = KVVec::with_capacity(layout.pages(), GFP_MAYFAIL)?;
-        let mut pointers = KVVec::with_capacity(layout.pages(), GFP_MAYFAIL)?;
-        for number in 0..layout.pages() {
-            if bindings::ioipc_fatal_signal_pending() {
-                return Err(EINTR);
-            }
-            // Whoever needs a page meanwhile must find one, or somebody is killed for that. And
-            // what describes the pages and the slots takes up to an eighth more.
-            if number % CHUNK == 0 && !bindings::ioipc_is_memory_left(layout.pages() / 8) {
-                return Err(ENOMEM);
-            }
-            let page = Page::alloc_page(GFP_MAYFAIL | __GFP_ZERO)?;
-            pointers.push(page.as_ptr(), GFP_MAYFAIL)?;
-            pages.push(page, GFP_MAYFAIL)?;
+        let mapping = Mapping::new(Self::allocate(layout.pages())?)?;
+        let mut senders = KVVec::with_capacity(entries as usize, GFP_MAYFAIL)?;
+        for _ in 0..entries {
+            senders.push(UnsafeCell::default(), GFP_MAYFAIL)?;
         }
-        // CAST: There are fewer than 2^19 pages.
-        // SAFETY: These are as many valid pages as said.
-        let base = unsafe { bindings::ioipc_vmap(pointers.as_mut_ptr(), pages.len() as u32) };
-        let base = NonNull::new(base.cast::<u8>()).ok_or(ENOMEM)?;
-        // INVARIANT: The pages stay as long as they are mapped, see `drop`.
+        let at = |offset: u32| mapping.base().as_ptr().wrapping_add(offset as usize);
+        // INVARIANT: By `Layout::new` all of it lies within the pages, aligned. Nothing else has
+        // their address.
         let region = Self {
             mask: layout.entries - 1,
             data_stride: layout.data_stride,
-            // SAFETY: By `Layout::new` it lies within the pages.
-            descriptors: unsafe { base.add(layout.desc_offset as usize) },
-            // SAFETY: As above.
-            messages: unsafe { base.add(layout.data_offset as usize) },
-            base,
+            descriptors: NonNull::new(at(layout.desc_offset).cast()).ok_or(ENOMEM)?,
+            messages: NonNull::new(at(layout.data_offset)).ok_or(ENOMEM)?,
+            senders,
             layout,
-            pages,
+            mapping,
             _charge: charge,
         };
-        region.fill_header();
+        region.fill_header(has_cursors);
         region.fill_offsets();
-        if has_cursors {
-            region.cursor_offset().store(CURSOR_OFFSET, Relaxed);
-        }
         Ok(region)
     }
 
-    /// The atomic at `offset` from `start`.
-    ///
-    /// # Safety
-    ///
-    /// `start` is that of the header or of a descriptor, and a `T` is there in it.
-    #[inline(always)]
-    unsafe fn atomic_at<T: kernel::sync::atomic::AtomicType>(
-        &self,
-        start: NonNull<u8>,
-        offset: usize,
-    ) -> &Atomic<T> {
-        // SAFETY: It is within the mapping.
-        let pointer = unsafe { start.add(offset) };
-        // SAFETY: It is valid as long as `self` by the type invariants, aligned, and all accesses
-        // are atomic.
-        unsafe { Atomic::from_ptr(pointer.cast::<T>().as_ptr()) }
+    /// Allocates pages of zeroes. May sleep.
+    fn allocate(count: usize) -> Result<KVVec<Page>> {
+        let mut pages = KVVec::with_capacity(count, GFP_MAYFAIL)?;
+        for number in 0..count {
+            if bindings::ioipc_fatal_signal_pending() {
+                return Err(EINTR);
+            }
+            // A task that needs a page meanwhile must find one, or the kernel kills a task for it.
+            // And what describes the pages and the slots takes up to an eighth more.
+            if number % CHUNK == 0 && !bindings::ioipc_is_memory_left(count / 8) {
+                return Err(ENOMEM);
+            }
+            pages.push(Page::alloc_page(GFP_MAYFAIL | __GFP_ZERO)?, GFP_MAYFAIL)?;
+        }
+        Ok(pages)
     }
 
-    /// The atomic at `offset` in the header.
-    ///
-    /// # Safety
-    ///
-    /// A `T` is there.
     #[inline(always)]
-    unsafe fn atomic<T: kernel::sync::atomic::AtomicType>(&self, offset: usize) -> &Atomic<T> {
-        // SAFETY: The header is at the start, and the caller vouches for the offset.
-        unsafe { self.atomic_at(self.base, offset) }
+    fn header(&self) -> &Header {
+        let header = self.mapping.base().cast::<Header>();
+        // SAFETY: By the type invariants the header is there, and all accesses to it are atomic.
+        unsafe { header.as_ref() }
     }
 
-    fn fill_header(&self) {
+    fn fill_header(&self, has_cursors: bool) {
+        let header = self.header();
         let layout = &self.layout;
-        let fields = [
-            (
-                core::mem::offset_of!(RingHeader, ring_mask),
-                layout.entries - 1,
-            ),
-            (
-                core::mem::offset_of!(RingHeader, ring_entries),
-                layout.entries,
-            ),
-            (
-                core::mem::offset_of!(RingHeader, max_msg_size),
-                layout.max_msg_size,
-            ),
-            (
-                core::mem::offset_of!(RingHeader, version),
-                uapi::IOIPC_RING_VERSION,
-            ),
-            (
-                core::mem::offset_of!(RingHeader, desc_offset),
-                layout.desc_offset,
-            ),
-            // CAST: It is 64.
-            (
-                core::mem::offset_of!(RingHeader, desc_stride),
-                size_of::<MessageDescriptor>() as u32,
-            ),
-            (
-                core::mem::offset_of!(RingHeader, data_offset),
-                layout.data_offset,
-            ),
-            (
-                core::mem::offset_of!(RingHeader, data_stride),
-                layout.data_stride,
-            ),
-        ];
-        for (offset, value) in fields {
-            // SAFETY: It is the offset of a `u32` of the header.
-            unsafe { self.atomic::<u32>(offset) }.store(value, Relaxed);
+        header.ring_mask.store(layout.entries - 1, Relaxed);
+        header.ring_entries.store(layout.entries, Relaxed);
+        header.max_msg_size.store(layout.max_msg_size, Relaxed);
+        header.version.store(uapi::IOIPC_RING_VERSION, Relaxed);
+        header.desc_offset.store(layout.desc_offset, Relaxed);
+        // CAST: It is 64.
+        let desc_stride = size_of::<Descriptor>() as u32;
+        header.desc_stride.store(desc_stride, Relaxed);
+        header.data_offset.store(layout.data_offset, Relaxed);
+        header.data_stride.store(layout.data_stride, Relaxed);
+        if has_cursors {
+            header.cursor_offset.store(CURSOR_OFFSET, Relaxed);
         }
     }
 
-    fn cursor_offset(&self) -> &Atomic<u64> {
-        // SAFETY: It is a `u64` of the header.
-        unsafe { self.atomic(core::mem::offset_of!(RingHeader, cursor_offset)) }
-    }
-
-    /// Not 0 if senders may be waiting, for everybody to see.
+    /// Not 0 if senders may be waiting. User space looks at it, too.
     #[inline(always)]
     pub(crate) fn senders_wait(&self) -> &Atomic<u32> {
-        // SAFETY: It is a `u32` of the header.
-        unsafe { self.atomic(core::mem::offset_of!(RingHeader, senders_wait)) }
+        &self.header().senders_wait
     }
 
     /// Size in bytes.
@@ -315,7 +223,7 @@ impl Region {
         self.layout.size
     }
 
-    /// The number that a message has for user space.
+    /// The number of the message at a position, as user space knows it.
     #[inline]
     pub(crate) fn message_id(position: u32) -> u32 {
         position.wrapping_add(1)
@@ -331,136 +239,141 @@ impl Region {
         for index in 0..self.layout.entries {
             let offset = u64::from(self.layout.data_offset)
                 + u64::from(index) * u64::from(self.layout.data_stride);
-            self.field_u64(index, core::mem::offset_of!(MessageDescriptor, offset))
-                .store(offset, Relaxed);
+            self.descriptor(index).offset.store(offset, Relaxed);
         }
     }
 
     /// The descriptor of a slot. Any index is taken modulo the number of slots.
     #[inline(always)]
-    fn descriptor(&self, index: u32) -> NonNull<u8> {
-        let offset = (index & self.mask) as usize * size_of::<MessageDescriptor>();
-        // SAFETY: It is within the mapping by the type invariants.
-        unsafe { self.descriptors.add(offset) }
+    fn descriptor(&self, index: u32) -> &Descriptor {
+        let offset = (index & self.mask) as usize * size_of::<Descriptor>();
+        // SAFETY: By the type invariants the slot has its descriptor there, within the mapping.
+        let descriptor = unsafe { self.descriptors.byte_add(offset) };
+        // SAFETY: As above, and all accesses to the descriptor are atomic.
+        unsafe { descriptor.as_ref() }
     }
 
-    /// The message of a slot: valid for `max_msg_size` bytes.
+    /// The message of a slot: `max_msg_size` bytes. Any index is taken modulo the number of slots.
     #[inline(always)]
     fn message(&self, index: u32) -> NonNull<u8> {
         let offset = (index & self.mask) as usize * self.data_stride as usize;
-        // SAFETY: It is within the mapping by the type invariants.
+        // SAFETY: By the type invariants the slot has its message there, within the mapping.
         unsafe { self.messages.add(offset) }
     }
 
+    /// The message of a slot, for its sender to fill.
     #[inline(always)]
-    fn field_u32(&self, index: u32, field: usize) -> &Atomic<u32> {
-        // SAFETY: `field` is the offset of a `u32` in a descriptor: this is only called here with
-        // `offset_of!`.
-        unsafe { self.atomic_at(self.descriptor(index), field) }
+    fn room<'a>(slot: &'a mut Reservation<'_, Self>) -> Room<'a> {
+        let region = slot.memory();
+        let len = region.layout.max_msg_size;
+        // SAFETY: The message is valid as long as the region. By the type invariants only the holder
+        // of the reservation accesses it, and the reservation is borrowed for as long as the result.
+        unsafe { Room::new(region.message(slot.index()), len) }
     }
 
+    /// The first `len` bytes of a message, or as many as a message can have.
     #[inline(always)]
-    fn field_u64(&self, index: u32, field: usize) -> &Atomic<u64> {
-        // SAFETY: `field` is the offset of a `u64` in a descriptor: this is only called here with
-        // `offset_of!`.
-        unsafe { self.atomic_at(self.descriptor(index), field) }
+    fn bytes<'a>(claim: &'a Claim<'_, Self>, len: u32) -> Bytes<'a> {
+        let region = claim.memory();
+        let len = len.min(region.layout.max_msg_size);
+        // SAFETY: The message is valid as long as the region. By the type invariants nothing writes
+        // it while there is a claim, and the claim is borrowed for as long as the result.
+        unsafe { Bytes::new(region.message(claim.index()), len) }
     }
 
     /// Length of the message of a slot: final if the caller has claimed it, otherwise a guess.
     #[inline]
     pub(crate) fn message_len(&self, index: u32) -> u32 {
-        self.field_u32(index, core::mem::offset_of!(MessageDescriptor, len))
-            .load(Relaxed)
-            .min(self.layout.max_msg_size)
+        let len = self.descriptor(index).len.load(Relaxed);
+        len.min(self.layout.max_msg_size)
     }
 
     /// Writes what the descriptor says about the message.
     #[inline]
     pub(crate) fn describe(&self, slot: &Reservation<'_, Self>, description: &Description) {
-        let index = slot.index();
-        self.field_u32(index, core::mem::offset_of!(MessageDescriptor, len))
-            .store(description.len, Relaxed);
-        self.field_u32(index, core::mem::offset_of!(MessageDescriptor, msg_id))
+        let descriptor = self.descriptor(slot.index());
+        descriptor.len.store(description.len, Relaxed);
+        descriptor
+            .msg_id
             .store(Self::message_id(slot.position()), Relaxed);
-        self.field_u64(index, core::mem::offset_of!(MessageDescriptor, sender_data))
+        descriptor
+            .sender_data
             .store(description.sender_data, Relaxed);
-        self.field_u32(index, core::mem::offset_of!(MessageDescriptor, sender))
-            .store(description.sender, Relaxed);
+        descriptor.sender.store(description.sender, Relaxed);
     }
 
     /// Fills in what the descriptor says about a message, except its length.
     pub(crate) fn read_description(&self, claim: &Claim<'_, Self>, info: &mut MessageInfo) {
-        let index = claim.index();
-        info.msg_id = self
-            .field_u32(index, core::mem::offset_of!(MessageDescriptor, msg_id))
-            .load(Relaxed);
-        info.sender_data = self
-            .field_u64(index, core::mem::offset_of!(MessageDescriptor, sender_data))
-            .load(Relaxed);
-        info.sender = self
-            .field_u32(index, core::mem::offset_of!(MessageDescriptor, sender))
-            .load(Relaxed);
+        let descriptor = self.descriptor(claim.index());
+        info.msg_id = descriptor.msg_id.load(Relaxed);
+        info.sender_data = descriptor.sender_data.load(Relaxed);
+        info.sender = descriptor.sender.load(Relaxed);
+    }
+
+    /// Remembers who sends the message in a slot. A slot keeps its reference to a process until
+    /// another process sends in it, so a process that sends again and again takes none.
+    #[inline]
+    pub(crate) fn stamp(slot: &mut Reservation<'_, Self>, sender: &Identity) {
+        let Some(cell) = slot.memory().senders.get(slot.index() as usize) else {
+            return;
+        };
+        // SAFETY: By the type invariants only the holder of the reservation accesses it, and the
+        // reservation is borrowed exclusively.
+        unsafe { &mut *cell.get() }.clone_from(sender);
+    }
+
+    /// The sender of a message.
+    #[inline]
+    pub(crate) fn sender<'a>(claim: &'a Claim<'_, Self>) -> Option<&'a Identity> {
+        let cell = claim.memory().senders.get(claim.index() as usize)?;
+        // SAFETY: By the type invariants nothing writes it while there is a claim, and the claim is
+        // borrowed for as long as the result.
+        Some(unsafe { &*cell.get() })
     }
 
     /// Copies a message from the buffer of a request into its slot.
+    ///
+    /// # Errors
+    ///
+    /// [`NotPresent`], also if the message is larger than the largest.
     #[inline]
     pub(crate) fn copy_in(
-        &self,
-        slot: &Reservation<'_, Self>,
+        slot: &mut Reservation<'_, Self>,
         from: Buffer<'_>,
     ) -> Result<(), NotPresent> {
-        if from.len() > self.layout.max_msg_size {
-            return Err(NotPresent);
-        }
-        // SAFETY: The message of a slot has room for that, and nobody else uses it.
-        unsafe { from.copy_to(self.message(slot.index()).as_ptr()) }
+        from.copy_to(Self::room(slot))
     }
 
     /// Copies a message from kernel memory into its slot. It must not be larger than the largest.
-    pub(crate) fn copy_in_kernel(&self, slot: &Reservation<'_, Self>, from: &[u8]) {
-        let len = from.len().min(self.layout.max_msg_size as usize);
-        let to = self.message(slot.index()).as_ptr();
-        // SAFETY: The message of a slot has room for that, and nobody else uses it.
-        unsafe { ptr::copy_nonoverlapping(from.as_ptr(), to, len) };
+    pub(crate) fn copy_in_kernel(slot: &mut Reservation<'_, Self>, from: &[u8]) {
+        Self::room(slot).fill(from);
     }
 
-    /// Copies the first `len` bytes of a message to `offset` in the buffer of a request, after
-    /// `info` if there is one. They are as many at most as the message has.
+    /// Copies the first `len` bytes of a message to `offset` in the buffer of a request, after `info`
+    /// if there is one.
     #[inline(always)]
     pub(crate) fn copy_out(
-        &self,
         claim: &Claim<'_, Self>,
         to: Buffer<'_>,
         offset: u32,
         info: Option<&MessageInfo>,
         len: u32,
     ) -> Result<(), NotPresent> {
-        let len = len.min(self.layout.max_msg_size);
-        let from = self.message(claim.index()).as_ptr();
+        let from = Self::bytes(claim, len);
         match info {
-            // SAFETY: No message is longer than its slot, and nobody writes it.
-            None => unsafe { to.copy_from(offset, from, len) },
-            // SAFETY: As above.
-            Some(info) => unsafe { to.copy_from_with_info(offset, info, from, len) },
+            None => to.copy_from(offset, from),
+            Some(info) => to.copy_from_with_info(offset, info, from),
         }
     }
 
-    /// Maps the region, or the beginning of it, into the address space of a process. May sleep,
-    /// called with the mmap lock held.
+    /// Maps the region, or the beginning of it, into the address space of a process. May sleep. The
+    /// caller holds the mmap lock.
     pub(crate) fn map(&self, area: &VmaMixedMap) -> Result {
         let count = (area.end() - area.start()) >> PAGE_SHIFT;
-        for (number, page) in self.pages.iter().take(count).enumerate() {
+        for (number, page) in self.mapping.pages().iter().take(count).enumerate() {
             area.vm_insert_page(area.start() + (number << PAGE_SHIFT), page)?;
         }
         Ok(())
-    }
-}
-
-impl Drop for Region {
-    fn drop(&mut self) {
-        // SAFETY: It was mapped with `vmap()`. The pages are freed after this, unless they are
-        // still mapped to user space, which has references to them.
-        unsafe { bindings::vunmap(self.base.as_ptr().cast()) };
     }
 }
 
@@ -476,31 +389,28 @@ impl ring::Memory for Region {
 
     #[inline(always)]
     fn entries(&self) -> u32 {
-        // The compiler sees that an index of the ring does not have to be masked again.
+        // So the compiler sees that it need not mask an index of the ring again.
         self.mask.wrapping_add(1)
     }
 
     #[inline(always)]
     fn producer(&self) -> &Atomic<u64> {
-        // SAFETY: `producer.head` and `producer.tail` are two `u32` at a multiple of 8.
-        unsafe { self.atomic(core::mem::offset_of!(RingHeader, producer)) }
+        &self.header().producer
     }
 
     #[inline(always)]
     fn consumer(&self) -> &Atomic<u64> {
-        // SAFETY: `consumer.head` and what follows are two `u32` at a multiple of 8.
-        unsafe { self.atomic(core::mem::offset_of!(RingHeader, consumer)) }
+        &self.header().consumer
     }
 
     #[inline(always)]
     fn slot(&self, index: u32) -> &Atomic<u64> {
-        // `seq` and `state` are two `u32` at a multiple of 8.
-        self.field_u64(index, core::mem::offset_of!(MessageDescriptor, seq))
+        &self.descriptor(index).seq
     }
 
     #[inline(always)]
     fn target(&self, index: u32) -> &Atomic<u32> {
-        self.field_u32(index, core::mem::offset_of!(MessageDescriptor, target))
+        &self.descriptor(index).target
     }
 
     #[inline(always)]

@@ -2,10 +2,10 @@
 
 //! Buffers in user memory that are copied while nothing may sleep.
 //!
-//! Between claiming a slot and letting go of it a page fault must not happen: it could block for as
-//! long as the owner of the buffer likes. So the copies here fail on a page that is not present.
-//! The pattern is that of `generic_perform_write()`: look whether the pages are there, copy without
-//! faults, and if that fails let go of everything, fault the pages in and start again.
+//! A request that has a slot must not take a page fault: the owner of the buffer can block it for as
+//! long as it likes. So these copies fail on a page that is not present. The pattern is that of
+//! `generic_perform_write()`. A request looks whether the pages are present and copies without page
+//! faults. If that fails, the request gives the slot back, faults the pages in and starts again.
 
 use kernel::{
     page::PAGE_SIZE,
@@ -15,13 +15,14 @@ use kernel::{
 
 use crate::{
     kernel::{alloc::GFP_MAYFAIL, bindings},
+    memory::bytes::{Bytes, Room},
     uapi::MessageInfo,
 };
 
-/// A page of the buffer is not present, or not valid at all.
+/// A page of the buffer is not present or not valid, so the copy has failed.
 pub(crate) struct NotPresent;
 
-/// A range of user memory, not trusted in any way.
+/// A range of user memory. Any address and length will do.
 #[derive(Clone, Copy)]
 pub(crate) struct UserBuffer {
     address: UserPtr,
@@ -29,18 +30,18 @@ pub(crate) struct UserBuffer {
 }
 
 impl UserBuffer {
-    /// The `len` bytes from `address` on, as an SQE gives them; but no more than the result of a
-    /// request can say.
+    /// Takes the `len` bytes from `address` on, as an SQE gives them, but no more than the result of
+    /// a request can say.
     #[inline]
     pub(crate) fn new(address: u64, len: u32) -> Self {
-        // CAST: The kernel that this is for is 64-bit, see `main.rs`.
+        // CAST: The kernel is 64-bit, see `main.rs`.
         Self {
             address: UserPtr::from_addr(address as usize),
             len: len.min(i32::MAX as u32),
         }
     }
 
-    /// Where it begins.
+    /// The address of the first byte.
     pub(crate) fn address(&self) -> UserPtr {
         self.address
     }
@@ -50,7 +51,7 @@ impl UserBuffer {
         self.len
     }
 
-    /// `len` bytes of the buffer from `offset` on, or as many as it has there.
+    /// Returns `len` bytes of the buffer from `offset` on, or as many as the buffer has there.
     #[inline]
     pub(crate) fn part(&self, offset: u32, len: u32) -> Self {
         Self {
@@ -59,7 +60,7 @@ impl UserBuffer {
         }
     }
 
-    /// `len` bytes from `offset` on, whether they belong to the buffer or not.
+    /// Returns `len` bytes from `offset` on. They need not belong to the buffer.
     pub(crate) fn beyond(&self, offset: u32, len: u32) -> Self {
         Self {
             address: self.address.wrapping_byte_add(offset as usize),
@@ -75,7 +76,7 @@ impl UserBuffer {
         }
     }
 
-    /// Whether it looks as if [`Self::copy_to`] would work now. Does not sleep.
+    /// Whether [`Self::copy_to`] would probably work now. Does not sleep.
     pub(crate) fn is_readable(&self) -> Result<(), NotPresent> {
         Self::outcome(bindings::ioipc_probe_readable(
             self.address.as_const_ptr(),
@@ -83,8 +84,7 @@ impl UserBuffer {
         ))
     }
 
-    /// Whether it looks as if [`Self::copy_from`] would work now. Does not sleep and changes
-    /// nothing.
+    /// Whether [`Self::copy_from`] would probably work now. Does not sleep and changes nothing.
     pub(crate) fn is_writable(&self) -> Result<(), NotPresent> {
         Self::outcome(bindings::ioipc_probe_writable(
             self.address.as_mut_ptr(),
@@ -92,7 +92,8 @@ impl UserBuffer {
         ))
     }
 
-    /// The same for the bytes in `from..to`, of which the one before has been written.
+    /// As [`Self::is_writable`] for the bytes in `from..to`. The byte before `from` is written
+    /// already.
     #[inline]
     pub(crate) fn is_writable_on(&self, from: u32, to: u32) -> Result<(), NotPresent> {
         let page_before = |offset: u32| {
@@ -105,22 +106,23 @@ impl UserBuffer {
         self.part(from, to - from).is_writable()
     }
 
-    /// Brings the pages in. May sleep for as long as their owner likes.
+    /// Faults the pages in. May sleep for as long as the owner of the pages likes.
     ///
     /// # Errors
     ///
-    /// `EFAULT` if they cannot be read.
+    /// `EFAULT` if user space could not read them.
     pub(crate) fn fault_in_readable(&self) -> Result {
         let from = self.address.as_const_ptr().cast();
         let missing = bindings::fault_in_readable(from, self.len as usize);
         Self::outcome(missing).map_err(|NotPresent| EFAULT)
     }
 
-    /// Brings the pages in and changes nothing. May sleep for as long as their owner likes.
+    /// Faults the pages in and changes nothing. May sleep for as long as the owner of the pages
+    /// likes.
     ///
     /// # Errors
     ///
-    /// `EFAULT` if they cannot be written.
+    /// `EFAULT` if user space could not write them.
     pub(crate) fn fault_in_writable(&self) -> Result {
         let to = self.address.as_const_ptr().cast();
         let missing = bindings::fault_in_safe_writeable(to, self.len as usize);
@@ -129,45 +131,51 @@ impl UserBuffer {
 
     /// Copies the whole buffer to kernel memory. Does not sleep.
     ///
-    /// # Safety
+    /// # Errors
     ///
-    /// `to` is valid for writing as many bytes.
-    pub(crate) unsafe fn copy_to(&self, to: *mut u8) -> Result<(), NotPresent> {
+    /// [`NotPresent`], also if `to` has less room.
+    #[inline]
+    pub(crate) fn copy_to(&self, mut to: Room<'_>) -> Result<(), NotPresent> {
+        if self.len > to.len() {
+            return Err(NotPresent);
+        }
         let from = self.address.as_const_ptr();
-        // SAFETY: The caller vouches for `to`. It takes any user address, and checks it.
-        Self::outcome(unsafe { bindings::ioipc_copy_in(to.cast(), from, self.len as usize) })
+        let len = self.len as usize;
+        // SAFETY: `to` has room for `len` bytes. The function takes any user address and checks it.
+        Self::outcome(unsafe { bindings::ioipc_copy_in(to.as_mut_ptr().cast(), from, len) })
     }
 
-    /// Fills the whole buffer from kernel memory. Does not sleep.
-    ///
-    /// # Safety
-    ///
-    /// `from` is valid for reading as many bytes.
-    pub(crate) unsafe fn copy_from(&self, from: *const u8) -> Result<(), NotPresent> {
+    /// Copies the first bytes of `from` to the buffer, as many as the buffer has. Does not sleep.
+    #[inline]
+    pub(crate) fn copy_from(&self, from: Bytes<'_>) -> Result<(), NotPresent> {
+        let len = from.len().min(self.len) as usize;
         let to = self.address.as_mut_ptr();
-        // SAFETY: The caller vouches for `from`. It takes any user address, and checks it.
-        Self::outcome(unsafe { bindings::ioipc_copy_out(to, from.cast(), self.len as usize) })
+        // SAFETY: `from` has `len` bytes. The function takes any user address and checks it.
+        Self::outcome(unsafe { bindings::ioipc_copy_out(to, from.as_ptr().cast(), len) })
     }
 
-    /// Fills the whole buffer with `info` and what follows it from kernel memory. Does not sleep.
+    /// Copies `info` and then `from` to the buffer. Does not sleep.
     ///
-    /// # Safety
+    /// # Errors
     ///
-    /// `from` is valid for reading as many bytes as the buffer has beyond `info`.
-    pub(crate) unsafe fn copy_from_with_info(
+    /// [`NotPresent`], also if the buffer is smaller.
+    #[inline]
+    pub(crate) fn copy_from_with_info(
         &self,
         info: &MessageInfo,
-        from: *const u8,
+        from: Bytes<'_>,
     ) -> Result<(), NotPresent> {
-        let len = (self.len as usize)
-            .checked_sub(size_of::<MessageInfo>())
-            .ok_or(NotPresent)?;
+        let len = from.len() as usize;
+        if size_of::<MessageInfo>() + len > self.len as usize {
+            return Err(NotPresent);
+        }
         let to = self.address.as_mut_ptr();
-        // SAFETY: The caller vouches for `from`. It takes any user address, and checks it.
-        Self::outcome(unsafe { bindings::ioipc_copy_out_with_info(to, info, from.cast(), len) })
+        let from = from.as_ptr().cast();
+        // SAFETY: `from` has `len` bytes. The function takes any user address and checks it.
+        Self::outcome(unsafe { bindings::ioipc_copy_out_with_info(to, info, from, len) })
     }
 
-    /// Copies the whole buffer to memory that is allocated for it. May sleep.
+    /// Allocates memory and copies the whole buffer there. May sleep.
     ///
     /// # Errors
     ///

@@ -393,7 +393,12 @@ pub struct Reservation<'a, M: Memory> {
     position: u32,
 }
 
-impl<M: Memory> Reservation<'_, M> {
+impl<'a, M: Memory> Reservation<'a, M> {
+    /// The memory that the slot is in.
+    pub fn memory(&self) -> &'a M {
+        &self.ring.memory
+    }
+
     /// The position of the message.
     pub fn position(&self) -> u32 {
         self.position
@@ -480,7 +485,12 @@ pub struct Claim<'a, M: Memory> {
     cursor: Option<&'a M::U64>,
 }
 
-impl<M: Memory> Claim<'_, M> {
+impl<'a, M: Memory> Claim<'a, M> {
+    /// The memory that the slot is in.
+    pub fn memory(&self) -> &'a M {
+        &self.ring.memory
+    }
+
     /// The position of the message.
     pub fn position(&self) -> u32 {
         self.position

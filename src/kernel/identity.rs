@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The process and the credentials of a task, so that they can be told to other tasks later.
+//!
+//! The kernel crate has no type for a reference to a `struct pid`, and none for a group id. A task
+//! sees a process and ids as the numbers that they have in its own namespaces, so numbers of one
+//! task mean nothing to another one.
+
+use core::{mem::ManuallyDrop, ops::Deref};
+
+use kernel::types::NotThreadSafe;
+
+use crate::kernel::bindings;
+
+/// A process with a user id and a group id; or none.
+///
+/// # Invariants
+///
+/// The process is NULL or valid, and this has a reference to it. So identities with equal pointers
+/// have the same process.
+///
+/// # Examples
+///
+/// ```ignore
+/// let mut last = Identity::default();
+/// last.clone_from(&CurrentIdentity::new());
+/// ```
+pub(crate) struct Identity(bindings::ioipc_sender);
+
+// SAFETY: Any thread can use a reference to a process and give it back. The ids are integers.
+unsafe impl Send for Identity {}
+
+// SAFETY: `&Identity` gives out no more than integers, and references that are counted atomically.
+unsafe impl Sync for Identity {}
+
+impl Identity {
+    /// Writes to `info` which numbers process and ids have for the current task. The process is 0,
+    /// and an id is the overflow id, if it has no number there.
+    pub(crate) fn translate(&self, info: &mut bindings::io_uring_ipc_msg_info) {
+        // SAFETY: The process is NULL or valid by the type invariants.
+        unsafe { bindings::ioipc_translate_sender(&self.0, info) };
+    }
+}
+
+impl Default for Identity {
+    #[inline]
+    fn default() -> Self {
+        // INVARIANT: The process is NULL.
+        Self(bindings::ioipc_sender::default())
+    }
+}
+
+impl PartialEq for Identity {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.0.pid == other.0.pid
+            && self.0.uid.val == other.0.uid.val
+            && self.0.gid.val == other.0.gid.val
+    }
+}
+
+impl Clone for Identity {
+    #[inline]
+    fn clone(&self) -> Self {
+        // SAFETY: The process is NULL or valid by the type invariants.
+        unsafe { bindings::ioipc_get_pid(self.0.pid) };
+        // INVARIANT: The new identity owns the reference that was just taken.
+        Self(bindings::ioipc_sender { ..self.0 })
+    }
+
+    /// Makes this equal to `source`. Takes no reference if the process is the same.
+    #[inline]
+    fn clone_from(&mut self, source: &Self) {
+        if self.0.pid != source.0.pid {
+            *self = source.clone();
+            return;
+        }
+        // INVARIANT: The process stays, with the reference.
+        self.0.uid = source.0.uid;
+        self.0.gid = source.0.gid;
+    }
+}
+
+impl Drop for Identity {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.0.pid.is_null() {
+            // SAFETY: This owns the reference by the type invariants.
+            unsafe { bindings::put_pid(self.0.pid) };
+        }
+    }
+}
+
+/// The identity of the current task, with the credentials that are in force. It has no reference of
+/// its own to the process.
+///
+/// # Invariants
+///
+/// This stays in the task that has made it. That task has a reference to its process.
+pub(crate) struct CurrentIdentity(ManuallyDrop<Identity>, NotThreadSafe);
+
+impl CurrentIdentity {
+    /// Looks at the current task.
+    #[inline]
+    pub(crate) fn new() -> Self {
+        let mut current = bindings::ioipc_sender::default();
+        // SAFETY: `current` is valid for writing.
+        unsafe { bindings::ioipc_current_sender(&mut current) };
+        // INVARIANT: The type is not thread-safe. `Identity` is never dropped, so the reference of
+        // the task serves for it.
+        Self(ManuallyDrop::new(Identity(current)), NotThreadSafe)
+    }
+}
+
+impl Deref for CurrentIdentity {
+    type Target = Identity;
+
+    #[inline]
+    fn deref(&self) -> &Identity {
+        &self.0
+    }
+}
