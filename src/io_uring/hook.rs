@@ -7,10 +7,7 @@
 //! calls nothing before [`Registration::new`], and holds the module as long as there is an
 //! [`Instance`].
 
-use core::{
-    mem::offset_of,
-    ptr::{self, NonNull},
-};
+use core::{mem::offset_of, ptr};
 
 use kernel::{
     error::{from_result, to_result},
@@ -35,9 +32,10 @@ use crate::{
         send,
     },
     kernel::{
-        bindings::{self, Operations},
+        bindings::{self, safe_functions, Operations},
         compat::this_module,
         file,
+        pointer::Pointer,
     },
     memory::{
         buffer::Buffer,
@@ -67,6 +65,17 @@ static OPERATIONS: Operations<bindings::io_uring_ipc_ops> =
         wait_done: Some(wait_done),
     });
 
+// io_uring calls the operations of a static table, as long as they are registered.
+safe_functions! { generated:
+    fn io_uring_ipc_register(
+        operations: &'static Operations<bindings::io_uring_ipc_ops> as *const bindings::io_uring_ipc_ops
+    ) -> c_int;
+
+    fn io_uring_ipc_unregister(
+        operations: &'static Operations<bindings::io_uring_ipc_ops> as *const bindings::io_uring_ipc_ops
+    );
+}
+
 /// As long as this exists, the module provides IPC channels.
 ///
 /// # Invariants
@@ -85,8 +94,7 @@ impl Registration {
     pub(crate) fn new(registry: Arc<Registry>) -> Result<Self> {
         // Pairs with `ring_init`.
         REGISTRY.store(Arc::as_ptr(&registry).cast_mut(), Release);
-        // SAFETY: The operations are static.
-        to_result(unsafe { bindings::io_uring_ipc_register(OPERATIONS.as_ptr()) })?;
+        to_result(io_uring_ipc_register(&OPERATIONS))?;
         // INVARIANT: io_uring has just registered them.
         Ok(Self {
             _registry: registry,
@@ -96,8 +104,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // SAFETY: They are registered by the type invariants.
-        unsafe { bindings::io_uring_ipc_unregister(OPERATIONS.as_ptr()) };
+        io_uring_ipc_unregister(&OPERATIONS);
         REGISTRY.store(ptr::null_mut(), Relaxed);
     }
 }
@@ -183,7 +190,7 @@ unsafe extern "C" fn ring_init(
     // to the module, so the `Registration` stays as long as this runs.
     let registry = unsafe { ArcBorrow::from_raw(registry) };
     let init = || {
-        let ring = NonNull::new(ring).ok_or(EINVAL)?;
+        let ring = Pointer::new(ring).ok_or(EINVAL)?;
         // SAFETY: io_uring calls `ring_exit` before the io_uring instance becomes invalid.
         let account = unsafe { Account::new(ring) };
         Instance::new(account, registry.into())

@@ -7,6 +7,7 @@
 use kernel::ffi::{c_char, c_int, c_void};
 
 #[allow(
+    clashing_extern_declarations,
     clippy::all,
     clippy::ptr_as_ptr,
     clippy::ref_as_ptr,
@@ -55,8 +56,9 @@ macro_rules! safe_functions {
         $(#[$doc:meta])*
         $visible:vis fn $name:ident($($argument:ident: $type:ty $(as $c:ty)?),*) $(-> $result:ty)?;
     )*) => {
-        // The two declarations of a function differ in `safe`.
-        #[allow(clashing_extern_declarations)]
+        // The two declarations of a function differ in `safe`, and bindgen's types have fields that
+        // no function uses.
+        #[allow(clashing_extern_declarations, improper_ctypes)]
         // Sound: the signatures are those of bindgen, see below, and the caller vouches for the rest.
         unsafe extern "C" {
             $($(#[$doc])* $visible safe fn $name($($argument: $type),*) $(-> $result)?;)*
@@ -139,10 +141,11 @@ safe_functions! { common:
 /// # Invariants
 ///
 /// Nobody writes to it.
+#[repr(transparent)]
 pub(crate) struct Operations<T>(T);
 
-// SAFETY: A reference to it gives no more than a pointer to the table, and by the type invariant
-// whoever follows that only reads.
+// SAFETY: A reference to it gives no more than a pointer to the table. By the type invariants
+// nothing writes to the table.
 unsafe impl<T> Sync for Operations<T> {}
 
 impl<T> Operations<T> {
@@ -150,10 +153,5 @@ impl<T> Operations<T> {
     pub(crate) const fn new(table: T) -> Self {
         // INVARIANT: There is no way to write to it.
         Self(table)
-    }
-
-    /// What the kernel is given.
-    pub(crate) fn as_ptr(&'static self) -> *const T {
-        &self.0
     }
 }

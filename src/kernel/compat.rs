@@ -34,6 +34,8 @@ mod linux {
         task::{Pid, Task},
     };
 
+    use crate::kernel::bindings::safe_functions;
+
     pub(crate) const ENOBUFS: Error = error(bindings::ENOBUFS);
     pub(crate) const EUSERS: Error = error(bindings::EUSERS);
 
@@ -61,17 +63,14 @@ mod linux {
         }
     }
 
-    /// Waits until all RCU callbacks have run that are queued now. May sleep.
-    pub(crate) fn rcu_barrier() {
-        // SAFETY: It can always be called where the caller may sleep.
-        unsafe { bindings::rcu_barrier() };
-    }
+    // Each caller that may sleep can call these functions.
+    safe_functions! { common:
+        /// Waits until all RCU callbacks have run that are queued now. May sleep.
+        pub(crate) fn rcu_barrier();
 
-    /// Waits until all RCU read-side critical sections have ended that have begun before. May
-    /// sleep.
-    pub(crate) fn synchronize_rcu() {
-        // SAFETY: It can always be called where the caller may sleep.
-        unsafe { bindings::synchronize_rcu() };
+        /// Waits until all RCU read-side critical sections have ended that have begun before. May
+        /// sleep.
+        pub(crate) fn synchronize_rcu();
     }
 
     /// The id of the process that `task` is a thread of.

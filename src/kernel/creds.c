@@ -13,7 +13,7 @@
 
 #include "helpers.h"
 
-/* channel/senders.rs; the kernel crate has no struct pid and no current_egid(). */
+/* kernel/identity.rs; the kernel crate has no struct pid and no current_egid(). */
 void ioipc_current_sender(struct ioipc_sender *sender)
 {
 	sender->pid = task_tgid(current);
@@ -21,13 +21,13 @@ void ioipc_current_sender(struct ioipc_sender *sender)
 	sender->gid = current_egid();
 }
 
-/* channel/senders.rs; get_pid() is an inline function. */
-void ioipc_get_pid(struct pid *pid)
+/* kernel/identity.rs; get_pid() is an inline function. */
+void ioipc_get_sender(const struct ioipc_sender *sender)
 {
-	get_pid(pid);
+	get_pid(sender->pid);
 }
 
-/* channel/senders.rs; the kernel crate does not translate pids and gids. */
+/* kernel/identity.rs; the kernel crate does not translate pids and gids. */
 void ioipc_translate_sender(const struct ioipc_sender *sender,
 			    struct io_uring_ipc_msg_info *info)
 {

@@ -51,7 +51,8 @@ struct ioipc_sender {
 
 /* The current task, without a reference. */
 void ioipc_current_sender(struct ioipc_sender *sender);
-void ioipc_get_pid(struct pid *pid);
+/* Takes a reference to the process. */
+void ioipc_get_sender(const struct ioipc_sender *sender);
 /* Fills in what the current task sees of a sender in its namespaces. */
 void ioipc_translate_sender(const struct ioipc_sender *sender,
 			    struct io_uring_ipc_msg_info *info);

@@ -10,7 +10,7 @@ use core::{mem::ManuallyDrop, ops::Deref};
 
 use kernel::types::NotThreadSafe;
 
-use crate::kernel::bindings;
+use crate::kernel::bindings::{self, safe_functions};
 
 /// A process with a user id and a group id; or none.
 ///
@@ -25,6 +25,7 @@ use crate::kernel::bindings;
 /// let mut last = Identity::default();
 /// last.clone_from(&CurrentIdentity::new());
 /// ```
+#[repr(transparent)]
 pub(crate) struct Identity(bindings::ioipc_sender);
 
 // SAFETY: Any thread can use a reference to a process and give it back. The ids are integers.
@@ -33,12 +34,26 @@ unsafe impl Send for Identity {}
 // SAFETY: `&Identity` gives out no more than integers, and references that are counted atomically.
 unsafe impl Sync for Identity {}
 
+// The process of an `Identity` is NULL or valid by its type invariants. These functions read it, or
+// take a reference to the process, or fill in a plain struct.
+safe_functions! { generated:
+    fn ioipc_current_sender(
+        sender: &mut bindings::ioipc_sender as *mut bindings::ioipc_sender
+    );
+
+    fn ioipc_get_sender(sender: &Identity as *const bindings::ioipc_sender);
+
+    fn ioipc_translate_sender(
+        sender: &Identity as *const bindings::ioipc_sender,
+        info: &mut bindings::io_uring_ipc_msg_info as *mut bindings::io_uring_ipc_msg_info
+    );
+}
+
 impl Identity {
     /// Writes to `info` which numbers process and ids have for the current task. The process is 0,
     /// and an id is the overflow id, if it has no number there.
     pub(crate) fn translate(&self, info: &mut bindings::io_uring_ipc_msg_info) {
-        // SAFETY: The process is NULL or valid by the type invariants.
-        unsafe { bindings::ioipc_translate_sender(&self.0, info) };
+        ioipc_translate_sender(self, info);
     }
 }
 
@@ -62,8 +77,7 @@ impl PartialEq for Identity {
 impl Clone for Identity {
     #[inline]
     fn clone(&self) -> Self {
-        // SAFETY: The process is NULL or valid by the type invariants.
-        unsafe { bindings::ioipc_get_pid(self.0.pid) };
+        ioipc_get_sender(self);
         // INVARIANT: The new identity owns the reference that was just taken.
         Self(bindings::ioipc_sender { ..self.0 })
     }
@@ -104,8 +118,7 @@ impl CurrentIdentity {
     #[inline]
     pub(crate) fn new() -> Self {
         let mut current = bindings::ioipc_sender::default();
-        // SAFETY: `current` is valid for writing.
-        unsafe { bindings::ioipc_current_sender(&mut current) };
+        ioipc_current_sender(&mut current);
         // INVARIANT: The type is not thread-safe. `Identity` is never dropped, so the reference of
         // the task serves for it.
         Self(ManuallyDrop::new(Identity(current)), NotThreadSafe)

@@ -9,7 +9,7 @@ use core::ptr::NonNull;
 
 use kernel::{page::Page, prelude::*};
 
-use crate::kernel::{alloc::GFP_MAYFAIL, bindings};
+use crate::kernel::{alloc::GFP_MAYFAIL, bindings, pointer::Pointer};
 
 /// Pages that this owns, with an address at which they follow one another.
 ///
@@ -28,15 +28,9 @@ use crate::kernel::{alloc::GFP_MAYFAIL, bindings};
 /// let second_page = mapping.base().as_ptr().wrapping_add(PAGE_SIZE);
 /// ```
 pub(crate) struct Mapping {
-    base: NonNull<u8>,
+    base: Pointer<u8>,
     pages: KVVec<Page>,
 }
-
-// SAFETY: Any thread can use the address and unmap the pages, and pages are `Send`.
-unsafe impl Send for Mapping {}
-
-// SAFETY: `&Mapping` gives out an address, and pages, which are `Sync`.
-unsafe impl Sync for Mapping {}
 
 impl Mapping {
     /// Maps pages, fewer than 2^32. May sleep.
@@ -54,7 +48,7 @@ impl Mapping {
         let base = unsafe { bindings::ioipc_vmap(pointers.as_mut_ptr(), count) };
         // INVARIANT: The pages are mapped there. Only `drop` unmaps them, and it frees them later.
         Ok(Self {
-            base: NonNull::new(base.cast()).ok_or(ENOMEM)?,
+            base: Pointer::new(base.cast()).ok_or(ENOMEM)?,
             pages,
         })
     }
@@ -62,7 +56,7 @@ impl Mapping {
     /// The address of the first page: valid for all pages, as long as the mapping exists.
     #[inline(always)]
     pub(crate) fn base(&self) -> NonNull<u8> {
-        self.base
+        self.base.get()
     }
 
     /// The pages in their order.
@@ -74,7 +68,7 @@ impl Mapping {
 impl Drop for Mapping {
     fn drop(&mut self) {
         // SAFETY: By the type invariants `vmap()` has returned this address. The kernel does not use
-        // it any more. A page that user space still maps has a reference from there.
+        // it any more. Any thread may unmap it. A page that user space still maps has a reference from there.
         unsafe { bindings::vunmap(self.base.as_ptr().cast()) };
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod identity;
 pub(crate) mod log;
 pub(crate) mod mapping;
 pub(crate) mod percpu;
+pub(crate) mod pointer;
 pub(crate) mod rcu;
 pub(crate) mod rcu_xarray;
 pub(crate) mod seq_table;

@@ -4,11 +4,9 @@
 //!
 //! The kernel crate has no per-CPU variables.
 
-use core::ptr::NonNull;
-
 use kernel::prelude::*;
 
-use crate::kernel::bindings;
+use crate::kernel::{bindings, pointer::Pointer};
 
 /// A counter for what happens so often that processors must not share a cache line for it.
 ///
@@ -24,14 +22,8 @@ use crate::kernel::bindings;
 /// assert_eq!(sent.sum(), 3);
 /// ```
 pub(crate) struct PerCpuCounter {
-    parts: NonNull<u64>,
+    parts: Pointer<u64>,
 }
-
-// SAFETY: Any thread can use and free a per-CPU variable.
-unsafe impl Send for PerCpuCounter {}
-
-// SAFETY: A processor changes only its own part, in one instruction.
-unsafe impl Sync for PerCpuCounter {}
 
 impl PerCpuCounter {
     /// Makes a counter that is zero. May sleep.
@@ -43,14 +35,15 @@ impl PerCpuCounter {
         let parts = bindings::ioipc_alloc_percpu_counter();
         // INVARIANT: The variable was just allocated, for this counter.
         Ok(Self {
-            parts: NonNull::new(parts).ok_or(ENOMEM)?,
+            parts: Pointer::new(parts).ok_or(ENOMEM)?,
         })
     }
 
     /// Adds to the part of this processor.
     #[inline]
     pub(crate) fn add(&self, count: u32) {
-        // SAFETY: `parts` is a per-CPU variable by the type invariants.
+        // SAFETY: `parts` is a per-CPU variable by the type invariants. A processor changes only its
+        // own part, in one instruction.
         unsafe { bindings::ioipc_percpu_counter_add(self.parts.as_ptr(), count) };
     }
 
@@ -63,7 +56,8 @@ impl PerCpuCounter {
 
 impl Drop for PerCpuCounter {
     fn drop(&mut self) {
-        // SAFETY: This owns `parts` by the type invariants, and nothing uses it after this.
+        // SAFETY: This owns `parts` by the type invariants, and nothing uses it after this. Any thread
+        // may free it.
         unsafe { bindings::ioipc_free_percpu_counter(self.parts.as_ptr()) };
     }
 }

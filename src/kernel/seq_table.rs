@@ -22,7 +22,7 @@ use kernel::{
 };
 
 use crate::{
-    kernel::{bindings, compat::this_module},
+    kernel::{bindings, compat::this_module, pointer::Pointer},
     LocalModule,
 };
 
@@ -60,15 +60,9 @@ pub(crate) trait Table: Send + Sync + 'static {
 /// `directory` is what debugfs returned, and this owns it. The inode of the file in it refers to
 /// `table`.
 pub(crate) struct Directory<T: Table> {
-    directory: *mut bindings::dentry,
+    directory: Option<Pointer<bindings::dentry>>,
     _table: Arc<T>,
 }
-
-// SAFETY: Any thread can remove a directory. `Arc<T>` is `Send`, because `T` is `Send` and `Sync`.
-unsafe impl<T: Table> Send for Directory<T> {}
-
-// SAFETY: `&Directory` gives access to nothing.
-unsafe impl<T: Table> Sync for Directory<T> {}
 
 impl<T: Table> Directory<T> {
     /// Makes a directory, and in it a file that only root can read. If that fails, there is none, as
@@ -86,7 +80,7 @@ impl<T: Table> Directory<T> {
         };
         // INVARIANT: debugfs has just returned it.
         Self {
-            directory,
+            directory: Pointer::new(directory),
             _table: table,
         }
     }
@@ -94,9 +88,11 @@ impl<T: Table> Directory<T> {
 
 impl<T: Table> Drop for Directory<T> {
     fn drop(&mut self) {
-        // This waits for the readers.
-        // SAFETY: By the type invariants.
-        unsafe { bindings::ioipc_debugfs_remove(self.directory) };
+        if let Some(directory) = &self.directory {
+            // This waits for the readers.
+            // SAFETY: By the type invariants. Any thread may remove a directory.
+            unsafe { bindings::ioipc_debugfs_remove(directory.as_ptr()) };
+        }
     }
 }
 

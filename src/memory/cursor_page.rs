@@ -4,7 +4,7 @@
 //!
 //! User space can write any number there, at any time.
 
-use core::{mem::offset_of, ptr::NonNull};
+use core::mem::offset_of;
 
 use kernel::{
     mm::virt::VmaMixedMap,
@@ -14,7 +14,7 @@ use kernel::{
 };
 
 use crate::{
-    kernel::{alloc::GFP_MAYFAIL, bindings},
+    kernel::{alloc::GFP_MAYFAIL, bindings, pointer::Pointer},
     uapi::CursorPage as Layout,
 };
 
@@ -25,14 +25,8 @@ use crate::{
 /// `position` points to a word of `page`. All accesses to that word are atomic.
 pub(crate) struct CursorPage {
     page: Page,
-    position: NonNull<Atomic<u32>>,
+    position: Pointer<Atomic<u32>>,
 }
-
-// SAFETY: Any thread can access the word, and free the page.
-unsafe impl Send for CursorPage {}
-
-// SAFETY: All accesses to the word are atomic.
-unsafe impl Sync for CursorPage {}
 
 impl CursorPage {
     /// Makes a page that says `position`. May sleep.
@@ -48,7 +42,7 @@ impl CursorPage {
         // INVARIANT: The word is there.
         let new = Self {
             page,
-            position: NonNull::new(word.cast()).ok_or(ENOMEM)?,
+            position: Pointer::new(word.cast()).ok_or(ENOMEM)?,
         };
         new.word().store(position, Relaxed);
         Ok(new)
@@ -58,7 +52,7 @@ impl CursorPage {
     fn word(&self) -> &Atomic<u32> {
         // SAFETY: By the type invariants the word is valid as long as `self`, and all accesses to it
         // are atomic.
-        unsafe { self.position.as_ref() }
+        unsafe { self.position.get().as_ref() }
     }
 
     /// Returns the position that user space says. It can be any number.

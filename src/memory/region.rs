@@ -20,7 +20,10 @@ use kernel::{
 };
 
 use crate::{
-    kernel::{alloc::GFP_MAYFAIL, bindings, compat::barrier, identity::Identity, mapping::Mapping},
+    kernel::{
+        alloc::GFP_MAYFAIL, bindings, compat::barrier, identity::Identity, mapping::Mapping,
+        pointer::Pointer,
+    },
     memory::{
         buffer::Buffer,
         bytes::{Bytes, Room},
@@ -115,21 +118,22 @@ pub(crate) struct Region {
     // Each message needs these fields, so they share cache lines.
     mask: u32,
     data_stride: u32,
-    descriptors: NonNull<Descriptor>,
-    messages: NonNull<u8>,
+    descriptors: Pointer<Descriptor>,
+    messages: Pointer<u8>,
     mapping: Mapping,
     /// The sender of the message in each slot.
-    senders: KVVec<UnsafeCell<Identity>>,
+    senders: KVVec<SenderCell>,
     layout: Layout,
     _charge: MemoryCharge,
 }
 
-// SAFETY: The pointers are into `mapping`, which any thread can use. A charge can be given back, and
-// an identity dropped, by any thread.
-unsafe impl Send for Region {}
+/// The sender of the message in a slot. The type invariants of [`Region`] say when the kernel accesses
+/// it.
+#[derive(Default)]
+struct SenderCell(UnsafeCell<Identity>);
 
-// SAFETY: By the type invariants accesses are atomic, or the ring orders them.
-unsafe impl Sync for Region {}
+// SAFETY: `&SenderCell` gives out no more than a pointer. An `Identity` is `Send` and `Sync`.
+unsafe impl Sync for SenderCell {}
 
 impl Region {
     /// Allocates a region of zeroes and fills in its header. `has_cursors` says whether the receivers
@@ -150,7 +154,7 @@ impl Region {
         let mapping = Mapping::new(Self::allocate(layout.pages())?)?;
         let mut senders = KVVec::with_capacity(entries as usize, GFP_MAYFAIL)?;
         for _ in 0..entries {
-            senders.push(UnsafeCell::default(), GFP_MAYFAIL)?;
+            senders.push(SenderCell::default(), GFP_MAYFAIL)?;
         }
         let at = |offset: u32| mapping.base().as_ptr().wrapping_add(offset as usize);
         // INVARIANT: By `Layout::new` all of it lies within the pages, aligned. Nothing else has
@@ -158,8 +162,8 @@ impl Region {
         let region = Self {
             mask: layout.entries - 1,
             data_stride: layout.data_stride,
-            descriptors: NonNull::new(at(layout.desc_offset).cast()).ok_or(ENOMEM)?,
-            messages: NonNull::new(at(layout.data_offset)).ok_or(ENOMEM)?,
+            descriptors: Pointer::new(at(layout.desc_offset).cast()).ok_or(ENOMEM)?,
+            messages: Pointer::new(at(layout.data_offset)).ok_or(ENOMEM)?,
             senders,
             layout,
             mapping,
@@ -248,7 +252,7 @@ impl Region {
     fn descriptor(&self, index: u32) -> &Descriptor {
         let offset = (index & self.mask) as usize * size_of::<Descriptor>();
         // SAFETY: By the type invariants the slot has its descriptor there, within the mapping.
-        let descriptor = unsafe { self.descriptors.byte_add(offset) };
+        let descriptor = unsafe { self.descriptors.get().byte_add(offset) };
         // SAFETY: As above, and all accesses to the descriptor are atomic.
         unsafe { descriptor.as_ref() }
     }
@@ -258,7 +262,7 @@ impl Region {
     fn message(&self, index: u32) -> NonNull<u8> {
         let offset = (index & self.mask) as usize * self.data_stride as usize;
         // SAFETY: By the type invariants the slot has its message there, within the mapping.
-        unsafe { self.messages.add(offset) }
+        unsafe { self.messages.get().add(offset) }
     }
 
     /// The message of a slot, for its sender to fill.
@@ -319,7 +323,7 @@ impl Region {
         };
         // SAFETY: By the type invariants only the holder of the reservation accesses it, and the
         // reservation is borrowed exclusively.
-        unsafe { &mut *cell.get() }.clone_from(sender);
+        unsafe { &mut *cell.0.get() }.clone_from(sender);
     }
 
     /// The sender of a message.
@@ -328,7 +332,7 @@ impl Region {
         let cell = claim.memory().senders.get(claim.index() as usize)?;
         // SAFETY: By the type invariants nothing writes it while there is a claim, and the claim is
         // borrowed for as long as the result.
-        Some(unsafe { &*cell.get() })
+        Some(unsafe { &*cell.0.get() })
     }
 
     /// Copies a message from the buffer of a request into its slot.
