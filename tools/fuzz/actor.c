@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The two ends of a command.  run.c gives one with actor_call(); the process of the actor
- * does it with do_command() and the functions before that, and calls nothing of run.c.
+ * The two ends of a command.  run.c gives a command with actor_call().  The process of the
+ * actor runs it with do_command() and the functions before that, and does not call run.c.
  */
 
 #include "actor.h"
@@ -26,14 +26,14 @@
 
 #include "coverage.h"
 
-/* Seconds until an actor hangs. */
+/* Seconds until an actor counts as hung. */
 #define DEADLINE	60
-/* Milliseconds that an actor waits for a completion before it says so. */
+/* Milliseconds that an actor waits for a completion before it reports. */
 #define REAP_WAIT	20
 
 struct actor actors[ACTORS];
 
-/* What this process shares and its rings, if it is an actor. */
+/* The memory that this process shares, and its rings, if the process is an actor. */
 static struct actor_shared *self;
 static struct {
 	bool open;
@@ -63,7 +63,7 @@ void actors_prepare(void)
 
 		if (fd < 0 || ftruncate(fd, (off_t)size))
 			die("memfd_create");
-		/* With a page behind it that stays without memory. */
+		/* The page behind this memory stays without memory. */
 		memory = mmap(NULL, size + 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 		if (memory != MAP_FAILED)
 			memory = mmap(memory, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED,
@@ -132,7 +132,7 @@ static int do_close(unsigned int number)
 	if (!mine[number].open)
 		return 0;
 	if (mine[number].buffers)
-		/* It goes with the ring, which has requests that use it. */
+		/* The buffers end with the ring, which has requests that use them. */
 		munmap(mine[number].buffers, PROVIDED * sizeof(struct io_uring_buf));
 	mine[number].buffers = NULL;
 	io_uring_queue_exit(&mine[number].uring);
@@ -157,13 +157,13 @@ static int do_submit(struct actor_shared *shared)
 	} while (ret == -EINTR);
 	if (ret < 0)
 		return ret;
-	/* A thread of the kernel says with this that it has issued them. */
+	/* A thread of the kernel takes the SQEs off the queue when it has issued them. */
 	while (uring->flags & IORING_SETUP_SQPOLL && io_uring_sq_ready(uring))
 		sched_yield();
 	return 0;
 }
 
-/* Takes all completions, after it has waited for so many a while. */
+/* Takes all completions. First waits a while for `count` completions. */
 static int do_reap(struct actor_shared *shared)
 {
 	struct io_uring *uring = &mine[shared->ring].uring;
@@ -247,7 +247,7 @@ static int64_t do_command(struct actor_shared *shared)
 	return -EINVAL;
 }
 
-/* Drops what root has; whoever is in a user namespace is root of that. */
+/* Drops the privileges of root. A process in a user namespace is root there. */
 static void become(int which)
 {
 	static const gid_t group = 1000;
@@ -264,7 +264,7 @@ static void become(int which)
 	    setresgid(who[which].gid, who[which].gid, who[which].gid) ||
 	    setresuid(who[which].uid, who[which].uid, who[which].uid))
 		die("setresuid");
-	/* Changing the credentials has cleared it. */
+	/* The change of credentials has cleared this setting. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
@@ -277,7 +277,7 @@ static void act(int which, int go)
 	self = shared;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	setrlimit(RLIMIT_MEMLOCK, &unlimited);
-	/* Once the namespaces are set up. */
+	/* Wait until the namespaces are set up. */
 	if (read(go, &byte, 1) != 1)
 		die("read");
 	coverage_enable();
@@ -326,7 +326,7 @@ static void start(int which)
 		act(which, go[0]);
 	}
 	if (flags[which] & CLONE_NEWUSER) {
-		/* The second one is known there by another number. */
+		/* The second user has another number in the namespace. */
 		write_map(pid, "uid_map", "0 1000 1\n1 1001 1\n");
 		write_map(pid, "gid_map", "0 1000 1\n1 1001 1\n");
 	}

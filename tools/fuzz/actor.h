@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The processes that act: users of their own, two of them in namespaces of their
- * own.  They do what they are told, one command at a time, and know nothing.
+ * The actors: processes with different users, two of them in their own namespaces.  An
+ * actor runs one command at a time, and does not know the model.
  *
- * All memory that requests use is shared with whoever gives the commands and is
- * at the same address there, so an SQE is filled in here and submitted there.
+ * All memory that requests use is shared with the process that gives the commands, at
+ * the same address in both.  So that process fills in an SQE, and the actor submits it.
  */
 #ifndef FUZZ_ACTOR_H
 #define FUZZ_ACTOR_H
@@ -29,14 +29,14 @@ enum {
 #define ARRAY_SIZE(array)	(sizeof(array) / sizeof((array)[0]))
 #endif
 
-/* Rings of an actor that cases use, and one more that they do not. */
+/* Rings of an actor for cases, and one more that cases do not use. */
 #define RINGS		2
 #define CONTROL_RING	RINGS
 
 /* Buffers for requests. */
 #define SLOTS		24
 #define SLOT_SIZE	8192
-/* Buffers that a ring is provided with, as group 0. */
+/* Buffers that are provided to a ring, as group 0. */
 #define PROVIDED	8
 #define PROVIDED_SIZE	192
 /* Room for the copy of a mapping. */
@@ -67,7 +67,7 @@ struct actor_cqe {
 };
 
 struct actor_shared {
-	/* Whose turn it is, a futex. */
+	/* Whose turn it is: a futex. */
 	uint32_t turn;
 	/* The command, and its result: a negative errno if it failed. */
 	uint32_t command, ring, count, flags;
@@ -85,29 +85,29 @@ struct actor_shared {
 	uint8_t slots[SLOTS][SLOT_SIZE] __attribute__((aligned(4096)));
 	uint8_t provided[RINGS][PROVIDED][PROVIDED_SIZE];
 	char copy[COPY_SIZE];
-	/* Ends where there is no memory. */
+	/* Ends before a page without memory. */
 	uint8_t edge[EDGE_SIZE] __attribute__((aligned(4096)));
 };
 
-/* Who an actor is, also as others see it. */
+/* An actor. */
 struct actor {
 	struct actor_shared *shared;
-	/* The argument once more, read-only. */
+	/* The argument once more, mapped read-only. */
 	void *read_only;
 	int pid;
 };
 
 extern struct actor actors[ACTORS];
 
-/* Allocates what is shared; ends the program if that fails. */
+/* Allocates the shared memory.  Ends the program if that fails. */
 void actors_prepare(void);
 /* Starts the processes. */
 void actors_start(void);
-/* Kills them, whatever they do. */
+/* Kills the processes, in any state. */
 void actors_stop(void);
 /*
- * Gives the command that was filled in to shared, and returns its result; or
- * -ETIME if there is none for long: then the actor hangs.
+ * Gives the command in the shared memory to an actor, and returns the result.  Returns
+ * -ETIME if there is no result for a long time: the actor hangs.
  */
 int64_t actor_call(unsigned int actor, enum actor_command command);
 

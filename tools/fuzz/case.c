@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* How often, of all together, a new step is of this kind. */
+/* The weight of each kind when a new step is chosen. */
 static const unsigned int weights[STEP_KINDS] = {
 	[STEP_CREATE] = 6,
 	[STEP_ATTACH] = 14,
@@ -83,7 +83,7 @@ void case_make(struct test_case *test, uint64_t *state)
 	test->count = 4 + case_random(state) % (MAX_STEPS - 4);
 	for (unsigned int i = 0; i < test->count; i++)
 		test->steps[i] = random_step(state);
-	/* Without these, little else can happen. */
+	/* Without these steps, little else can happen. */
 	test->steps[0].kind = STEP_CREATE;
 	test->steps[1].kind = STEP_ATTACH;
 	test->steps[2].kind = STEP_ATTACH;

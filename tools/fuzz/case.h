@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * A case: a sequence of steps.  Each is eight bytes, and all bytes mean
- * something, so what changes bytes changes the sequence and nothing else.
+ * A case: a sequence of steps.  A step is eight bytes, and all values of these bytes
+ * are valid.  So a change of bytes always gives another sequence.
  */
 #ifndef FUZZ_CASE_H
 #define FUZZ_CASE_H
@@ -11,7 +11,7 @@
 
 #define MAX_STEPS	64
 
-/* What each step does, by the remainder of its first byte. */
+/* What a step does: the remainder of its first byte. */
 enum step_kind {
 	STEP_CREATE,
 	STEP_ATTACH,
@@ -32,7 +32,7 @@ enum step_kind {
 struct step {
 	uint8_t kind;
 	uint8_t who;
-	/* Which object of those that there are; from 0xf0 on, none of them. */
+	/* Which of the existing objects; from 0xf0 on, none of them. */
 	uint8_t object;
 	uint8_t a, b, c, d, e;
 };
@@ -48,7 +48,7 @@ struct test_case {
 bool case_parse(const char *hex, struct test_case *test);
 void case_print(const struct test_case *test, char *hex);
 
-/* Numbers that depend on nothing but the seed. */
+/* Numbers that depend only on the seed. */
 uint32_t case_random(uint64_t *state);
 void case_make(struct test_case *test, uint64_t *state);
 /* Changes a case, possibly with parts of another one. */

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* An argument of a command, or what is none. */
+/* An argument of a command, or an invalid one. */
 static const void *argument_of(struct place place, uint8_t choice, int *error)
 {
 	*error = 0;
@@ -21,7 +21,7 @@ static const void *argument_of(struct place place, uint8_t choice, int *error)
 		*error = -EFAULT;
 		return (void *)0xffff888000000000;
 	case 0xfc:
-		/* Wrong only once there is something to tell. */
+		/* This fails only when the kernel writes the result. */
 		return actors[place.actor].read_only;
 	default:
 		return &actors[place.actor].shared->argument;
@@ -61,7 +61,7 @@ void step_create(const struct step *step)
 	const void *argument;
 	int expected;
 
-	/* What the last byte leaves alone is valid most of the time. */
+	/* Most of the time, the values are valid unless the last byte changes them. */
 	*create = (struct io_uring_ipc_channel_create) {
 		.flags = flags[step->a % ARRAY_SIZE(flags)],
 		.ring_entries = entries[step->b % 4 ? step->b % 8 : step->b % ARRAY_SIZE(entries)],
@@ -70,7 +70,7 @@ void step_create(const struct step *step)
 		.key = keys[step->object % KEYS],
 	};
 	if (create->ring_entries == 32768)
-		/* Together more than there can be. */
+		/* Both together are larger than the limit. */
 		create->max_msg_size = 1 << 20;
 	if (step->e >= 0xf8 && step->e < 0xfb)
 		create->reserved[step->e - 0xf8] = 1;
@@ -100,9 +100,9 @@ void step_create(const struct step *step)
 }
 
 /*
- * Finds out which message is the oldest that is kept, for who comes to begin with
- * that: more than can be received may be kept, and how much is up to the kernel,
- * within limits.  Returns whether that can be seen.
+ * Finds the oldest message in the ring, for a receiver that attaches with history.  The
+ * kernel may keep more messages than receivers can still receive, and decides how many,
+ * within limits.  Returns whether the actor can see the oldest message.
  */
 static bool look_for_oldest(struct channel *channel)
 {
@@ -226,7 +226,7 @@ void step_detach(const struct step *step)
 	int expected;
 
 	subscriber_of(step, &id, &place);
-	/* Sometimes it is somebody else who may do it, or may not. */
+	/* Sometimes another actor calls, which may be allowed to detach or not. */
 	if (step->a >= 0xa0)
 		place = place_of(step);
 	use(place);

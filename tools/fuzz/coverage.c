@@ -11,11 +11,11 @@
 #include <sys/mman.h>
 #include <linux/kcov.h>
 
-/* Places that one command reaches, and all together: more do not count. */
+/* Places that one command reaches, and that all commands reach.  Further places do not count. */
 #define TRACE	(64 << 10)
 #define PLACES	(64 << 10)
 
-/* A hash table.  Only one actor at a time has a command. */
+/* A hash table.  Only one actor at a time runs a command. */
 static struct {
 	size_t count;
 	uint64_t places[PLACES];
@@ -40,7 +40,7 @@ void coverage_enable(void)
 {
 	if (kcov < 0)
 		return;
-	/* The one that was inherited is for another process. */
+	/* The inherited descriptor is for another process. */
 	kcov = open("/sys/kernel/debug/kcov", O_RDWR | O_CLOEXEC);
 	if (kcov < 0 || ioctl(kcov, KCOV_INIT_TRACE, TRACE))
 		return;

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A step is turned into a request or a command, the model says what is to come of
- * it, an actor does it, and what came of it is compared.  Then all who wait and
- * need not any more have to complete, and nobody else.
+ * The fuzzer turns a step into a request or a command.  The model predicts the result,
+ * an actor runs the step, and the fuzzer compares.  Then each waiting request that can
+ * go on must complete, and no other request.
  *
- * Where two processes would race, so that more than one outcome is right, a step
- * is made smaller until there is one:
- * - at most one send waits in a channel, and with one message if others could be
- *   received meanwhile,
- * - a vector has one message if several requests wait for it, or if not all of it
- *   has room.
+ * Where two processes would race, so that more than one result is right, the fuzzer
+ * makes a step smaller until only one is:
+ * - at most one send waits in a channel, and it has one message if receivers could
+ *   receive other messages meanwhile,
+ * - a vector has one message if several requests wait for it, or if the channel has no
+ *   room for all of it.
  *
- * main.c calls this.  This calls the steps in commands.c, requests.c and files.c and
- * settle() in waiting.c; all of them call run.c, and run.c calls actor.c and model.c.
+ * main.c calls this file.  This file calls the steps in commands.c, requests.c and files.c,
+ * and settle() in waiting.c.  All of these call run.c, which calls actor.c and model.c.
  */
 
 #include "execute.h"
@@ -52,14 +52,14 @@ static void step_provide(const struct step *step)
 	state = state_of(place);
 	if (state->provided_count + count > PROVIDED || failed)
 		return;
-	/* Those that are left are in one piece, so that the next ones are free. */
+	/* The buffers that are left have consecutive numbers, so that the next numbers are free. */
 	first = state->provided_count ? state->provided[state->provided_count - 1] + 1 : 0;
 	trace("actor %u ring %u: provide %u buffers\n", place.actor, place.ring, count);
 	state->changed = true;
 	provide(place, first, count);
 }
 
-/* Leaves nothing of a case behind. */
+/* Removes everything that a case has left. */
 static void clean_up(void)
 {
 	for (unsigned int i = 0; i < MAX_REQUESTS; i++) {
@@ -108,7 +108,7 @@ static void clean_up(void)
 	}
 }
 
-/* Whether root can have a key. */
+/* Whether root can create a channel with a key. */
 static bool is_free(uint64_t key)
 {
 	struct place root = { ACTOR_ROOT, CONTROL_RING };
@@ -125,7 +125,7 @@ static bool is_free(uint64_t key)
 	       !register_command(root, IOIPC_REGISTER_DESTROY, NULL, create->channel_id_out);
 }
 
-/* Starts new actors, whatever state the old ones are in. */
+/* Starts new actors, in whatever state the old ones are. */
 static void start_again(void)
 {
 	bool was_failed = failed;
@@ -136,7 +136,7 @@ static void start_again(void)
 	memset(rings, 0, sizeof(rings));
 	model_reset(&model);
 	failed = false;
-	/* Channels with keys are in the way until their rings have ended. */
+	/* Channels with keys hold their keys until their rings have ended. */
 	for (unsigned int i = 0; i < KEYS; i++)
 		wait_until("end of a key", is_free(keys[i]));
 	failed = was_failed || failed;

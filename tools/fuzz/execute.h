@@ -8,17 +8,17 @@
 #include "case.h"
 
 /*
- * Returns whether all went as the model says, and leaves nothing behind then;
- * otherwise the actors have been started again.  If trace, prints what happens.
+ * Returns whether the kernel did what the model predicts, and leaves nothing behind
+ * then.  Otherwise the actors have been restarted.  With `trace`, prints what happens.
  */
 bool execute(const struct test_case *test, bool trace);
 
-/* What went wrong last. */
+/* The last error. */
 const char *execute_failure(void);
-/* Whether an actor did not come back: the kernel is not to be trusted after that. */
+/* Whether an actor hung: the kernel cannot be trusted after that. */
 bool execute_hangs(void);
 
-/* How many steps were done since the start. */
+/* How many steps were run since the start. */
 extern unsigned long execute_steps;
 
 #endif

@@ -33,7 +33,7 @@ void step_poll(const struct step *step)
 		expected |= POLLOUT;
 	if (!subscriber->attached || subscriber->channel->destroyed)
 		expected |= POLLHUP;
-	/* Whoever is detached can do nothing, whatever it is told. */
+	/* A detached subscriber can do nothing, so these events do not matter. */
 	if (!subscriber->attached && got >= 0) {
 		got &= ~(POLLIN | POLLOUT);
 		expected &= ~(POLLIN | POLLOUT);
@@ -42,7 +42,7 @@ void step_poll(const struct step *step)
 	expect("poll", expected, got);
 }
 
-/* Compares the mapped region with the messages that are there. */
+/* Compares the mapped region with the messages of the model. */
 static void check_region(struct subscriber *subscriber)
 {
 	const struct channel *channel = subscriber->channel;
@@ -67,7 +67,7 @@ static void check_region(struct subscriber *subscriber)
 	if (!ring->cursor_offset == broadcast)
 		fail("cursor_offset: %#llx", (unsigned long long)ring->cursor_offset);
 	if (waiting(channel, false) && !ring->senders_wait)
-		fail("senders_wait is 0, and one waits");
+		fail("senders_wait is 0, and a sender waits");
 	position = broadcast ? model_last(&model, subscriber->channel) : channel->head;
 	for (; position != channel->tail && !failed; position++) {
 		const struct message *message = &channel->messages[position];
@@ -96,7 +96,7 @@ static void check_region(struct subscriber *subscriber)
 	}
 }
 
-/* Offset of the cursor page, if the subscriber does not know better. */
+/* Offset of the cursor page, if the subscriber does not have it from the kernel. */
 #define CURSOR_OFFSET	0x100000000
 
 void step_map(const struct step *step)
@@ -145,7 +145,7 @@ void step_map(const struct step *step)
 
 		cursor = *(const struct io_uring_ipc_cursor *)copy_of(place, (uint64_t)ret,
 								      sizeof(cursor));
-		/* It may have gone over what is not for it. */
+		/* The cursor may have moved over messages for other receivers. */
 		if (cursor.position < subscriber->cursor ||
 		    cursor.position > model_find(subscriber, subscriber->cursor))
 			fail("the cursor is at %u, and not at %u", cursor.position,
@@ -170,7 +170,7 @@ static void tell_position(struct place place, uint32_t id)
 	shared->sqes[0].user_data = ++serial;
 	model_receive(&model, place, &(struct incoming) { .id = id, .flags = IOIPC_RECV_MAPPED }, 0,
 		      &delivery);
-	/* It looks at the position, and lets the sender go on, before it counts. */
+	/* The kernel looks at the position, and wakes the sender, before it counts. */
 	submit(place, 1);
 	completion(place, serial);
 }
@@ -187,8 +187,8 @@ void step_store(const struct step *step)
 		return;
 	place = subscriber->place;
 	/*
-	 * When the kernel looks is its own affair, and it may not have seen yet what
-	 * was stored before.
+	 * The kernel decides when it looks, and may not have seen the last stored
+	 * position yet.
 	 */
 	if (subscriber->attached)
 		tell_position(place, id);
@@ -222,7 +222,7 @@ void step_store(const struct step *step)
 	subscriber->stored = value;
 	if (!subscriber->attached || !waiting(subscriber->channel, false) || failed)
 		return;
-	/* Somebody waits for room, so the kernel has to be told. */
+	/* A sender waits for room, so the receiver has to tell the kernel. */
 	tell_position(place, id);
 }
 

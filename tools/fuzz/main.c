@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Random sequences of everything that one can do with channels, checked against a
- * model; --help tells how.
+ * Random sequences of all operations on channels, checked against a model; see --help.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -16,17 +15,17 @@
 #include "coverage.h"
 #include "execute.h"
 
-/* Cases that are kept to be changed. */
+/* Cases that the fuzzer keeps and mutates. */
 #define MAX_CORPUS	8192
-/* Seconds that are spent to make a case smaller. */
+/* Seconds for making a case smaller. */
 #define MINIMISE	60
-/* Different failures after which there is no point in looking for others. */
+/* After this many different failures, the fuzzer stops. */
 #define MAX_FAILURES	8
 
 static struct test_case corpus[MAX_CORPUS];
 static size_t corpus_count;
 
-/* Cases with names, each a test of its own. */
+/* Cases with names, each a separate test. */
 static struct {
 	char name[80];
 	struct test_case test;
@@ -38,16 +37,16 @@ static size_t results, failures;
 static const char help[] =
 	"usage: fuzz [OPTION]...\n"
 	"\n"
-	"Runs the cases of all files *.cases next to this program: those with names one\n"
-	"by one, the others as the first ones of a corpus.  Then changes and makes up\n"
-	"others, and keeps those that reach code that was not reached before, if the\n"
-	"kernel has KCOV.  Prints results as TAP.  What fails is made as small as it can\n"
-	"be, and printed.\n"
+	"Runs the cases of all files *.cases in the directory of this program: cases with\n"
+	"names one by one, the others as the first cases of a corpus.  Then makes new cases\n"
+	"and changes old ones.  Keeps a case that reaches new code, if the kernel has KCOV.\n"
+	"Makes a case that fails as small as possible, and prints it.  Prints results as\n"
+	"TAP.\n"
 	"\n"
 	"  --seconds N    how long the random part takes (default: $FUZZ_SECONDS, or 10)\n"
-	"  --seed N       begin with other random numbers (default: the time)\n"
+	"  --seed N       start with other random numbers (default: the time)\n"
 	"  --replay HEX   run only this case, and print all steps\n"
-	"  --save         print the cases that have reached something new\n"
+	"  --save         print the cases that have reached new code\n"
 	"  --functions    print all functions of the module, reached or not\n"
 	"\n"
 	"exit status: 0, 1 if a case fails, 2 for wrong usage\n";
@@ -85,13 +84,13 @@ static void without(const struct test_case *test, unsigned int at, unsigned int 
 		(smaller->count - at) * sizeof(struct step));
 }
 
-/* Whether it fails, and with the same message. */
+/* Whether a case fails, with the same message. */
 static bool fails(const struct test_case *test, const char *how)
 {
 	return !execute(test, false) && !strcmp(how, execute_failure());
 }
 
-/* Leaves steps and bytes out as long as it still fails. */
+/* Removes steps and bytes as long as the case still fails. */
 static void minimise(struct test_case *test)
 {
 	char how[512];
@@ -122,7 +121,7 @@ static void minimise(struct test_case *test)
 	}
 }
 
-/* A case has failed: says so, unless another one has failed in the same way. */
+/* Reports a case that has failed, unless another one has failed in the same way. */
 static void report(const struct test_case *test)
 {
 	static char known[MAX_FAILURES][256];
@@ -175,7 +174,7 @@ static void load(const char *path)
 	fclose(file);
 }
 
-/* All files next to this program. */
+/* Loads all files in the directory of this program. */
 static void load_all(const char *program)
 {
 	const char *slash = strrchr(program, '/');
@@ -191,7 +190,7 @@ static void load_all(const char *program)
 	globfree(&found);
 }
 
-/* The cases of the corpus, and then others for so many seconds. */
+/* Runs the cases of the corpus, and then other cases for `seconds`. */
 static void run_random(double seconds, uint64_t seed, bool save)
 {
 	double start = now(), said = start;

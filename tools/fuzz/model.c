@@ -10,7 +10,7 @@
 
 #define BROADCAST(channel)	((channel)->flags & IOIPC_F_BROADCAST)
 
-/* Who the actors are, in the initial namespaces. */
+/* The credentials of the actors, in the initial namespaces. */
 static const struct {
 	uint32_t id, group;
 	bool owns_ipc;
@@ -55,11 +55,11 @@ uint32_t model_pid(unsigned int actor, unsigned int seen_by)
 {
 	if (!who[seen_by].user)
 		return (uint32_t)actors[actor].pid;
-	/* The first process of its namespace. */
+	/* The actor is the first process of its namespace. */
 	return actor == seen_by;
 }
 
-/* Capability included. */
+/* A capability counts too. */
 static bool is_owner(const struct channel *channel, unsigned int actor)
 {
 	return who[actor].id == who[channel->creator.actor].id || who[actor].owns_ipc;
@@ -84,7 +84,7 @@ static bool in_group(unsigned int actor, uint32_t group)
 	return who[actor].id == group || who[actor].group == group;
 }
 
-/* Like that of a file. */
+/* Like the mode of a file. */
 static int may(const struct channel *channel, unsigned int actor, uint32_t flags)
 {
 	uint32_t owner = who[channel->creator.actor].id;
@@ -133,7 +133,7 @@ int model_create(struct model *model, struct place place,
 	    (create->flags & IOIPC_F_OVERWRITE && !(create->flags & IOIPC_F_BROADCAST)) ||
 	    create->reserved[0] || create->reserved[1] || create->reserved[2])
 		return -EINVAL;
-	/* What is wrong with the sizes is told after this. */
+	/* The key is checked before the sizes. */
 	if (create->key && by_key(model, place.actor, create->key))
 		return -EEXIST;
 	if (!create->ring_entries || create->ring_entries & (create->ring_entries - 1) ||
@@ -203,7 +203,7 @@ int model_attach(struct model *model, struct place place,
 	(*subscriber)->attached = true;
 	(*subscriber)->cursor = channel->tail;
 	if (attach->flags & IOIPC_SUB_HISTORY) {
-		/* Without overwriting, a quarter is for the senders. */
+		/* Without overwriting, a quarter of the ring is for the senders. */
 		uint32_t room = channel->entries / 4 ? channel->entries / 4 : 1;
 		uint32_t most = channel->entries;
 
@@ -216,14 +216,14 @@ int model_attach(struct model *model, struct place place,
 	return 0;
 }
 
-/* Frees the slots that are consumed, in the order in which they were taken. */
+/* Frees the consumed slots, in the order of their positions. */
 static void reclaim(struct channel *channel)
 {
 	while (channel->head != channel->tail && !channel->messages[channel->head].ready)
 		channel->head++;
 }
 
-/* Takes over what a receiver has stored, if it can be. */
+/* Accepts the position that a receiver has stored, if it is valid. */
 static void take_over(struct subscriber *subscriber)
 {
 	uint32_t ahead = subscriber->stored - subscriber->cursor;
@@ -280,7 +280,7 @@ static int may_control(const struct channel *channel, struct place place)
 	return is_owner(channel, place.actor) ? 0 : -EPERM;
 }
 
-/* The subscriber that has the id, on whatever ring. */
+/* The subscriber with an id, on any ring. */
 static struct subscriber *with_id(struct model *model, uint32_t id)
 {
 	for (unsigned int i = 0; i < model->subscriber_count; i++) {
@@ -372,7 +372,7 @@ int model_sender(struct model *model, struct place place, uint32_t id,
 	return may(*channel, place.actor, IOIPC_SUB_SEND);
 }
 
-/* Whether somebody with this id can receive from the channel. */
+/* Whether a subscriber with this id can receive from the channel. */
 static bool is_target(struct model *model, const struct channel *channel, uint32_t id)
 {
 	for (unsigned int i = 0; i < model->subscriber_count; i++) {
@@ -391,7 +391,7 @@ static bool receives(const struct subscriber *subscriber, const struct channel *
 	       subscriber->flags & IOIPC_SUB_RECV;
 }
 
-/* The oldest message that a receiver needs, of all or of those that senders wait for. */
+/* The oldest message that a receiver needs: any receiver, or one that senders wait for. */
 static uint32_t last_of(struct model *model, struct channel *channel, bool awaited_only)
 {
 	uint32_t last = channel->tail;
@@ -506,7 +506,7 @@ static void put(struct delivery *delivery, uint32_t at, const void *from, uint32
 	memset(delivery->written + at, true, len);
 }
 
-/* What comes with a message. */
+/* The information that comes with a message. */
 static void describe(const struct subscriber *subscriber, uint32_t position, uint64_t lost,
 		     bool truncated, struct io_uring_ipc_msg_info *info)
 {
@@ -542,7 +542,7 @@ static void copy(struct subscriber *subscriber, const struct incoming *incoming,
 		uint8_t bytes[8192];
 
 		at = (at + 7) & ~7U;
-		/* Only the first one can be truncated. */
+		/* Only the first message can be truncated. */
 		if (delivery->count && (at + prefix > incoming->len ||
 					message->len > incoming->len - at - prefix))
 			break;

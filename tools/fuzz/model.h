@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What channels shall do, as docs/using.md and <linux/io_uring/ipc.h> say: an
- * executable model that is as simple as it can be.  It knows nothing of how the
- * module does it: a channel is the list of all messages that were ever sent.
+ * What channels must do, as docs/using.md and <linux/io_uring/ipc.h> say: an executable
+ * model, as simple as possible.  It does not depend on the module's implementation: a
+ * channel is the list of all messages that were ever sent.
  *
- * Results are as the kernel's: 0 or a number, or a negative errno.
+ * Results are like the kernel's: 0 or a number, or a negative errno.
  */
 #ifndef FUZZ_MODEL_H
 #define FUZZ_MODEL_H
@@ -16,7 +16,7 @@
 
 #define MAX_CHANNELS	12
 #define MAX_SUBSCRIBERS	32
-/* That one channel ever gets. */
+/* The most messages that one channel gets. */
 #define MAX_MESSAGES	1024
 
 /* A ring of an actor. */
@@ -27,10 +27,10 @@ struct place {
 bool same_place(struct place a, struct place b);
 
 struct message {
-	/* Whether it is there to be received: in a broadcast, by those it is for. */
+	/* Whether the message can be received; in a broadcast, by its receivers. */
 	bool ready;
 	uint32_t len;
-	/* Determines its bytes. */
+	/* Determines the bytes of the message. */
 	uint32_t seed;
 	uint64_t sender_data;
 	/* Subscribers: 0 for none. */
@@ -47,15 +47,15 @@ struct channel {
 	/* Slots from here to tail are in use, unless this is a broadcast. */
 	uint32_t head, tail;
 	struct message messages[MAX_MESSAGES];
-	/* The subscriber that was woken last, for multicast. */
+	/* The subscriber that was woken last, for a multicast. */
 	uint32_t turn;
 	/*
-	 * A request has handed its wake-up on, to more than one: for that message and the
-	 * next one, nobody knows whose turn it is.
+	 * A request has handed its wake-up on, to more than one.  For that message and
+	 * the next one, the model does not know whose turn it is.
 	 */
 	unsigned int open_turns;
 	uint64_t dropped;
-	/* The oldest message that was seen to be there. */
+	/* The oldest message that was seen in the ring. */
 	uint32_t oldest;
 };
 
@@ -65,16 +65,16 @@ struct subscriber {
 	struct place place;
 	uint32_t flags;
 	bool attached;
-	/* Somebody else has detached it, and its ring still has it. */
+	/* Another ring has evicted it, and its own ring has not detached it yet. */
 	bool evicted;
 	/* In a broadcast: the next message. */
 	uint32_t cursor;
 	uint64_t sent, received, lost, reported;
-	/* What the kernel has told: the file, and the mapping if there is one. */
+	/* What the kernel has returned: the file, and the mapping if there is one. */
 	int fd;
 	uint32_t region_size;
 	uint64_t region, cursor_page;
-	/* What the receiver has stored in its page. */
+	/* The position that the receiver has stored in its page. */
 	uint32_t stored;
 };
 
@@ -85,12 +85,12 @@ struct model {
 	unsigned int subscriber_count;
 };
 
-/* A send: what its SQE says, and what that names. */
+/* A send: the values of its SQE, and the messages that it names. */
 struct outgoing {
 	uint32_t id, target;
 	uint64_t sender_data;
 	bool vector;
-	/* The first one that cannot be read, or as many as there are. */
+	/* Number of the first message that cannot be read, or of all messages. */
 	unsigned int readable;
 	unsigned int count;
 	struct {
@@ -98,7 +98,7 @@ struct outgoing {
 	} messages[8];
 };
 
-/* A receive: what its SQE says. */
+/* A receive: the values of its SQE. */
 struct incoming {
 	uint32_t id;
 	uint32_t flags;
@@ -106,10 +106,10 @@ struct incoming {
 	uint32_t len, writable;
 };
 
-/* What is received, before it is. */
+/* The result of a receive, before it happens. */
 struct delivery {
 	int res;
-	/* What is used of the buffer, and which bytes of that are written. */
+	/* How much of the buffer is used, and which of these bytes are written. */
 	uint32_t used;
 	unsigned int count;
 	uint32_t positions[MAX_MESSAGES];
@@ -122,14 +122,14 @@ void model_reset(struct model *model);
 /* The bytes of a message. */
 void model_fill(uint8_t *bytes, uint32_t len, uint32_t seed);
 
-/* Who an actor is to others. */
+/* The ids of an actor, as another one sees them. */
 uint32_t model_uid(unsigned int actor, unsigned int seen_by);
 uint32_t model_pid(unsigned int actor, unsigned int seen_by);
 
-/* The four commands, without what concerns memory; ids are filled in by the caller. */
+/* The four commands, without checks of memory.  The caller fills in ids. */
 int model_create(struct model *model, struct place place,
 		 const struct io_uring_ipc_channel_create *create, struct channel **channel);
-/* The channel that ATTACH asks for, if the caller may know of it. */
+/* The channel that ATTACH names, if the caller may know of it. */
 struct channel *model_named(struct model *model, struct place place,
 			    const struct io_uring_ipc_channel_attach *attach);
 int model_attach(struct model *model, struct place place,
@@ -142,24 +142,24 @@ void model_exit(struct model *model, struct place place);
 
 /* Subscribers of a ring. */
 struct subscriber *model_subscriber(struct model *model, struct place place, uint32_t id);
-/* The channel that a send concerns, for whoever may use it. */
+/* The channel that a send goes to, if the caller may use it. */
 int model_sender(struct model *model, struct place place, uint32_t id,
 		 struct subscriber **subscriber, struct channel **channel);
 
-/* Sends, as far as it goes; -ENOBUFS if the channel is full. */
+/* Sends as many messages as it can.  -ENOBUFS if the channel is full. */
 int model_send(struct model *model, struct place place, const struct outgoing *outgoing);
 bool model_has_room(struct model *model, struct channel *channel);
 
-/* What a receive would get: at most so many messages. */
+/* What a receive would get: at most `limit` messages. */
 void model_receive(struct model *model, struct place place, const struct incoming *incoming,
 		   unsigned int limit, struct delivery *delivery);
-/* It got that. */
+/* The receive has got this. */
 void model_received(struct subscriber *subscriber, const struct delivery *delivery);
 /* Finds the next message for a subscriber: 0, -EAGAIN or -EPIPE. */
 int model_next(struct model *model, struct subscriber *subscriber, uint32_t *position);
-/* The first one from a position on that a subscriber can receive; the tail if there is none. */
+/* The first position from `position` on that a subscriber can receive, or the tail. */
 uint32_t model_find(const struct subscriber *subscriber, uint32_t position);
-/* How far the receiver that is last in a broadcast has come. */
+/* The position of the slowest receiver of a broadcast. */
 uint32_t model_last(struct model *model, struct channel *channel);
 
 #endif

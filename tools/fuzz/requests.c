@@ -8,10 +8,10 @@
 
 #include "waiting.h"
 
-/* The user_data of a timeout is that of its request and this. */
+/* The user_data of a timeout is that of its request with this bit. */
 #define TIMEOUT_DATA	0x4000000000000000
 
-/* What is wrong with an SQE, or how it is run. */
+/* An error in an SQE, or a way to run it. */
 enum modifier {
 	PLAIN = 16,
 	ASYNC,
@@ -30,7 +30,7 @@ enum modifier {
 	MODIFIERS = 32,
 };
 
-/* Makes an SQE wrong; returns what comes of that, or 0. */
+/* Makes an SQE invalid.  Returns the expected error, or 0. */
 static int spoil(struct io_uring_sqe *sqe, unsigned int modifier)
 {
 	bool fixed = sqe->rw_flags & IOIPC_FIXED_BUF;
@@ -77,8 +77,8 @@ static int spoil(struct io_uring_sqe *sqe, unsigned int modifier)
 }
 
 /*
- * Runs a request that is wrong in itself.  Whoever checks which field first: the
- * result is the one error that it has.
+ * Runs an invalid request.  The request has only one error, so the result does not
+ * depend on the order of the checks.
  */
 static void run_wrong(struct request *request, const char *what, int expected)
 {
@@ -87,8 +87,8 @@ static void run_wrong(struct request *request, const char *what, int expected)
 }
 
 /*
- * With a timeout behind it.  What becomes of a request that waits is up to that;
- * for one that does not it is too late, also on a slow machine.
+ * Links a timeout to a request.  If the request waits, the timeout ends it.  If it does
+ * not wait, the timeout is too late, also on a slow machine.
  */
 static void link_timeout(struct request *request, bool waits)
 {
@@ -107,7 +107,7 @@ static void link_timeout(struct request *request, bool waits)
 	shared->sqes[1].user_data = request->user_data | TIMEOUT_DATA;
 }
 
-/* A request waits, and is ended by its timeout; or it does not wait. */
+/* The timeout of a request that waits ends it, and that of another request is cancelled. */
 static void timeout_completion(struct request *request)
 {
 	struct actor_cqe cqe;
@@ -123,7 +123,7 @@ static void timeout_completion(struct request *request)
 		return;
 	}
 	cqe = completion(request->place, request->user_data | TIMEOUT_DATA);
-	/* On a busy machine it can fire before it is taken back, and finds nothing. */
+	/* On a busy machine the timeout can fire before it is removed, and find no request. */
 	if (!failed && cqe.res != -ENOENT)
 		expect("timeout", -ECANCELED, cqe.res);
 }
@@ -131,7 +131,7 @@ static void timeout_completion(struct request *request)
 /* The longest message of a vector. */
 #define VEC_LEN		1000
 
-/* Where a message is put, of which that is the usual place; 0 if it cannot be read. */
+/* Where to put a message, usually at `usual`; 0 if the message cannot be read. */
 static uint64_t place_message(struct actor_shared *shared, unsigned int kind, uint32_t len,
 			      uint64_t usual)
 {
@@ -150,7 +150,7 @@ static uint64_t place_message(struct actor_shared *shared, unsigned int kind, ui
 	}
 }
 
-/* An address where nothing so long can be read. */
+/* An address from which `len` bytes cannot be read. */
 static uint64_t unreadable(const struct actor_shared *shared, unsigned int kind, uint32_t len)
 {
 	switch (kind) {
@@ -161,7 +161,7 @@ static uint64_t unreadable(const struct actor_shared *shared, unsigned int kind,
 	case 3:
 		return UINT64_MAX;
 	default:
-		/* The first half can. */
+		/* Only the first half can be read. */
 		return (uintptr_t)shared->edge + EDGE_SIZE - len / 2;
 	}
 }
@@ -190,7 +190,7 @@ void step_send(const struct step *step)
 	bool vec;
 
 	if (step->a >= 0xc0) {
-		/* Without being attached. */
+		/* The sender is not attached. */
 		place = place_of(step);
 		channel = channel_of(step, &id);
 	} else {
@@ -240,7 +240,7 @@ void step_send(const struct step *step)
 		const uint32_t lens[] = { 8, 8, max, max, 0, 1, max - 1, max / 2, max + 1, 3 };
 		uint32_t len = lens[(step->b + i) % ARRAY_SIZE(lens)], seed = ++serial;
 
-		/* Behind the vector, one after the other. */
+		/* Behind the vector, one message after the other. */
 		if (vec && len > VEC_LEN)
 			len = VEC_LEN;
 		address = (uintptr_t)request->buffer + (vec ? (i + 1) * (VEC_LEN + 1) : 0);
@@ -354,7 +354,7 @@ void step_receive(const struct step *step)
 	if (step->c >= 240)
 		flags |= 1U << (step->c & 31);
 	if (flags & IOIPC_FIXED_BUF && (!len || kind > 3))
-		/* What has no length is nowhere. */
+		/* An empty buffer has no address. */
 		kind = 0;
 	request->channel = subscriber ? subscriber->channel : NULL;
 	request->receives = true;
@@ -366,7 +366,7 @@ void step_receive(const struct step *step)
 	request->incoming = (struct incoming) { id, flags, len, len };
 	request->guard = 64;
 	if (kind == 4 && len < EDGE_SIZE) {
-		/* The first half is memory. */
+		/* Only the first half is memory. */
 		request->buffer = shared->edge + EDGE_SIZE - len / 2;
 		request->incoming.writable = len / 2;
 		request->guard = 0;
@@ -426,7 +426,7 @@ void step_receive(const struct step *step)
 	}
 	predict(request, MAX_MESSAGES);
 	if (must_wait(request) && !request->guard)
-		/* There is one edge for all. */
+		/* There is one edge for all requests. */
 		request->buffer = NULL;
 	if (must_wait(request))
 		trace(" -> waits\n");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Calls actor.c and the model; execute.c, waiting.c and the steps call this. */
+/* This file calls actor.c and the model.  execute.c, waiting.c and the steps call it. */
 
 #include "run.h"
 
@@ -162,7 +162,7 @@ double now(void)
 	return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
-/* The completion of a request, which has to come. */
+/* Waits for the completion of a request, and returns it. */
 struct actor_cqe completion(struct place place, uint64_t user_data)
 {
 	struct ring_state *state = state_of(place);
@@ -207,7 +207,7 @@ void run_request(struct place place, const char *what, int expected)
 		expect(what, expected, cqe.res);
 }
 
-/* Maps a file; the address, or a negative errno. */
+/* Maps a file. Returns the address, or a negative errno. */
 int64_t map(struct place place, int fd, uint64_t size, uint64_t offset, int prot)
 {
 	struct actor_shared *shared = shared_of(place);
@@ -235,7 +235,7 @@ void close_fd(struct place place, int fd)
 	expect("close", 0, call(place, COMMAND_CLOSE_FD));
 }
 
-/* Copies from the memory of an actor to where it can be seen. */
+/* Copies from the memory of an actor to memory that the fuzzer can read. */
 const void *copy_of(struct place place, uint64_t address, uint64_t size)
 {
 	struct actor_shared *shared = shared_of(place);
@@ -282,7 +282,7 @@ static bool hung_up(const struct subscriber *subscriber)
 	return call(subscriber->place, COMMAND_POLL) & POLLHUP;
 }
 
-/* Whether somebody with the same credentials does not find a channel any more. */
+/* Whether a process with the same credentials finds a channel no more. */
 static bool is_gone(const struct channel *channel)
 {
 	struct place place = { channel->creator.actor, CONTROL_RING };
@@ -304,12 +304,12 @@ static bool is_gone(const struct channel *channel)
 	return ret == -ENOENT;
 }
 
-/* Whether a subscriber is seen to have detached. */
+/* Whether a subscriber has visibly detached. */
 static bool has_detached(struct subscriber *subscriber)
 {
 	int64_t address;
 
-	/* Of a destroyed channel all have hung up, but who is attached can map it. */
+	/* All files of a destroyed channel have hung up, but an attached subscriber can map it. */
 	if (!subscriber->channel->destroyed || !subscriber->region_size)
 		return hung_up(subscriber);
 	address = map(subscriber->place, subscriber->fd, subscriber->region_size, 0, PROT_READ);
@@ -325,7 +325,7 @@ void close_ring(struct place place)
 
 	if (!state_of(place)->open)
 		return;
-	/* Nobody would see when it ends. */
+	/* The fuzzer would not see the end of such a request. */
 	for (unsigned int i = 0; i < MAX_REQUESTS; i++) {
 		struct request *request = &requests[i];
 
@@ -346,7 +346,7 @@ void close_ring(struct place place)
 	for (unsigned int i = 0; i < MAX_REQUESTS; i++)
 		if (same_place(requests[i].place, place))
 			requests[i].waits = false;
-	/* That happens in the background. */
+	/* The kernel closes the ring in the background. */
 	for (unsigned int i = 0; i < model.subscriber_count; i++)
 		if (attached[i])
 			wait_until("end of a subscriber", has_detached(&model.subscribers[i]));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* What a step names.  execute.c calls the steps, and all of them call this. */
+/* The objects that a step names.  All steps call these functions. */
 #include "steps.h"
 
 struct place place_of(const struct step *step)
@@ -26,7 +26,7 @@ struct channel *channel_of(const struct step *step, uint32_t *id)
 	return channel;
 }
 
-/* May be the id of a channel if there is no subscriber. */
+/* The id may be that of a channel if there is no subscriber. */
 struct subscriber *subscriber_of(const struct step *step, uint32_t *id, struct place *place)
 {
 	struct subscriber *subscriber;

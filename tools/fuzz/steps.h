@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* What a case can do, step by step: each of these does it and compares. */
+/* The steps of a case: each function runs a step and compares. */
 #ifndef FUZZ_STEPS_H
 #define FUZZ_STEPS_H
 
@@ -9,11 +9,11 @@
 
 /* The ring that a step names. */
 struct place place_of(const struct step *step);
-/* An id that nothing has. */
+/* An id that no channel and no subscriber has. */
 uint32_t no_id(uint8_t choice);
 /* The channel that a step names, if any. */
 struct channel *channel_of(const struct step *step, uint32_t *id);
-/* The subscriber that a step names, if any, and where it is used: sometimes somewhere else. */
+/* The subscriber that a step names, if any, and the ring that uses it: sometimes another one. */
 struct subscriber *subscriber_of(const struct step *step, uint32_t *id, struct place *place);
 
 /* commands.c */

@@ -9,7 +9,7 @@ struct delivery delivery;
 
 static unsigned long order;
 
-/* A request that is not in use, with a buffer of its own; NULL if there are too many. */
+/* An unused request, with its own buffer, or NULL if all are used. */
 struct request *new_request(struct place place)
 {
 	bool used[SLOTS] = {};
@@ -35,7 +35,7 @@ struct request *new_request(struct place place)
 	return found;
 }
 
-/* Whether a buffer has what was received, and is untouched otherwise. */
+/* Whether a buffer has the received messages, and no other byte has changed. */
 static bool has(const uint8_t *buffer, size_t size, const struct delivery *delivery)
 {
 	for (size_t i = 0; i < size; i++) {
@@ -47,7 +47,7 @@ static bool has(const uint8_t *buffer, size_t size, const struct delivery *deliv
 	return true;
 }
 
-/* What the next completion of a request has to be, with at most so many messages. */
+/* Predicts the next completion of a request, with at most `limit` messages. */
 void predict(struct request *request, unsigned int limit)
 {
 	struct ring_state *state = state_of(request->place);
@@ -56,7 +56,10 @@ void predict(struct request *request, unsigned int limit)
 	memset(&delivery, 0, sizeof(delivery));
 	if (request->selects && !request->waits &&
 	    !model_subscriber(&model, request->place, incoming.id)) {
-		/* Without a subscriber, no buffer is selected. Later it has one already. */
+		/*
+		 * Without a subscriber, the request selects no buffer.  Later it has
+		 * one already.
+		 */
 		delivery.res = -ENOENT;
 		return;
 	}
@@ -73,8 +76,8 @@ void predict(struct request *request, unsigned int limit)
 }
 
 /*
- * Compares a completion with what was predicted.  A bundle that has waited may
- * have found fewer messages, because the others were sent later.
+ * Compares a completion with the prediction.  A bundle that has waited may have found
+ * fewer messages, because the others were sent later.
  */
 static void receive_completion(struct request *request, bool waited)
 {
@@ -113,7 +116,7 @@ static void receive_completion(struct request *request, bool waited)
 		flags |= IORING_CQE_F_MORE;
 	expect("flags of the completion", flags, cqe.flags);
 	if (cqe.res == -EFAULT) {
-		/* A part of it may have been written. */
+		/* The buffer may have a part of the message. */
 		if (waited && !(request->channel->flags & IOIPC_F_BROADCAST))
 			request->channel->open_turns = 2;
 		return;
@@ -136,7 +139,7 @@ bool must_wait(const struct request *request)
 	       (request->multishot || request->incoming.flags & IOIPC_RECV_WAIT);
 }
 
-/* Takes all completions that a receive has to have now. */
+/* Takes all completions that a receive must have now. */
 void receive_now(struct request *request, bool waited)
 {
 	do {
@@ -147,7 +150,7 @@ void receive_now(struct request *request, bool waited)
 		}
 		request->waits = false;
 		receive_completion(request, waited);
-		/* It has come back to the ring before. */
+		/* The request has returned to the ring in between. */
 		waited = waited || request->multishot;
 	} while (request->multishot && delivery.res >= 0 && !failed);
 }
@@ -173,7 +176,7 @@ unsigned int waiting(const struct channel *channel, bool receives)
 	return count;
 }
 
-/* The request of a subscriber that has waited longest; of any, if there is none given. */
+/* The request of a subscriber that has waited longest, or with 0 that of any subscriber. */
 static struct request *first_waiting(const struct channel *channel, uint32_t subscriber)
 {
 	struct request *first = NULL;
@@ -191,7 +194,7 @@ static struct request *first_waiting(const struct channel *channel, uint32_t sub
 	return first;
 }
 
-/* Whether a request that waits for a message has something to do. */
+/* Whether a request that waits for a message can go on. */
 static bool is_ready(struct request *request)
 {
 	struct subscriber *subscriber;
@@ -201,7 +204,7 @@ static bool is_ready(struct request *request)
 	return !subscriber || model_next(&model, subscriber, &position) != -EAGAIN;
 }
 
-/* Of the receivers of a queue that wait for its next message, the one that has got it. */
+/* Of the receivers of a queue that wait for its next message, the one that has received it. */
 static struct subscriber *who_has_it(const struct channel *channel)
 {
 	double end = now() + DEADLINE;
@@ -224,7 +227,7 @@ static struct subscriber *who_has_it(const struct channel *channel)
 	return NULL;
 }
 
-/* Who is woken: of those for whom there is a message, the one whose turn it is. */
+/* The request that is woken: of those that have a message, the one whose turn it is. */
 static struct request *next_receiver(struct channel *channel)
 {
 	struct subscriber *first = NULL, *next = NULL;
@@ -242,7 +245,7 @@ static struct request *next_receiver(struct channel *channel)
 			continue;
 		if (broadcast || !subscriber->attached || channel->destroyed)
 			return request;
-		/* What is for one only takes nobody's turn. */
+		/* A message for one receiver does not use up a turn. */
 		model_next(&model, subscriber, &position);
 		if (channel->messages[position].target)
 			return request;
@@ -275,9 +278,10 @@ static struct request *waiting_sender(const struct channel *channel)
 }
 
 /*
- * Whether a receive may end because it was woken in vain.  It takes a provided buffer
- * before it looks, as that of a socket does, and finds none.  Or it was woken for a
- * message beside another one, and finds that its own buffer cannot be written.
+ * Whether a receive may end because it was woken in vain.  Like a receive from a
+ * socket, it takes a provided buffer before it looks for a message, and finds none.  Or
+ * it was woken for a message beside another request, and its own buffer cannot be
+ * written.
  */
 static bool may_end_in_vain(const struct request *request, int res)
 {
@@ -302,7 +306,7 @@ static void end_in_vain(struct request *request)
 	request->waits = false;
 }
 
-/* Lets all complete that can. */
+/* Completes all requests that can go on. */
 void settle(void)
 {
 	bool again;
@@ -325,7 +329,7 @@ void settle(void)
 			ret = model_send(&model, request->place, &request->outgoing);
 			if (ret == -ENOENT && channel->destroyed &&
 			    request->outgoing.id == channel->id)
-				/* It has found it before. */
+				/* The request had found the channel before it was destroyed. */
 				ret = -EPIPE;
 			if (ret == -ENOBUFS)
 				continue;

@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* The completions that requests have to have, at once or after they have waited. */
+/* The completions that requests must have, at once or after they have waited. */
 #ifndef FUZZ_WAITING_H
 #define FUZZ_WAITING_H
 
 #include "run.h"
 
-/* A request that is not in use, with a buffer of its own; NULL if there are too many. */
+/* An unused request, with its own buffer, or NULL if all are used. */
 struct request *new_request(struct place place);
 
 /* What a receive would get now. */
 extern struct delivery delivery;
 
-/* What the next completion of a receive has to be, with at most so many messages. */
+/* Predicts the next completion of a receive, with at most `limit` messages. */
 void predict(struct request *request, unsigned int limit);
-/* Whether it would wait, by what was predicted. */
+/* Whether the request would wait, by the prediction. */
 bool must_wait(const struct request *request);
-/* Takes all completions that a receive has to have now; waited says that it was waiting. */
+/* Takes all completions that a receive must have now. `waited`: it was waiting. */
 void receive_now(struct request *request, bool waited);
 void send_completion(struct request *request, int expected);
 
 /* How many requests wait in a channel. */
 unsigned int waiting(const struct channel *channel, bool receives);
-/* Lets all complete that can, and sees that nobody else does. */
+/* Completes all requests that can go on, and checks that no other request completes. */
 void settle(void);
 
 #endif
