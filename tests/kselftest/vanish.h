@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Private pages that a thread takes away all the time, so that requests find them
- * there or not, at any moment: what was stored in them is gone, and they are zeros.
+ * Private pages that a thread removes all the time.  So a request may find them
+ * present or not, at any moment.  Their contents are lost, and they are zeros.
  */
 #ifndef VANISH_H
 #define VANISH_H
