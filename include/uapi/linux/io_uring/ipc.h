@@ -190,10 +190,9 @@ extern "C" {
  *   EFAULT	the struct cannot be read or written; nothing was done
  *   ENOMEM	no memory, or beyond the memory limits of the caller
  *   EEXIST	CREATE: another channel of this IPC namespace has the key
- *   ENOENT	no such channel in this IPC namespace, no such subscriber on
- *		this ring.  DETACH: also no such subscriber of a channel that is
- *		not destroyed and that the caller may know of, or the subscriber
- *		is detached already
+ *   ENOENT	no such channel in this IPC namespace.  DETACH: no such subscriber
+ *		on this ring, and none of a channel that is not destroyed and that
+ *		the caller may know of; or the subscriber is detached already
  *   EACCES	ATTACH: the mode of the channel does not permit this
  *   EPERM	DESTROY, and DETACH of another ring's subscriber: this ring did
  *		not create the channel, and the caller is not its owner and does
@@ -244,7 +243,7 @@ extern "C" {
  * message goes to exactly one receiver, in the order of sending.  The two flags
  * exclude each other.
  */
-/* Each receiver gets each message that was sent after it attached. */
+/* Each receiver gets each message that was sent after the receiver attached. */
 #define IOIPC_F_BROADCAST		(1U << 0)
 /* Each message goes to one receiver; receivers that wait get messages in turn. */
 #define IOIPC_F_MULTICAST		(1U << 1)
