@@ -537,7 +537,7 @@ void job_run(const struct job *job, struct hdr_histogram *histogram, struct job_
 			 "there was no result after %u seconds", job->give_up_seconds);
 	} else if (status) {
 		result->outcome = OUTCOME_FAILED;
-		snprintf(result->reason, sizeof(result->reason), "the job has ended with status %#x",
+		snprintf(result->reason, sizeof(result->reason), "the job ended with status %#x",
 			 (unsigned int)status);
 		if (atomic_load(&board->failure.claimed)) {
 			result->outcome = board->failure.outcome;

@@ -84,7 +84,7 @@ static int do_provide(unsigned int number, uint32_t first, uint32_t count)
 
 	if (!mine[number].buffers) {
 		mine[number].buffers = io_uring_setup_buf_ring(&mine[number].uring, PROVIDED, 0,
-								0, &error);
+							       0, &error);
 		if (!mine[number].buffers)
 			return error;
 	}
