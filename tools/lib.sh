@@ -14,7 +14,8 @@ export HOME=${HOME:-~}
 # Everything that takes long to download or to build is kept here, outside the clone.
 cache=${IOIPC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/io_uring_ipc}
 
-# The version of Linux that everything here is built for, and where its source is.
+# The version of Linux for which everything here is built, and the suite with its
+# source.
 series=${KERNEL:-7.3}
 kernel_suite=trixie-backports
 
@@ -191,14 +192,14 @@ apt_from_suite() {
 		-o Dir::Cache="$dir" -o Dir::State::status="$dir/status" "$@"
 }
 
-# Prints the versions of Linux whose source Debian packages, in one suite.
+# Prints the versions of Linux whose source Debian packages in a suite.
 packaged_series() {
 	apt_from_suite "$1" apt-get update >&2
 	apt_from_suite "$1" apt-cache pkgnames linux-source- |
 		sed -n 's/^linux-source-\([0-9]\+\.[0-9]\+\)$/\1/p' | sort -V
 }
 
-# Prints the path of a package in a directory: of its newest version.
+# Prints the path of the newest version of a package in a directory.
 find_deb() {
 	find "$2" -maxdepth 1 -name "$1_*.deb" | sort -V | tail -n 1
 }

@@ -43,7 +43,7 @@ static inline int uffd_open(struct uffd *uffd, int flags)
 	return ioctl(uffd->fd, UFFDIO_REGISTER, &reg) ? -errno : 0;
 }
 
-/* Opens it in a test, which is skipped where this kernel or this user has none. */
+/* Opens it in a test. Skips the test if the kernel or the user has none. */
 #define UFFD_OPEN(uffd) do {						\
 	int __ret = uffd_open(uffd, 0);					\
 									\

@@ -107,7 +107,7 @@ static void link_timeout(struct request *request, bool waits)
 	shared->sqes[1].user_data = request->user_data | TIMEOUT_DATA;
 }
 
-/* The timeout of a request that waits ends it, and that of another request is cancelled. */
+/* A timeout ends its request if the request waits. Otherwise the timeout is cancelled. */
 static void timeout_completion(struct request *request)
 {
 	struct actor_cqe cqe;

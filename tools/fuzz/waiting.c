@@ -176,7 +176,7 @@ unsigned int waiting(const struct channel *channel, bool receives)
 	return count;
 }
 
-/* The request of a subscriber that has waited longest, or with 0 that of any subscriber. */
+/* The longest-waiting request of a subscriber, or with 0 of any subscriber. */
 static struct request *first_waiting(const struct channel *channel, uint32_t subscriber)
 {
 	struct request *first = NULL;
