@@ -403,7 +403,7 @@ static void receiver(struct worker *worker)
 			continue;
 		}
 		receive_some(worker);
-		/* Detaching would lose its place in the order. */
+		/* A receiver that detaches loses its place in the order. */
 		if (worker->me == ROCK || worker->oracle->quiet)
 			continue;
 		if (chance(worker, 100) && worker->is_attached)

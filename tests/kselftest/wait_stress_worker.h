@@ -140,9 +140,7 @@ static void attach(struct worker *worker)
 	self->fd = args.channel_fd;
 	if (IS_SENDER(worker->me))
 		return;
-	/*
-	 * One receiver always does, so it is often the last one to make room.
-	 */
+	/* One receiver always maps, and so is often the last to make room. */
 	self->maps = oracle->all &&
 		     (worker->me == ROCK + 1 || chance(worker, 3));
 	if (self->maps) {
