@@ -235,9 +235,11 @@ static inline void msg_pool_add(struct msg_pool *pool, unsigned int id)
 	io_uring_buf_ring_advance(pool->ring, 1);
 }
 
-static inline int msg_pool_open(struct msg_pool *pool, struct io_uring *ring,
-				unsigned int count, __u32 size,
-				unsigned int flags)
+/* The first ones of so many buffers are there. */
+static inline int msg_pool_open_some(struct msg_pool *pool,
+				     struct io_uring *ring, unsigned int count,
+				     unsigned int filled, __u32 size,
+				     unsigned int flags)
 {
 	unsigned int id;
 	int ret = 0;
@@ -249,9 +251,17 @@ static inline int msg_pool_open(struct msg_pool *pool, struct io_uring *ring,
 					     &ret);
 	if (!pool->mem || !pool->ring)
 		return ret ?: -ENOMEM;
-	for (id = 0; id < count; id++)
+	for (id = 0; id < filled; id++)
 		msg_pool_add(pool, id);
 	return 0;
+}
+
+/* The same with all buffers in the ring. */
+static inline int msg_pool_open(struct msg_pool *pool, struct io_uring *ring,
+				unsigned int count, __u32 size,
+				unsigned int flags)
+{
+	return msg_pool_open_some(pool, ring, count, count, size, flags);
 }
 
 /* The same with incremental buffers, which are used down to min_left bytes. */

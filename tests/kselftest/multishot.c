@@ -4,51 +4,11 @@
  */
 #include <sys/socket.h>
 #include "fixture.h"
-#include "waiting.h"
+#include "messages.h"
 
 #define ENTRIES	128
 #define SIZE	64
-#define GROUP	7
 #define BUFS	16
-
-/* A group of provided buffers, in a ring or provided by requests. */
-struct pool {
-	struct io_uring_buf_ring *ring;
-	unsigned int	count;
-	__u32		size;
-	char		*mem;
-};
-
-static void *pool_buf(const struct pool *pool, unsigned int id)
-{
-	return pool->mem + id * pool->size;
-}
-
-static void pool_add(struct pool *pool, unsigned int id)
-{
-	io_uring_buf_ring_add(pool->ring, pool_buf(pool, id), pool->size, id,
-			      io_uring_buf_ring_mask(pool->count), 0);
-	io_uring_buf_ring_advance(pool->ring, 1);
-}
-
-/* Opens a ring of buffers, with `filled` buffers in it. */
-static int pool_open(struct pool *pool, struct io_uring *ring,
-		     unsigned int count, unsigned int filled, __u32 size,
-		     unsigned int flags)
-{
-	unsigned int id;
-	int ret = 0;
-
-	pool->count = count;
-	pool->size = size;
-	pool->mem = calloc(count, size);
-	pool->ring = io_uring_setup_buf_ring(ring, count, GROUP, flags, &ret);
-	if (!pool->mem || !pool->ring)
-		return ret ?: -ENOMEM;
-	for (id = 0; id < filled; id++)
-		pool_add(pool, id);
-	return 0;
-}
 
 FIXTURE(multishot) {
 	struct io_uring ring;
@@ -56,7 +16,7 @@ FIXTURE(multishot) {
 	__u32 channel;
 	struct ipc_sub receiver;
 	struct ipc_sub sender;
-	struct pool pool;
+	struct msg_pool pool;
 };
 
 FIXTURE_VARIANT(multishot) {
@@ -118,7 +78,7 @@ static struct io_uring_sqe *get_multishot(struct io_uring *ring, __u32 id,
 
 	io_uring_prep_ipc_recv(sqe, id, NULL, 0, IOIPC_RECV_MULTISHOT);
 	sqe->flags |= IOSQE_BUFFER_SELECT;
-	sqe->buf_group = GROUP;
+	sqe->buf_group = MSG_GROUP;
 	io_uring_sqe_set_data64(sqe, data);
 	return sqe;
 }
@@ -134,7 +94,7 @@ static struct io_uring_sqe *get_select(struct io_uring *ring, __u32 id,
 }
 
 /* The number in the buffer of a completion, or an error. `back`: reuse it. */
-static long long take(struct pool *pool, const struct io_uring_cqe *cqe,
+static long long take(struct msg_pool *pool, const struct io_uring_cqe *cqe,
 		      bool back)
 {
 	unsigned int id = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
@@ -145,10 +105,10 @@ static long long take(struct pool *pool, const struct io_uring_cqe *cqe,
 	if (!(cqe->flags & IORING_CQE_F_BUFFER) || id >= pool->count ||
 	    cqe->res != sizeof(num))
 		return IPC_NOT_RUN;
-	memcpy(&num, pool_buf(pool, id), sizeof(num));
-	memset(pool_buf(pool, id), 0xee, pool->size);
+	memcpy(&num, msg_pool_buf(pool, id), sizeof(num));
+	memset(msg_pool_buf(pool, id), 0xee, pool->size);
 	if (back)
-		pool_add(pool, id);
+		msg_pool_add(pool, id);
 	return num;
 }
 
@@ -157,7 +117,7 @@ TEST_F_TIMEOUT(multishot, a_completion_for_each_message, IPC_TIMEOUT)
 	struct io_uring_cqe cqe;
 	int i;
 
-	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	ASSERT_EQ(0, msg_pool_open(&self->pool, &self->ring, BUFS, SIZE, 0));
 	get_multishot(&self->ring, self->receiver.id, 7);
 	ASSERT_TRUE(wait_nothing(&self->ring));
 	for (i = 0; i < BUFS - 1; i++) {
@@ -176,7 +136,7 @@ TEST_F_TIMEOUT(multishot, buffers_come_back, IPC_TIMEOUT)
 	struct io_uring_cqe cqe;
 	int i, round, sent = 0, got = 0;
 
-	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	ASSERT_EQ(0, msg_pool_open(&self->pool, &self->ring, BUFS, SIZE, 0));
 	get_multishot(&self->ring, self->receiver.id, 7);
 	ASSERT_TRUE(wait_nothing(&self->ring));
 	for (round = 0; round < 20; round++) {
@@ -200,7 +160,7 @@ TEST_F_TIMEOUT(multishot, lengths, IPC_TIMEOUT)
 	char buf[SIZE], *got;
 	int len;
 
-	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	ASSERT_EQ(0, msg_pool_open(&self->pool, &self->ring, BUFS, SIZE, 0));
 	get_multishot(&self->ring, self->receiver.id, 7);
 	ASSERT_TRUE(wait_nothing(&self->ring));
 	for (len = 0; len <= SIZE; len++) {
@@ -211,10 +171,10 @@ TEST_F_TIMEOUT(multishot, lengths, IPC_TIMEOUT)
 		/* An empty message does not end the request. */
 		ASSERT_TRUE(cqe.flags & IORING_CQE_F_MORE);
 		ASSERT_TRUE(cqe.flags & IORING_CQE_F_BUFFER);
-		got = pool_buf(&self->pool,
-			       cqe.flags >> IORING_CQE_BUFFER_SHIFT);
+		got = msg_pool_buf(&self->pool,
+				   cqe.flags >> IORING_CQE_BUFFER_SHIFT);
 		EXPECT_TRUE(ipc_filled(got, len, len));
-		pool_add(&self->pool, cqe.flags >> IORING_CQE_BUFFER_SHIFT);
+		msg_pool_add(&self->pool, cqe.flags >> IORING_CQE_BUFFER_SHIFT);
 	}
 }
 
@@ -224,7 +184,7 @@ TEST_F_TIMEOUT(multishot, messages_were_there, IPC_TIMEOUT)
 	struct io_uring_cqe cqe;
 	int i;
 
-	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, 128, 128, SIZE, 0));
+	ASSERT_EQ(0, msg_pool_open(&self->pool, &self->ring, 128, SIZE, 0));
 	for (i = 0; i < 100; i++) {
 		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id,
 						i));
@@ -258,7 +218,7 @@ TEST_F_TIMEOUT(multishot, async, IPC_TIMEOUT)
 	struct io_uring_cqe cqe;
 	int i;
 
-	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, 128, 128, SIZE, 0));
+	ASSERT_EQ(0, msg_pool_open(&self->pool, &self->ring, 128, SIZE, 0));
 	for (i = 0; i < 100; i++) {
 		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id,
 						i));
@@ -286,7 +246,8 @@ TEST_F_TIMEOUT(multishot, no_buffer_ends_it_and_the_message_stays, IPC_TIMEOUT)
 	struct io_uring_cqe cqe;
 	int i, round, got = 0;
 
-	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, 4, SIZE, 0));
+	ASSERT_EQ(0, msg_pool_open_some(&self->pool, &self->ring, BUFS, 4,
+					SIZE, 0));
 	for (i = 0; i < 12; i++) {
 		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id,
 						i));
@@ -302,7 +263,7 @@ TEST_F_TIMEOUT(multishot, no_buffer_ends_it_and_the_message_stays, IPC_TIMEOUT)
 		ASSERT_EQ(0, cqe.flags);
 		EXPECT_TRUE(wait_nothing(&self->ring));
 		for (i = 0; i < 4; i++)
-			pool_add(&self->pool, i);
+			msg_pool_add(&self->pool, i);
 	}
 	EXPECT_EQ(-EAGAIN, wait_recv(&self->ring, self->receiver.id));
 }
@@ -314,7 +275,8 @@ TEST_F_TIMEOUT(multishot, no_buffer_wakes_the_next, IPC_TIMEOUT)
 	__u64 got = 0;
 	int ret;
 
-	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, 1, SIZE, 0));
+	ASSERT_EQ(0, msg_pool_open_some(&self->pool, &self->ring, BUFS, 1,
+					SIZE, 0));
 	get_multishot(&self->ring, self->receiver.id, 7);
 	ASSERT_TRUE(wait_nothing(&self->ring));
 	wait_get_recv(&self->ring, self->receiver.id, &got, 8);
@@ -343,14 +305,14 @@ TEST_F_TIMEOUT(multishot, full_completion_queue_wakes_the_next, IPC_TIMEOUT)
 	};
 	struct ipc_sub first, second;
 	struct io_uring ring;
-	struct pool pool;
+	struct msg_pool pool;
 	__u64 got = 0;
 	int i;
 
 	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring,
 						 self->receiver.id));
 	ASSERT_EQ(0, io_uring_queue_init_params(2, &ring, &params));
-	ASSERT_EQ(0, pool_open(&pool, &ring, BUFS, BUFS, SIZE, 0));
+	ASSERT_EQ(0, msg_pool_open(&pool, &ring, BUFS, SIZE, 0));
 	ASSERT_EQ(0, ipc_attach(&ring, self->channel, IOIPC_SUB_RECV, &first));
 	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_RECV,
 				&second));
@@ -380,7 +342,8 @@ TEST_F_TIMEOUT(multishot, waiting_takes_no_buffer, IPC_TIMEOUT)
 	struct io_uring_cqe cqe;
 	int i;
 
-	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, 2, SIZE, 0));
+	ASSERT_EQ(0, msg_pool_open_some(&self->pool, &self->ring, BUFS, 2,
+					SIZE, 0));
 	/* There is no message, so the kernel puts the buffer back. */
 	for (i = 0; i < 10; i++) {
 		get_select(&self->ring, self->receiver.id, 0, 0, 5);
@@ -407,7 +370,7 @@ TEST_F_TIMEOUT(multishot, async_single_shot, IPC_TIMEOUT)
 	struct io_uring_cqe cqe;
 	int i;
 
-	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	ASSERT_EQ(0, msg_pool_open(&self->pool, &self->ring, BUFS, SIZE, 0));
 	for (i = 0; i < 2 * BUFS; i++) {
 		get_select(&self->ring, self->receiver.id, 0, IOIPC_RECV_WAIT,
 			   7)->flags |= IOSQE_ASYNC;
@@ -425,8 +388,8 @@ TEST_F_TIMEOUT(multishot, async_single_shot, IPC_TIMEOUT)
 		ASSERT_EQ(-EAGAIN, wait_for_cqe(&self->ring, 8, &cqe));
 		/* The completion names a buffer that is used up. */
 		if (cqe.flags & IORING_CQE_F_BUFFER)
-			pool_add(&self->pool,
-				 cqe.flags >> IORING_CQE_BUFFER_SHIFT);
+			msg_pool_add(&self->pool,
+				     cqe.flags >> IORING_CQE_BUFFER_SHIFT);
 	}
 }
 
@@ -441,7 +404,7 @@ TEST_F_TIMEOUT(multishot, in_a_chain, IPC_TIMEOUT)
 	struct io_uring_cqe cqe;
 	int chain, i;
 
-	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	ASSERT_EQ(0, msg_pool_open(&self->pool, &self->ring, BUFS, SIZE, 0));
 	for (chain = 0; chain < CHAINS; chain++) {
 		if (chain == AFTER_ASYNC) {
 			sqe = wait_get_sqe(&self->ring);
@@ -486,7 +449,7 @@ TEST_F_TIMEOUT(multishot, async_failures_lose_no_buffer, IPC_TIMEOUT)
 	int i, gone = 0, received = 0;
 	struct io_uring_cqe cqe;
 
-	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	ASSERT_EQ(0, msg_pool_open(&self->pool, &self->ring, BUFS, SIZE, 0));
 	for (i = 0; i < FAILURES; i++)
 		get_select(&self->ring, self->receiver.id, 0, IOIPC_RECV_WAIT,
 			   i)->flags |= IOSQE_ASYNC;
@@ -533,7 +496,7 @@ TEST_F_TIMEOUT(multishot, woken_in_vain, IPC_TIMEOUT)
 	/* With other kinds of rings, requests run as soon as they are woken. */
 	if (variant->setup != WAIT_DEFER)
 		return;
-	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	ASSERT_EQ(0, msg_pool_open(&self->pool, &self->ring, BUFS, SIZE, 0));
 	for (again = 0; again < 2; again++) {
 		get_select(&self->ring, self->receiver.id, 0, again ?
 			   IOIPC_RECV_MULTISHOT : IOIPC_RECV_WAIT, 7);
@@ -575,7 +538,8 @@ TEST_F_TIMEOUT(multishot, single_shot, IPC_TIMEOUT)
 	struct io_uring_cqe cqe;
 	char buf[SIZE], *got;
 
-	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, 3, SIZE, 0));
+	ASSERT_EQ(0, msg_pool_open_some(&self->pool, &self->ring, BUFS, 3,
+					SIZE, 0));
 	ipc_fill(buf, SIZE, 1);
 	memset(self->pool.mem, 'x', BUFS * SIZE);
 	/* A limit of the whole buffer. */
@@ -583,13 +547,13 @@ TEST_F_TIMEOUT(multishot, single_shot, IPC_TIMEOUT)
 	get_select(&self->ring, self->receiver.id, 0, 0, 1);
 	ASSERT_EQ(SIZE, wait_for_cqe(&self->ring, 1, &cqe));
 	EXPECT_EQ(IORING_CQE_F_BUFFER, cqe.flags);
-	EXPECT_TRUE(ipc_filled(pool_buf(&self->pool, 0), SIZE, 1));
+	EXPECT_TRUE(ipc_filled(msg_pool_buf(&self->pool, 0), SIZE, 1));
 	/* A limit of a part of the buffer. */
 	ASSERT_EQ(SIZE, ipc_send(&self->other, self->sender.id, buf, SIZE));
 	get_select(&self->ring, self->receiver.id, 10, 0, 2);
 	ASSERT_EQ(10, wait_for_cqe(&self->ring, 2, &cqe));
 	EXPECT_EQ(IORING_CQE_F_BUFFER | 1 << IORING_CQE_BUFFER_SHIFT, cqe.flags);
-	got = pool_buf(&self->pool, 1);
+	got = msg_pool_buf(&self->pool, 1);
 	EXPECT_EQ(0, memcmp(buf, got, 10));
 	EXPECT_EQ('x', got[10]);
 	/* A limit that is larger than the buffer. */
@@ -597,7 +561,7 @@ TEST_F_TIMEOUT(multishot, single_shot, IPC_TIMEOUT)
 	get_select(&self->ring, self->receiver.id, 10 * SIZE, IOIPC_RECV_WAIT,
 		   3);
 	ASSERT_EQ(SIZE, wait_for_cqe(&self->ring, 3, &cqe));
-	EXPECT_EQ('x', *(char *)pool_buf(&self->pool, 3));
+	EXPECT_EQ('x', *msg_pool_buf(&self->pool, 3));
 	/* No buffer is left, and there is no such group. */
 	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id, 4));
 	get_select(&self->ring, self->receiver.id, 0, 0, 4);
@@ -613,12 +577,12 @@ TEST_F_TIMEOUT(multishot, limited, IPC_TIMEOUT)
 	char buf[SIZE];
 	int i;
 
-	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	ASSERT_EQ(0, msg_pool_open(&self->pool, &self->ring, BUFS, SIZE, 0));
 	memset(self->pool.mem, 'x', BUFS * SIZE);
 	get_multishot(&self->ring, self->receiver.id, 7)->len = 20;
 	ASSERT_TRUE(wait_nothing(&self->ring));
 	for (i = 0; i < 5; i++) {
-		char *got = pool_buf(&self->pool, i);
+		char *got = msg_pool_buf(&self->pool, i);
 
 		ipc_fill(buf, SIZE, i);
 		ASSERT_EQ(SIZE, ipc_send(&self->other, self->sender.id, buf,
@@ -636,7 +600,8 @@ TEST_F_TIMEOUT(multishot, bad_buffer, IPC_TIMEOUT)
 {
 	struct io_uring_cqe cqe;
 
-	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, 0, SIZE, 0));
+	ASSERT_EQ(0, msg_pool_open_some(&self->pool, &self->ring, BUFS, 0,
+					SIZE, 0));
 	io_uring_buf_ring_add(self->pool.ring, (void *)8, SIZE, 3,
 			      io_uring_buf_ring_mask(BUFS), 0);
 	io_uring_buf_ring_advance(self->pool.ring, 1);
@@ -656,7 +621,7 @@ TEST_F_TIMEOUT(multishot, incremental_buffers, IPC_TIMEOUT)
 	int i, ret, id, ended = 0;
 	__u64 num;
 
-	ret = pool_open(&self->pool, &self->ring, 2, 2, 96, IOU_PBUF_RING_INC);
+	ret = msg_pool_open(&self->pool, &self->ring, 2, 96, IOU_PBUF_RING_INC);
 	if (ret == -EINVAL)
 		SKIP(return, "this kernel has no incremental buffers");
 	ASSERT_EQ(0, ret);
@@ -671,7 +636,7 @@ TEST_F_TIMEOUT(multishot, incremental_buffers, IPC_TIMEOUT)
 		id = cqe.flags >> IORING_CQE_BUFFER_SHIFT;
 		ASSERT_GT(2, id);
 		ASSERT_GE(96, used[id] + cqe.res);
-		memcpy(&num, (char *)pool_buf(&self->pool, id) + used[id],
+		memcpy(&num, msg_pool_buf(&self->pool, id) + used[id],
 		       sizeof(num));
 		EXPECT_EQ(i, num);
 		used[id] += cqe.res;
@@ -691,7 +656,7 @@ TEST_F_TIMEOUT(multishot, min_left_of_incremental_buffers, IPC_TIMEOUT)
 	enum { BUFFER = 24, LEFT = 12 };
 	struct io_uring_buf_reg reg = {
 		.ring_entries = 2,
-		.bgid = GROUP,
+		.bgid = MSG_GROUP,
 		.flags = IOU_PBUF_RING_INC,
 		.min_left = LEFT,
 	};
@@ -710,8 +675,8 @@ TEST_F_TIMEOUT(multishot, min_left_of_incremental_buffers, IPC_TIMEOUT)
 		SKIP(return, "this kernel has no min_left");
 	ASSERT_EQ(0, ret);
 	io_uring_buf_ring_init(self->pool.ring);
-	pool_add(&self->pool, 0);
-	pool_add(&self->pool, 1);
+	msg_pool_add(&self->pool, 0);
+	msg_pool_add(&self->pool, 1);
 	get_multishot(&self->ring, self->receiver.id, 7);
 	ASSERT_TRUE(wait_nothing(&self->ring));
 	for (i = 0; i < 4; i++) {
@@ -732,7 +697,7 @@ TEST_F_TIMEOUT(multishot, skipped_completions_are_refused, IPC_TIMEOUT)
 {
 	struct io_uring_sqe *sqe;
 
-	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	ASSERT_EQ(0, msg_pool_open(&self->pool, &self->ring, BUFS, SIZE, 0));
 	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id, 5));
 	get_multishot(&self->ring, self->receiver.id, 7)->flags |=
 		IOSQE_CQE_SKIP_SUCCESS;
@@ -750,7 +715,7 @@ TEST_F_TIMEOUT(multishot, skipped_completions_are_refused, IPC_TIMEOUT)
 	io_uring_prep_nop(sqe);
 	io_uring_sqe_set_data64(sqe, 10);
 	EXPECT_EQ(0, wait_for(&self->ring, 10));
-	EXPECT_EQ(5, *(__u64 *)pool_buf(&self->pool, 0));
+	EXPECT_EQ(5, *(__u64 *)msg_pool_buf(&self->pool, 0));
 	EXPECT_EQ(-EAGAIN, wait_recv(&self->ring, self->receiver.id));
 }
 
@@ -786,7 +751,7 @@ static int completions_before_a_read(struct __test_metadata *_metadata,
 	if (from >= 0) {
 		io_uring_prep_recv_multishot(sqe, from, NULL, 0, 0);
 		sqe->flags |= IOSQE_BUFFER_SELECT;
-		sqe->buf_group = GROUP;
+		sqe->buf_group = MSG_GROUP;
 	}
 	sqe = wait_get_sqe(&self->ring);
 	io_uring_prep_read(sqe, ready[0], &byte, 1, 0);
@@ -815,7 +780,7 @@ static int completions_before_a_read(struct __test_metadata *_metadata,
 	EXPECT_EQ(0, wait_cancel(&self->ring, 7, 0));
 	EXPECT_EQ(-ECANCELED, wait_for(&self->ring, 7));
 	for (i = 0; i < BACKLOG; i++)
-		pool_add(&self->pool, i);
+		msg_pool_add(&self->pool, i);
 	io_uring_queue_exit(&ring);
 	close(ready[0]);
 	close(ready[1]);
@@ -831,7 +796,7 @@ TEST_F_TIMEOUT(multishot, others_get_their_turn_as_with_a_socket, IPC_TIMEOUT)
 	if (variant->setup & IORING_SETUP_SQPOLL)
 		return;
 	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_SEQPACKET, 0, socket));
-	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, 256, 256, SIZE, 0));
+	ASSERT_EQ(0, msg_pool_open(&self->pool, &self->ring, 256, SIZE, 0));
 	beside_a_socket = completions_before_a_read(_metadata, self, socket[0],
 						    socket[1]);
 	before = completions_before_a_read(_metadata, self, -1, -1);
@@ -853,14 +818,14 @@ TEST_F_TIMEOUT(multishot, full_completion_queue, IPC_TIMEOUT)
 	struct io_uring_cqe cqe;
 	int i, ended = 0, round;
 	struct io_uring ring;
-	struct pool pool;
+	struct msg_pool pool;
 	struct ipc_sub sub;
 
 	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring,
 						 self->receiver.id));
 	ASSERT_EQ(0, io_uring_queue_init_params(4, &ring, &params));
 	ASSERT_EQ(0, ipc_attach(&ring, self->channel, IOIPC_SUB_RECV, &sub));
-	ASSERT_EQ(0, pool_open(&pool, &ring, 128, 128, SIZE, 0));
+	ASSERT_EQ(0, msg_pool_open(&pool, &ring, 128, SIZE, 0));
 	for (round = 0; round < 4; round++) {
 		/* Messages are sent before the request, or while it waits. */
 		if (round % 2) {
@@ -903,7 +868,7 @@ TEST_F_TIMEOUT(multishot, cancel, IPC_TIMEOUT)
 	struct io_uring_cqe cqe;
 	int i;
 
-	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	ASSERT_EQ(0, msg_pool_open(&self->pool, &self->ring, BUFS, SIZE, 0));
 	for (i = 0; i < 20; i++) {
 		get_multishot(&self->ring, self->receiver.id, 7);
 		ASSERT_TRUE(wait_nothing(&self->ring));
@@ -929,7 +894,7 @@ TEST_F_TIMEOUT(multishot, link_timeout, IPC_TIMEOUT)
 	struct __kernel_timespec brief = { .tv_nsec = 20000000 };
 	struct io_uring_cqe cqe;
 
-	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	ASSERT_EQ(0, msg_pool_open(&self->pool, &self->ring, BUFS, SIZE, 0));
 	get_multishot(&self->ring, self->receiver.id, 7)->flags |=
 		IOSQE_IO_LINK;
 	io_uring_prep_link_timeout(wait_get_sqe(&self->ring), &brief, 0);
@@ -944,7 +909,7 @@ TEST_F_TIMEOUT(multishot, ends_with_the_subscriber, IPC_TIMEOUT)
 {
 	struct io_uring_cqe cqe;
 
-	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	ASSERT_EQ(0, msg_pool_open(&self->pool, &self->ring, BUFS, SIZE, 0));
 	get_multishot(&self->ring, self->receiver.id, 7);
 	ASSERT_TRUE(wait_nothing(&self->ring));
 	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring,
@@ -958,7 +923,7 @@ TEST_F_TIMEOUT(multishot, ends_with_the_channel, IPC_TIMEOUT)
 	struct io_uring_cqe cqe;
 	int i;
 
-	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	ASSERT_EQ(0, msg_pool_open(&self->pool, &self->ring, BUFS, SIZE, 0));
 	for (i = 0; i < 5; i++) {
 		ASSERT_EQ(IPC_NUM, ipc_send_num(&self->other, self->sender.id,
 						i));
@@ -977,7 +942,7 @@ TEST_F_TIMEOUT(multishot, ends_with_the_channel_while_waiting, IPC_TIMEOUT)
 {
 	struct io_uring_cqe cqe;
 
-	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	ASSERT_EQ(0, msg_pool_open(&self->pool, &self->ring, BUFS, SIZE, 0));
 	get_multishot(&self->ring, self->receiver.id, 7);
 	ASSERT_TRUE(wait_nothing(&self->ring));
 	ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->other, self->channel));
@@ -987,7 +952,7 @@ TEST_F_TIMEOUT(multishot, ends_with_the_channel_while_waiting, IPC_TIMEOUT)
 
 TEST_F_TIMEOUT(multishot, exit_while_waiting, IPC_TIMEOUT)
 {
-	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	ASSERT_EQ(0, msg_pool_open(&self->pool, &self->ring, BUFS, SIZE, 0));
 	get_multishot(&self->ring, self->receiver.id, 7);
 	get_multishot(&self->ring, self->receiver.id, 8);
 	ASSERT_TRUE(wait_nothing(&self->ring));
@@ -1009,7 +974,7 @@ TEST_F_TIMEOUT(multishot, two_at_a_time, IPC_TIMEOUT)
 	struct ipc_sub second;
 	int i, j;
 
-	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, 64, 64, SIZE, 0));
+	ASSERT_EQ(0, msg_pool_open(&self->pool, &self->ring, 64, SIZE, 0));
 	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_RECV,
 				&second));
 	get_multishot(&self->ring, self->receiver.id, 7);
@@ -1050,9 +1015,9 @@ TEST_F_TIMEOUT(multishot, legacy_buffers, IPC_TIMEOUT)
 	int i, id;
 
 	ASSERT_NE(NULL, mem);
-	self->pool = (struct pool) { .count = 8, .size = SIZE, .mem = mem };
+	self->pool = (struct msg_pool) { .count = 8, .size = SIZE, .mem = mem };
 	sqe = wait_get_sqe(&self->ring);
-	io_uring_prep_provide_buffers(sqe, mem, SIZE, 8, GROUP, 0);
+	io_uring_prep_provide_buffers(sqe, mem, SIZE, 8, MSG_GROUP, 0);
 	io_uring_sqe_set_data64(sqe, 5);
 	ASSERT_LE(0, wait_for(&self->ring, 5));
 	/* One at a time. */
@@ -1094,7 +1059,7 @@ TEST_F_TIMEOUT(multishot, flags, IPC_TIMEOUT)
 	struct io_uring_cqe cqe;
 	int i;
 
-	ASSERT_EQ(0, pool_open(&self->pool, &self->ring, BUFS, BUFS, SIZE, 0));
+	ASSERT_EQ(0, msg_pool_open(&self->pool, &self->ring, BUFS, SIZE, 0));
 	get_select(&self->ring, self->receiver.id, 0,
 		   IOIPC_RECV_MULTISHOT | IOIPC_RECV_WAIT, 7);
 	ASSERT_TRUE(wait_nothing(&self->ring));
