@@ -33,8 +33,9 @@ use crate::{
     },
     kernel::{
         bindings::{self, safe_functions, Operations},
+        callback::{callbacks, Argument},
         compat::this_module,
-        file,
+        file::Private,
         pointer::Pointer,
     },
     memory::{
@@ -203,121 +204,120 @@ unsafe extern "C" fn ring_init(
 
 /// # Safety
 ///
-/// As `io_uring_ipc_ops.ring_release`.
-unsafe extern "C" fn ring_release(hook: *mut bindings::io_uring_ipc_ctx) {
-    // SAFETY: `ring_init` returned it, as the first field of an instance.
-    unsafe { &*hook.cast::<Instance>() }.release();
-}
-
-/// # Safety
-///
 /// As `io_uring_ipc_ops.ring_exit`.
 unsafe extern "C" fn ring_exit(hook: *mut bindings::io_uring_ipc_ctx) {
     // SAFETY: `ring_init` returned it, from `into_foreign`, and io_uring does not use it any more.
     drop(unsafe { Pin::<KBox<Instance>>::from_foreign(hook.cast()) });
 }
 
-/// # Safety
-///
-/// As `io_uring_ipc_ops.command`.
-unsafe extern "C" fn run_command(
-    hook: *mut bindings::io_uring_ipc_ctx,
-    opcode: c_uint,
-    argument: *mut c_void,
-    count: c_uint,
-) -> c_int {
-    // SAFETY: `ring_init` returned it, as the first field of an instance.
-    let instance = unsafe { &*hook.cast::<Instance>() };
-    from_result(|| command::run(instance, opcode, UserPtr::from_ptr(argument), count).map(|()| 0))
+/// An instance that [`ring_init`] returned, as its first field.
+impl Argument for &Instance {
+    type C = *mut bindings::io_uring_ipc_ctx;
+
+    #[inline(always)]
+    unsafe fn from_c(hook: *mut bindings::io_uring_ipc_ctx) -> Self {
+        // SAFETY: io_uring calls `ring_exit` only after this callback.
+        unsafe { &*hook.cast::<Instance>() }
+    }
 }
 
-/// # Safety
-///
-/// As `io_uring_ipc_ops.send_prep` or `recv_prep`.
-unsafe extern "C" fn prepare<O: Opcode>(
-    command: *mut bindings::io_uring_ipc_cmd,
-    sqe: *const bindings::io_uring_sqe,
-) -> c_int {
-    // SAFETY: It is valid and has the same layout. User space may be changing it, and any bytes will
-    // do: this is the only time that the module reads them. io_uring has read `flags` by itself, and
-    // does not rely on what the module makes of them.
-    let sqe = unsafe { sqe.cast::<Sqe>().read_volatile() };
-    // SAFETY: The request is valid, and io_uring leaves it to this task now.
-    let command = unsafe { &mut *command };
-    from_result(|| {
-        let (prepared, wait) = O::prepare(&sqe)?;
-        command.addr = sqe.addr;
-        command.len = sqe.len;
-        command.flags = match wait {
-            Wait::Never => 0,
-            Wait::Once => bindings::IOIPC_CMD_WAIT,
-            Wait::Multishot => bindings::IOIPC_CMD_WAIT | bindings::IOIPC_CMD_MULTISHOT,
+/// A request that io_uring leaves to the current task.
+impl Argument for &mut bindings::io_uring_ipc_cmd {
+    type C = *mut bindings::io_uring_ipc_cmd;
+
+    #[inline(always)]
+    unsafe fn from_c(command: *mut bindings::io_uring_ipc_cmd) -> Self {
+        // SAFETY: It is valid, and nothing else uses it now.
+        unsafe { &mut *command }
+    }
+}
+
+/// An SQE, which user space may be changing. This is the only time that the module reads it.
+impl Argument for Sqe {
+    type C = *const bindings::io_uring_sqe;
+
+    unsafe fn from_c(sqe: *const bindings::io_uring_sqe) -> Self {
+        // SAFETY: It is valid and has the same layout, and any bytes will do. io_uring has read
+        // `flags` by itself, and does not rely on what the module makes of them.
+        unsafe { sqe.cast::<Sqe>().read_volatile() }
+    }
+}
+
+callbacks! {
+    /// As `io_uring_ipc_ops.ring_release`.
+    fn ring_release(instance: &Instance) {
+        instance.release();
+    }
+
+    /// As `io_uring_ipc_ops.command`.
+    fn run_command(
+        instance: &Instance,
+        opcode: c_uint,
+        argument: *mut c_void,
+        count: c_uint
+    ) -> c_int {
+        let argument = UserPtr::from_ptr(argument);
+        from_result(|| command::run(instance, opcode, argument, count).map(|()| 0))
+    }
+
+    /// As `io_uring_ipc_ops.send_prep` or `recv_prep`.
+    fn prepare<O: Opcode>(command: &mut bindings::io_uring_ipc_cmd, sqe: Sqe) -> c_int {
+        from_result(|| {
+            let (prepared, wait) = O::prepare(&sqe)?;
+            command.addr = sqe.addr;
+            command.len = sqe.len;
+            command.flags = match wait {
+                Wait::Never => 0,
+                Wait::Once => bindings::IOIPC_CMD_WAIT,
+                Wait::Multishot => bindings::IOIPC_CMD_WAIT | bindings::IOIPC_CMD_MULTISHOT,
+            };
+            if prepared.wants_info() {
+                command.flags |= bindings::IOIPC_CMD_ALIGN;
+            }
+            *request(command) = prepared;
+            Ok(0)
+        })
+    }
+
+    /// As `io_uring_ipc_ops.send` or `recv`, for a request of the same opcode.
+    fn issue<O: Opcode>(
+        instance: &Instance,
+        command: &mut bindings::io_uring_ipc_cmd,
+        issue_flags: c_uint
+    ) -> c_int {
+        let is_rest = command.flags & bindings::IOIPC_CMD_REST != 0;
+        let mut run = || {
+            if request(command).has(uapi::IOIPC_FIXED_BUF) {
+                // SAFETY: io_uring is issuing the request.
+                let fixed = unsafe { FixedBuffer::import(command, O::DIRECTION, issue_flags) }?;
+                return O::issue(request(command), instance, Buffer::Fixed(&fixed), is_rest);
+            }
+            let user = UserBuffer::new(command.addr, command.len);
+            O::issue(request(command), instance, Buffer::User(user), is_rest)
         };
-        if prepared.wants_info() {
-            command.flags |= bindings::IOIPC_CMD_ALIGN;
+        match run() {
+            // CAST: No message is that long, and no buffer either.
+            Ok(result) => result as c_int,
+            Err(error) => error.to_errno(),
         }
-        *request(command) = prepared;
-        Ok(0)
-    })
-}
+    }
 
-/// # Safety
-///
-/// As `io_uring_ipc_ops.send` or `recv`, for a request of the same opcode.
-unsafe extern "C" fn issue<O: Opcode>(
-    hook: *mut bindings::io_uring_ipc_ctx,
-    command: *mut bindings::io_uring_ipc_cmd,
-    issue_flags: c_uint,
-) -> c_int {
-    // SAFETY: `ring_init` returned it, as the first field of an instance.
-    let instance = unsafe { &*hook.cast::<Instance>() };
-    // SAFETY: The request is valid, and io_uring leaves it to this task now.
-    let command = unsafe { &mut *command };
-    let is_rest = command.flags & bindings::IOIPC_CMD_REST != 0;
-    let mut run = || {
-        if request(command).has(uapi::IOIPC_FIXED_BUF) {
-            // SAFETY: io_uring is issuing the request.
-            let fixed = unsafe { FixedBuffer::import(command, O::DIRECTION, issue_flags) }?;
-            return O::issue(request(command), instance, Buffer::Fixed(&fixed), is_rest);
+    /// As `io_uring_ipc_ops.wait_file`.
+    fn wait_file(
+        instance: &Instance,
+        command: &mut bindings::io_uring_ipc_cmd,
+        early: bool
+    ) -> *mut bindings::file {
+        match instance.wait_file(request(command), early) {
+            Ok(file) => ARef::into_raw(file).as_ptr().cast(),
+            Err(error) => error.to_ptr(),
         }
-        let user = UserBuffer::new(command.addr, command.len);
-        O::issue(request(command), instance, Buffer::User(user), is_rest)
-    };
-    match run() {
-        // CAST: No message is that long, and no buffer either.
-        Ok(result) => result as c_int,
-        Err(error) => error.to_errno(),
     }
-}
 
-/// # Safety
-///
-/// As `io_uring_ipc_ops.wait_file`.
-unsafe extern "C" fn wait_file(
-    hook: *mut bindings::io_uring_ipc_ctx,
-    command: *mut bindings::io_uring_ipc_cmd,
-    early: bool,
-) -> *mut bindings::file {
-    // SAFETY: `ring_init` returned it, as the first field of an instance.
-    let instance = unsafe { &*hook.cast::<Instance>() };
-    // SAFETY: The request is valid, and io_uring leaves it to this task now.
-    let command = unsafe { &mut *command };
-    match instance.wait_file(request(command), early) {
-        Ok(file) => ARef::into_raw(file).as_ptr().cast(),
-        Err(error) => error.to_ptr(),
+    /// As `io_uring_ipc_ops.wait_done`.
+    fn wait_done(_instance: &Instance, command: &mut bindings::io_uring_ipc_cmd) {
+        // SAFETY: `wait_file` returned the file, and the request still has its reference. Its
+        // subscriber may have detached, so an instance might not find it by its id.
+        unsafe { Private::<Subscriber>::from_c(command.file) }.0.pass_on();
     }
-}
-
-/// # Safety
-///
-/// As `io_uring_ipc_ops.wait_done`.
-unsafe extern "C" fn wait_done(
-    _hook: *mut bindings::io_uring_ipc_ctx,
-    command: *mut bindings::io_uring_ipc_cmd,
-) {
-    // SAFETY: The request is valid.
-    let file = unsafe { (*command).file };
-    // SAFETY: `wait_file` returned it, and the request still has its reference. Its subscriber may
-    // have detached, so an instance might not find it by its id.
-    unsafe { file::private_data::<Subscriber>(file) }.pass_on();
 }

@@ -15,7 +15,7 @@ use core::{
 };
 
 use kernel::{
-    error::from_err_ptr,
+    error::{from_err_ptr, from_result},
     ffi::{c_int, c_void},
     fs::File,
     mm::virt::VmaNew,
@@ -31,7 +31,12 @@ use kernel::{
 };
 
 use crate::{
-    kernel::{bindings, compat::this_module, wait::WaitQueue},
+    kernel::{
+        bindings,
+        callback::{callbacks, Argument},
+        compat::this_module,
+        wait::WaitQueue,
+    },
     LocalModule,
 };
 
@@ -65,7 +70,7 @@ type Borrowed<'f, T> = <<T as FileOperations>::Data as ForeignOwnable>::Borrowed
 /// ```
 pub(crate) trait FileOperations: Sized {
     /// The private data of the file.
-    type Data: ForeignOwnable + Send + Sync;
+    type Data: ForeignOwnable + Send + Sync + 'static;
 
     /// Tells which events have come, and enters the queues in `table` whose wakers tell of others.
     fn poll<'f>(data: Borrowed<'f, Self>, table: &PollTable<'f>) -> u32;
@@ -101,19 +106,19 @@ pub(crate) fn open<T: FileOperations>(name: &CStr, data: T::Data) -> Result<ARef
     }
 }
 
-/// Returns the private data of a file.
-///
-/// # Safety
-///
-/// [`open`] has opened the file for `T`. The file is not released as long as the caller uses the
-/// result.
-pub(crate) unsafe fn private_data<'f, T: FileOperations>(
-    file: *mut bindings::file,
-) -> Borrowed<'f, T> {
-    // SAFETY: The file is valid by the requirements of this function.
-    let private: *mut c_void = unsafe { (*file).private_data };
-    // SAFETY: `into_foreign` returned it to `open`, and only `release` ends that.
-    unsafe { T::Data::borrow(private) }
+/// The private data of a file that [`open`] has opened for `T`. It is valid until the release of the
+/// file.
+pub(crate) struct Private<'f, T: FileOperations>(pub(crate) Borrowed<'f, T>);
+
+impl<T: FileOperations> Argument for Private<'_, T> {
+    type C = *mut bindings::file;
+
+    unsafe fn from_c(file: *mut bindings::file) -> Self {
+        // SAFETY: The file is valid.
+        let private: *mut c_void = unsafe { (*file).private_data };
+        // SAFETY: `into_foreign` returned it to `open`, and only `release` ends that.
+        Self(unsafe { T::Data::borrow(private) })
+    }
 }
 
 /// What VFS calls.
@@ -143,48 +148,50 @@ impl<T: FileOperations> Operations<T> {
 
     /// # Safety
     ///
-    /// As the `show_fdinfo` operation of a file that [`open`] has opened for `T`.
-    unsafe extern "C" fn show_fdinfo(out: *mut bindings::seq_file, file: *mut bindings::file) {
-        // SAFETY: By the requirements of this function.
-        let data = unsafe { private_data::<T>(file) };
-        // SAFETY: By the requirements of this function.
-        T::show_fdinfo(data, unsafe { SeqFile::from_raw(out) });
-    }
-
-    /// # Safety
-    ///
     /// As the `poll` operation of a file that [`open`] has opened for `T`.
     unsafe extern "C" fn poll(
         file: *mut bindings::file,
         table: *mut bindings::poll_table,
     ) -> bindings::__poll_t {
         // SAFETY: By the requirements of this function.
-        let data = unsafe { private_data::<T>(file) };
+        let private = unsafe { Private::<T>::from_c(file) };
         // INVARIANT: By the requirements of this function. The result is gone when it returns.
         let table = PollTable {
             file,
             table,
             _data: PhantomData,
         };
-        T::poll(data, &table)
+        T::poll(private.0, &table)
     }
 
-    /// # Safety
-    ///
-    /// As the `mmap` operation of a file that [`open`] has opened for `T`.
-    unsafe extern "C" fn mmap(
-        file: *mut bindings::file,
-        area: *mut bindings::vm_area_struct,
-    ) -> c_int {
-        // SAFETY: By the requirements of this function.
-        let data = unsafe { private_data::<T>(file) };
-        // SAFETY: The area is valid, and only this task changes it now.
-        let page_offset = unsafe { (*area).vm_pgoff };
-        // SAFETY: VFS is setting the area up.
-        let area = unsafe { VmaNew::from_raw(area) };
-        match T::mmap(data, area, page_offset) {
-            Ok(()) => 0,
-            Err(error) => error.to_errno(),
+    callbacks! {
+        /// The `show_fdinfo` operation of a file that [`open`] has opened for `T`.
+        fn show_fdinfo(out: &SeqFile, private: Private<'_, T>) {
+            T::show_fdinfo(private.0, out);
+        }
+
+        /// The `mmap` operation of a file that [`open`] has opened for `T`.
+        fn mmap(private: Private<'_, T>, area: NewArea<'_>) -> c_int {
+            from_result(|| T::mmap(private.0, area.area, area.page_offset).map(|()| 0))
+        }
+    }
+}
+
+/// A part of an address space for which VFS is setting up a mapping.
+struct NewArea<'a> {
+    area: &'a VmaNew,
+    page_offset: usize,
+}
+
+impl Argument for NewArea<'_> {
+    type C = *mut bindings::vm_area_struct;
+
+    unsafe fn from_c(area: *mut bindings::vm_area_struct) -> Self {
+        Self {
+            // SAFETY: The area is valid, and only this task changes it now.
+            page_offset: unsafe { (*area).vm_pgoff },
+            // SAFETY: As above.
+            area: unsafe { VmaNew::from_raw(area) },
         }
     }
 }

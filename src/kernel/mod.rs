@@ -4,6 +4,7 @@
 
 pub(crate) mod alloc;
 pub(crate) mod bindings;
+pub(crate) mod callback;
 pub(crate) mod compat;
 pub(crate) mod file;
 pub(crate) mod identity;

@@ -22,7 +22,12 @@ use kernel::{
 };
 
 use crate::{
-    kernel::{bindings, compat::this_module, pointer::Pointer},
+    kernel::{
+        bindings,
+        callback::{callbacks, Argument},
+        compat::this_module,
+        pointer::Pointer,
+    },
     LocalModule,
 };
 
@@ -125,36 +130,61 @@ impl<T: Table> Operations<T> {
         unsafe { bindings::ioipc_seq_open(inode, file, &Self::ROWS) }
     }
 
-    /// Returns the table of an open file.
-    ///
-    /// # Safety
-    ///
-    /// `out` is what an operation gets of a `seq_file` that [`Self::open`] has opened. The caller
-    /// uses the result only in that operation.
-    unsafe fn table<'a>(out: *mut bindings::seq_file) -> &'a T {
-        // SAFETY: The `seq_file` is valid by the requirements of this function.
-        let table = unsafe { (*out).private }.cast::<T>();
-        // SAFETY: By the invariants of `Directory` it is valid until debugfs removes the file, and
-        // that waits for this operation.
-        unsafe { &*table }
+    callbacks! {
+        /// The `start` operation of a `seq_file` that [`Self::open`] has opened.
+        fn start(opened: Opened<'_, T>, position: &mut bindings::loff_t) -> *mut c_void {
+            opened.find(position)
+        }
+
+        /// The `next` operation of such a `seq_file`.
+        fn next(
+            opened: Opened<'_, T>,
+            _current: *mut c_void,
+            position: &mut bindings::loff_t
+        ) -> *mut c_void {
+            *position += 1;
+            opened.find(position)
+        }
+
+        /// The `show` operation of such a `seq_file`.
+        fn show(opened: Opened<'_, T>, current: *mut c_void) -> c_int {
+            // CAST: See `Opened::find`.
+            opened.table.show((current.addr() - 1) as u64, opened.out);
+            0
+        }
     }
 
+    extern "C" fn stop(_out: *mut bindings::seq_file, _current: *mut c_void) {}
+}
+
+/// A `seq_file` that [`Operations::open`] has opened for `T`.
+struct Opened<'a, T> {
+    table: &'a T,
+    out: &'a SeqFile,
+}
+
+impl<T: Table> Argument for Opened<'_, T> {
+    type C = *mut bindings::seq_file;
+
+    unsafe fn from_c(out: *mut bindings::seq_file) -> Self {
+        // SAFETY: The `seq_file` is valid. `open` has set what this reads.
+        let table = unsafe { (*out).private }.cast::<T>();
+        Self {
+            // SAFETY: By the invariants of `Directory` it is valid until debugfs removes the file,
+            // and that waits for the callback.
+            table: unsafe { &*table },
+            // SAFETY: Only this task uses the `seq_file` now.
+            out: unsafe { SeqFile::from_raw(out) },
+        }
+    }
+}
+
+impl<T: Table> Opened<'_, T> {
     /// Finds the row at a position or the first one after it, and sets the position to where that
     /// is. Returns NULL if there is none.
-    ///
-    /// # Safety
-    ///
-    /// As the `start` operation of a `seq_file` that [`Self::open`] has opened.
-    unsafe extern "C" fn start(
-        out: *mut bindings::seq_file,
-        position: *mut bindings::loff_t,
-    ) -> *mut c_void {
-        // SAFETY: By the requirements of this function.
-        let table = unsafe { Self::table(out) };
-        // SAFETY: It is valid, and only this operation uses it now.
-        let position = unsafe { &mut *position };
+    fn find(&self, position: &mut bindings::loff_t) -> *mut c_void {
         // CAST: A position is not negative, and no row has a larger number.
-        match table.find(*position as u64) {
+        match self.table.find(*position as u64) {
             Some(row) => {
                 *position = row as bindings::loff_t;
                 // CAST: The kernel is 64-bit. `show` takes the one off again.
@@ -163,33 +193,14 @@ impl<T: Table> Operations<T> {
             None => ptr::null_mut(),
         }
     }
+}
 
-    /// # Safety
-    ///
-    /// As the `next` operation of a `seq_file` that [`Self::open`] has opened.
-    unsafe extern "C" fn next(
-        out: *mut bindings::seq_file,
-        _current: *mut c_void,
-        position: *mut bindings::loff_t,
-    ) -> *mut c_void {
-        // SAFETY: It is valid, and only this operation uses it now.
-        unsafe { *position += 1 };
-        // SAFETY: By the requirements of this function.
-        unsafe { Self::start(out, position) }
-    }
+/// The position of a reader in a file.
+impl Argument for &mut bindings::loff_t {
+    type C = *mut bindings::loff_t;
 
-    extern "C" fn stop(_out: *mut bindings::seq_file, _current: *mut c_void) {}
-
-    /// # Safety
-    ///
-    /// As the `show` operation of a `seq_file` that [`Self::open`] has opened.
-    unsafe extern "C" fn show(out: *mut bindings::seq_file, current: *mut c_void) -> c_int {
-        // SAFETY: By the requirements of this function.
-        let table = unsafe { Self::table(out) };
-        // SAFETY: By the requirements of this function.
-        let out = unsafe { SeqFile::from_raw(out) };
-        // CAST: See `start`.
-        table.show((current.addr() - 1) as u64, out);
-        0
+    unsafe fn from_c(position: *mut bindings::loff_t) -> Self {
+        // SAFETY: It is valid, and only this task uses it now.
+        unsafe { &mut *position }
     }
 }
