@@ -104,7 +104,7 @@ bool ioipc_is_memory_left(unsigned long nr_pages)
 	return si_mem_available() > nr_pages;
 }
 
-/* memory/region.rs; the kernel crate has neither vmap() nor memalloc scopes. */
+/* kernel/mapping.rs; the kernel crate has neither vmap() nor memalloc scopes. */
 void *ioipc_vmap(struct page **pages, unsigned int nr_pages)
 {
 	/* as vmalloc() does it, so that page tables fail and kill nobody */
@@ -121,25 +121,25 @@ void *ioipc_page_address(struct page *page)
 	return page_address(page);
 }
 
-/* observe/counters.rs; the kernel crate has no per-CPU memory. */
+/* kernel/percpu.rs; the kernel crate has no per-CPU memory. */
 u64 __percpu *ioipc_alloc_percpu_counter(void)
 {
 	return alloc_percpu_gfp(u64, IOIPC_GFP);
 }
 
-/* observe/counters.rs; the kernel crate has no per-CPU memory. */
+/* kernel/percpu.rs; the kernel crate has no per-CPU memory. */
 void ioipc_free_percpu_counter(u64 __percpu *counter)
 {
 	free_percpu(counter);
 }
 
-/* observe/counters.rs; this_cpu_add() is a macro. */
+/* kernel/percpu.rs; this_cpu_add() is a macro. */
 void ioipc_percpu_counter_add(u64 __percpu *counter, u32 count)
 {
 	this_cpu_add(*counter, count);
 }
 
-/* observe/counters.rs; per_cpu_ptr() is a macro. */
+/* kernel/percpu.rs; per_cpu_ptr() is a macro. */
 u64 ioipc_percpu_counter_sum(u64 __percpu *counter)
 {
 	u64 sum = 0;
