@@ -31,24 +31,21 @@ use crate::{
 ///
 /// `ENOMEM`, `ENFILE`.
 pub(crate) fn open(subscriber: ARef<RcuObject<Subscriber>>) -> Result<ARef<File>> {
-    file::open::<Subscriber>(c"[io_uring_ipc]", subscriber)
+    file::open(c"[io_uring_ipc]", subscriber)
 }
 
-impl FileOperations for Subscriber {
-    type Data = ARef<RcuObject<Self>>;
-
-    fn poll<'f>(subscriber: &'f RcuObject<Self>, table: &PollTable<'f>) -> u32 {
-        subscriber
-            .channel()
-            .poll(subscriber, table.wanted(), |queue| table.enter(queue))
+impl FileOperations for RcuObject<Subscriber> {
+    fn poll<'f>(&'f self, table: &PollTable<'f>) -> u32 {
+        self.channel()
+            .poll(self, table.wanted(), |queue| table.enter(queue))
     }
 
-    fn mmap(subscriber: &RcuObject<Self>, area: &VmaNew, page_offset: usize) -> Result {
-        map(subscriber, area, page_offset)
+    fn mmap(&self, area: &VmaNew, page_offset: usize) -> Result {
+        map(self, area, page_offset)
     }
 
-    fn show_fdinfo(subscriber: &RcuObject<Self>, out: &SeqFile) {
-        subscriber.show(out);
+    fn show_fdinfo(&self, out: &SeqFile) {
+        self.show(out);
     }
 }
 

@@ -37,6 +37,7 @@ use crate::{
         compat::this_module,
         file::Private,
         pointer::Pointer,
+        rcu::RcuObject,
     },
     memory::{
         buffer::Buffer,
@@ -318,6 +319,6 @@ callbacks! {
     fn wait_done(_instance: &Instance, command: &mut bindings::io_uring_ipc_cmd) {
         // SAFETY: `wait_file` returned the file, and the request still has its reference. Its
         // subscriber may have detached, so an instance might not find it by its id.
-        unsafe { Private::<Subscriber>::from_c(command.file) }.0.pass_on();
+        unsafe { Private::<RcuObject<Subscriber>>::from_c(command.file) }.0.pass_on();
     }
 }

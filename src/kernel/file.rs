@@ -23,11 +23,10 @@ use kernel::{
     seq_file::SeqFile,
     str::CStr,
     sync::{
-        aref::ARef,
+        aref::{ARef, AlwaysRefCounted},
         atomic::{Atomic, Full},
         rcu,
     },
-    types::ForeignOwnable,
 };
 
 use crate::{
@@ -40,47 +39,40 @@ use crate::{
     LocalModule,
 };
 
-/// What an operation gets of the private data of a file, for as long as the file has it.
-type Borrowed<'f, T> = <<T as FileOperations>::Data as ForeignOwnable>::Borrowed<'f>;
-
-/// The operations of a kind of file. The file owns its private data until its release.
+/// The private data of a kind of file, and the operations of such a file. The file owns a reference
+/// to its private data until its release.
 ///
 /// # Examples
 ///
 /// ```ignore
 /// struct Hello;
 ///
-/// impl FileOperations for Hello {
-///     type Data = Arc<Hello>;
-///
-///     fn poll<'f>(_: ArcBorrow<'f, Hello>, _: &PollTable<'f>) -> u32 {
+/// impl FileOperations for RcuObject<Hello> {
+///     fn poll<'f>(&'f self, _: &PollTable<'f>) -> u32 {
 ///         READABLE
 ///     }
 ///
-///     fn mmap(_: ArcBorrow<'_, Hello>, _: &VmaNew, _: usize) -> Result {
+///     fn mmap(&self, _: &VmaNew, _: usize) -> Result {
 ///         Err(ENODEV)
 ///     }
 ///
-///     fn show_fdinfo(_: ArcBorrow<'_, Hello>, out: &SeqFile) {
+///     fn show_fdinfo(&self, out: &SeqFile) {
 ///         seq_print!(out, "hello\n");
 ///     }
 /// }
 ///
-/// let file = open::<Hello>(c"[hello]", Arc::new(Hello, GFP_KERNEL)?)?;
+/// let file = open(c"[hello]", RcuObject::new(Ok::<_, Error>(Hello))?)?;
 /// ```
-pub(crate) trait FileOperations: Sized {
-    /// The private data of the file.
-    type Data: ForeignOwnable + Send + Sync + 'static;
-
+pub(crate) trait FileOperations: AlwaysRefCounted + Send + Sync + 'static {
     /// Tells which events have come, and enters the queues in `table` whose wakers tell of others.
-    fn poll<'f>(data: Borrowed<'f, Self>, table: &PollTable<'f>) -> u32;
+    fn poll<'f>(&'f self, table: &PollTable<'f>) -> u32;
 
     /// Sets up a mapping of the file from page `page_offset` on. May sleep. The caller holds the
     /// mmap lock.
-    fn mmap(data: Borrowed<'_, Self>, area: &VmaNew, page_offset: usize) -> Result;
+    fn mmap(&self, area: &VmaNew, page_offset: usize) -> Result;
 
     /// Writes lines for `/proc/PID/fdinfo`.
-    fn show_fdinfo(data: Borrowed<'_, Self>, out: &SeqFile);
+    fn show_fdinfo(&self, out: &SeqFile);
 }
 
 /// Opens a file. May sleep.
@@ -88,19 +80,23 @@ pub(crate) trait FileOperations: Sized {
 /// # Errors
 ///
 /// `ENOMEM`, `ENFILE`.
-pub(crate) fn open<T: FileOperations>(name: &CStr, data: T::Data) -> Result<ARef<File>> {
-    let private = data.into_foreign();
+pub(crate) fn open<T: FileOperations>(name: &CStr, data: ARef<T>) -> Result<ARef<File>> {
+    let private = ARef::into_raw(data);
     // SAFETY: The name is a string, the operations are static, and `private` is what they expect.
     let file = from_err_ptr(unsafe {
-        bindings::ioipc_getfile(name.as_char_ptr(), &Operations::<T>::VTABLE, private)
+        bindings::ioipc_getfile(
+            name.as_char_ptr(),
+            &Operations::<T>::VTABLE,
+            private.as_ptr().cast(),
+        )
     });
     match file.and_then(|file| NonNull::new(file.cast()).ok_or(ENOMEM)) {
         // SAFETY: This passes on the reference that `ioipc_getfile()` returned. No other task knows
         // the file, so there is no `fdget_pos` either.
         Ok(file) => Ok(unsafe { ARef::from_raw(file) }),
         Err(error) => {
-            // SAFETY: `into_foreign` returned it, and there is no file that took it.
-            drop(unsafe { T::Data::from_foreign(private) });
+            // SAFETY: There is no file that took the reference.
+            drop(unsafe { ARef::from_raw(private) });
             Err(error)
         }
     }
@@ -108,7 +104,7 @@ pub(crate) fn open<T: FileOperations>(name: &CStr, data: T::Data) -> Result<ARef
 
 /// The private data of a file that [`open`] has opened for `T`. It is valid until the release of the
 /// file.
-pub(crate) struct Private<'f, T: FileOperations>(pub(crate) Borrowed<'f, T>);
+pub(crate) struct Private<'f, T>(pub(crate) &'f T);
 
 impl<T: FileOperations> Argument for Private<'_, T> {
     type C = *mut bindings::file;
@@ -116,8 +112,8 @@ impl<T: FileOperations> Argument for Private<'_, T> {
     unsafe fn from_c(file: *mut bindings::file) -> Self {
         // SAFETY: The file is valid.
         let private: *mut c_void = unsafe { (*file).private_data };
-        // SAFETY: `into_foreign` returned it to `open`, and only `release` ends that.
-        Self(unsafe { T::Data::borrow(private) })
+        // SAFETY: The file owns a reference to it.
+        Self(unsafe { &*private.cast() })
     }
 }
 
@@ -141,8 +137,10 @@ impl<T: FileOperations> Operations<T> {
     unsafe extern "C" fn release(_inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
         // SAFETY: The file is valid by the requirements of this function.
         let private: *mut c_void = unsafe { (*file).private_data };
-        // SAFETY: `into_foreign` returned it to `open`, and this is the last use of the file.
-        drop(unsafe { T::Data::from_foreign(private) });
+        if let Some(private) = NonNull::new(private.cast::<T>()) {
+            // SAFETY: The file owned the reference, and does not use it any more.
+            drop(unsafe { ARef::from_raw(private) });
+        }
         0
     }
 
@@ -161,18 +159,18 @@ impl<T: FileOperations> Operations<T> {
             table,
             _data: PhantomData,
         };
-        T::poll(private.0, &table)
+        private.0.poll(&table)
     }
 
     callbacks! {
         /// The `show_fdinfo` operation of a file that [`open`] has opened for `T`.
         fn show_fdinfo(out: &SeqFile, private: Private<'_, T>) {
-            T::show_fdinfo(private.0, out);
+            private.0.show_fdinfo(out);
         }
 
         /// The `mmap` operation of a file that [`open`] has opened for `T`.
         fn mmap(private: Private<'_, T>, area: NewArea<'_>) -> c_int {
-            from_result(|| T::mmap(private.0, area.area, area.page_offset).map(|()| 0))
+            from_result(|| private.0.mmap(area.area, area.page_offset).map(|()| 0))
         }
     }
 }
