@@ -29,9 +29,9 @@ use crate::{
 
 /// A subscriber of an instance, with its file: as long as it is attached, requests can wait.
 ///
-/// The file has a reference to the subscriber, so this one to the file ends with the attachment, and
-/// by who ends it: what releases a file can wait for others who have it, for as long as they like, and
-/// where attachments are dropped nobody may.
+/// The file has a reference to the subscriber. So the task that ends the attachment drops this
+/// reference to the file. The release of a file can wait for other tasks, for as long as they like.
+/// The workqueue that drops attachments must not wait like that.
 struct Attachment {
     subscriber: ARef<RcuObject<Subscriber>>,
     file: FileCell,
@@ -90,7 +90,7 @@ impl RecentAttachments {
     }
 }
 
-/// The result for who names a subscriber that the instance does not have.
+/// The error of a caller that names a subscriber which the instance does not have.
 pub(crate) fn no_subscriber(id: u32) -> Error {
     let rule = c"this io_uring instance has no such subscriber";
     refuse(Asked::Subscriber(id), rule, ENOENT)
@@ -156,7 +156,7 @@ impl Instance {
         core::ptr::from_ref(self).addr()
     }
 
-    /// Whom its memory is charged to.
+    /// The account that its memory is charged to.
     pub(crate) fn account(&self) -> &Account {
         &self.account
     }
@@ -172,7 +172,7 @@ impl Instance {
             Some(attachment) => attachment,
             None => self.subscribers.get(id, guard)?,
         };
-        // Somebody else may have detached it.
+        // Its creator or its owner may have evicted it.
         (!attachment.subscriber.is_detached()).then_some(attachment)
     }
 
@@ -201,8 +201,8 @@ impl Instance {
         if !request.sends() {
             return Err(no_subscriber(request.id));
         }
-        // Whoever sends without being attached gets a file just for this request. With it, the
-        // channel and its memory stay.
+        // A sender that is not attached gets a file just for this request. The file keeps the
+        // channel and its memory.
         if early {
             return Err(ENOENT);
         }
@@ -290,7 +290,7 @@ impl Instance {
     /// sleep.
     pub(crate) fn release(&self) {
         while let Some(id) = self.subscribers.any_index() {
-            // It is there, because nobody else removes any.
+            // It is there, because only the holder of the `uring_lock` removes any.
             let _ = self.detach(id);
         }
         self.registry.destroy_created_by(self.identity());

@@ -148,7 +148,7 @@ fn pass_on(request: &Request, instance: &Instance) {
     if let Some(subscriber) = instance.subscriber(request.id, &guard) {
         subscriber.pass_on();
     } else if request.has_waited_unattached() {
-        // Nobody else has been woken, nor may everybody have this done.
+        // The waker woke only this request. Other senders may not do this: they were not woken.
         if let Some(channel) = instance.registry().get(request.id, &guard) {
             channel.pass_on(None, &guard);
         }

@@ -8,8 +8,11 @@ use kernel::alloc::Flags;
 
 use crate::kernel::bindings;
 
-/// For all that is allocated because user space wants it: charged to the caller's memory cgroup, and
-/// an error where there is none left. Nobody is killed to make room, and nothing is logged.
+/// For all that the module allocates because user space wants it: the kernel charges the caller's
+/// memory cgroup, and where there is no memory the allocation fails. It kills no process to make
+/// room, and logs nothing.
+///
+/// The gap of the kernel crate that this fills: it has no `__GFP_RETRY_MAYFAIL`.
 // SAFETY: `Flags` is nothing but a `u32` with such bits: there is room for no other field.
 pub(crate) const GFP_MAYFAIL: Flags =
     unsafe { transmute::<bindings::gfp_t, Flags>(bindings::IOIPC_GFP_MAYFAIL) };

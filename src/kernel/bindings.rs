@@ -140,7 +140,7 @@ safe_functions! { common:
 ///
 /// # Invariants
 ///
-/// Nobody writes to it.
+/// Nothing writes to it.
 #[repr(transparent)]
 pub(crate) struct Operations<T>(T);
 

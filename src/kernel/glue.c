@@ -107,7 +107,7 @@ bool ioipc_is_memory_left(unsigned long nr_pages)
 /* kernel/mapping.rs; the kernel crate has neither vmap() nor memalloc scopes. */
 void *ioipc_vmap(struct page **pages, unsigned int nr_pages)
 {
-	/* as vmalloc() does it, so that page tables fail and kill nobody */
+	/* as vmalloc() does it, so that page tables fail and kill no process */
 	unsigned int flags = memalloc_noreclaim_save();
 	void *base = vmap(pages, nr_pages, VM_MAP, PAGE_KERNEL);
 

@@ -31,7 +31,7 @@ use crate::{
     LocalModule,
 };
 
-/// A table whose rows have numbers. Rows may come and go while somebody reads.
+/// A table whose rows have numbers. Rows may come and go while a task reads.
 ///
 /// # Examples
 ///

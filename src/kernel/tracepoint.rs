@@ -3,11 +3,11 @@
 //! Tracepoints of the module.
 //!
 //! The kernel crate's `declare_trace!` is for tracepoints of the kernel itself, and evaluates the
-//! arguments also if nobody traces.
+//! arguments also if tracing is off.
 
 /// Declares safe functions for tracepoints with plain numbers, which a C file with
-/// `CREATE_RUST_TRACE_POINTS` defines. Each function takes a closure, and calls it only if somebody
-/// traces. As long as nobody does, a call is a static branch that is not taken.
+/// `CREATE_RUST_TRACE_POINTS` defines. Each function takes a closure, and calls it only if
+/// tracing is on. As long as it is off, a call is a static branch that is not taken.
 ///
 /// # Examples
 ///

@@ -146,8 +146,8 @@ TRACE_EVENT(ioipc_lost,
 );
 
 /*
- * Those who wait for messages of this subscriber are woken, or for subscriber 0
- * those who wait for room; that many requests were among them.
+ * A waker wakes the watchers of this subscriber, or for subscriber 0 the watchers
+ * for room; that many of them are requests.
  */
 TRACE_EVENT(ioipc_wake,
 	    TP_PROTO(u32 channel, u32 subscriber, u32 requests),

@@ -2,8 +2,8 @@
 
 //! The tracepoints of `trace.h`.
 //!
-//! Nothing here sleeps or locks. As long as nobody traces, a call does not even find out what there
-//! is to tell.
+//! Nothing here sleeps or locks. As long as tracing is off, a call does not even evaluate its
+//! arguments.
 
 use crate::kernel::tracepoint::tracepoints;
 
@@ -33,7 +33,7 @@ tracepoints! {
     /// A message is overwritten before `subscriber` has received it.
     fn lost(channel: u32, subscriber: u32, msg_id: u32);
 
-    /// Those who wait for messages of `subscriber` are woken, or if that is 0 those who wait for
-    /// room; `requests` were among them.
+    /// A waker wakes the watchers of `subscriber`, or if that is 0 the watchers for room. `requests`
+    /// of them are requests.
     fn wake(channel: u32, subscriber: u32, requests: u32);
 }
