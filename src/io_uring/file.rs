@@ -53,7 +53,7 @@ fn map(subscriber: &Subscriber, area: &VmaNew, page_offset: usize) -> Result {
     let size = subscriber.mappable_size() as usize;
     let refused = |rule| Err(refuse(Asked::Subscriber(subscriber.id()), rule, EACCES));
     if size == 0 {
-        return refused(c"who may not receive or whose channel is private cannot map it");
+        return refused(c"it may not receive, or its channel is private, so it cannot map");
     }
     if subscriber.is_detached() {
         return refused(c"it has detached and cannot map");

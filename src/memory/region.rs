@@ -100,8 +100,8 @@ pub(crate) struct Description {
     pub(crate) sender: u32,
 }
 
-/// A region of memory for a ring and its messages; and who has sent the message in each slot, which
-/// user space does not see.
+/// A region of memory for a ring and its messages. Beside it is the sender of the message in each slot,
+/// which user space does not see.
 ///
 /// # Invariants
 ///

@@ -1415,7 +1415,7 @@ TEST_F_TIMEOUT(refusal, subscribers, IPC_TIMEOUT)
 		       *attempt.id);
 	attempt.fn = try_map;
 	EXPECT_REFUSAL(root, do_attempt, &attempt, -EACCES,
-		       "subscriber %u: who may not receive or whose channel is private cannot map it",
+		       "subscriber %u: it may not receive, or its channel is private, so it cannot map",
 		       *attempt.id);
 }
 
