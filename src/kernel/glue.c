@@ -98,10 +98,17 @@ void ioipc_queue_rcu_work(struct workqueue_struct *queue, struct rcu_work *work,
 	queue_rcu_work(queue, work);
 }
 
-/* memory/region.rs; the kernel crate does not wrap si_mem_available(). */
+/*
+ * memory/region.rs; the kernel crate does not wrap si_mem_available().
+ *
+ * si_mem_available() takes off the high watermarks as they were at boot. Where
+ * memory is fragmented, the kernel raises the watermarks up to two and a half
+ * times that, and kills processes below them. 1/32 of the memory is more, from
+ * 128 MiB on.
+ */
 bool ioipc_is_memory_left(unsigned long nr_pages)
 {
-	return si_mem_available() > nr_pages;
+	return si_mem_available() > nr_pages + totalram_pages() / 32;
 }
 
 /* kernel/mapping.rs; the kernel crate has neither vmap() nor memalloc scopes. */

@@ -181,8 +181,8 @@ impl Region {
             if bindings::ioipc_fatal_signal_pending() {
                 return Err(EINTR);
             }
-            // A task that needs a page meanwhile must find one, or the kernel kills a task for it.
-            // And what describes the pages and the slots takes up to an eighth more.
+            // A task that needs a page now or later must find one, or the kernel kills a task for
+            // it. And what describes the pages and the slots takes up to an eighth more.
             if number % CHUNK == 0 && !bindings::ioipc_is_memory_left(count / 8) {
                 return Err(ENOMEM);
             }

@@ -260,23 +260,43 @@ static int create_all(struct io_uring *ring, __u32 mib, __u32 *channels, int max
 }
 
 /*
- * Creates large channels, then small ones beside them, until none fits.
- * Returns how many MiB they had.
+ * Creates large channels, then ever smaller ones beside them, until none fits.
+ * Another process finds @spare MiB then, if that is not 0.  Returns how many MiB
+ * the channels had.
  */
-static int use_up(struct __test_metadata *_metadata, struct io_uring *ring)
+static int use_up(struct __test_metadata *_metadata, struct io_uring *ring,
+		  __u32 spare)
 {
-	enum { MOST = 128, LARGE = 256, SMALL = 32 };
-	__u32 channels[2 * MOST];
-	int large, small, i;
+	static const __u32 sizes[] = { 256, 32, 4, 1 };
+	enum { MOST = 128 };
+	__u32 channels[ARRAY_SIZE(sizes) * MOST];
+	int fit[ARRAY_SIZE(sizes)], count = 0, mib = 0;
+	pid_t late;
+	char *mem;
 
-	large = create_all(ring, LARGE, channels, MOST);
-	ASSERT_LE(0, large);
-	small = create_all(ring, SMALL, channels + large, MOST);
-	ASSERT_LE(0, small);
-	TH_LOG("%d channels of %u MiB, %d of %u MiB", large, LARGE, small, SMALL);
-	for (i = 0; i < large + small; i++)
-		ASSERT_EQ(0, io_uring_ipc_channel_destroy(ring, channels[i]));
-	return large * LARGE + small * SMALL;
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		fit[i] = create_all(ring, sizes[i], channels + count, MOST);
+		ASSERT_LE(0, fit[i]);
+		count += fit[i];
+		mib += fit[i] * sizes[i];
+	}
+	TH_LOG("%d channels of %u MiB, %d of %u, %d of %u, %d of %u", fit[0],
+	       sizes[0], fit[1], sizes[1], fit[2], sizes[2], fit[3], sizes[3]);
+	if (spare) {
+		late = ipc_fork();
+		ASSERT_LE(0, late);
+		if (!late) {
+			mem = malloc(spare * MIB);
+			if (!mem)
+				_exit(1);
+			ipc_fill(mem, spare * MIB, 1);
+			_exit(!ipc_filled(mem, spare * MIB, 1));
+		}
+		EXPECT_EQ(0, ipc_wait(late));
+	}
+	while (count)
+		ASSERT_EQ(0, io_uring_ipc_channel_destroy(ring, channels[--count]));
+	return mib;
 }
 
 #define CGROUP		"/sys/fs/cgroup/ipc_memory"
@@ -312,18 +332,19 @@ static pid_t start_innocent(struct __test_metadata *_metadata, size_t size,
 }
 
 /*
- * Uses up the memory, frees it, and gets as much again, less some MiB that may
- * be held elsewhere.
+ * Uses up the memory except @spare MiB, frees it, and gets as much again, less
+ * some MiB that may be held elsewhere.
  */
-static void use_up_twice(struct __test_metadata *_metadata, __u32 elsewhere)
+static void use_up_twice(struct __test_metadata *_metadata, __u32 spare,
+			 __u32 elsewhere)
 {
 	struct io_uring ring;
 	int first, second;
 
 	ASSERT_EQ(0, ipc_open(&ring));
-	first = use_up(_metadata, &ring);
+	first = use_up(_metadata, &ring, spare);
 	EXPECT_LT(0, first);
-	second = use_up(_metadata, &ring);
+	second = use_up(_metadata, &ring, spare);
 	EXPECT_LE(first, second + elsewhere);
 	io_uring_queue_exit(&ring);
 }
@@ -344,7 +365,7 @@ TEST_F_TIMEOUT(memory, a_full_cgroup_kills_nobody, IPC_TIMEOUT)
 	ASSERT_LE(0, creator);
 	if (!creator) {
 		ASSERT_TRUE(ipc_put(CGROUP "/cgroup.procs", "0"));
-		use_up_twice(_metadata, 0);
+		use_up_twice(_metadata, 0, 0);
 		_exit(0);
 	}
 	EXPECT_EQ(0, ipc_wait(creator));
@@ -374,7 +395,7 @@ TEST_F_TIMEOUT(memory, a_full_machine_kills_nobody, IPC_TIMEOUT)
 	ASSERT_LE(0, creator);
 	if (!creator) {
 		/* Processors keep up to an eighth of the free memory. */
-		use_up_twice(_metadata, info.totalram / MIB * info.mem_unit / 4);
+		use_up_twice(_metadata, 2, info.totalram / MIB * info.mem_unit / 4);
 		_exit(0);
 	}
 	EXPECT_EQ(0, ipc_wait(creator));
