@@ -217,29 +217,31 @@ impl Argument for &Instance {
 
     #[inline(always)]
     unsafe fn from_c(hook: *mut bindings::io_uring_ipc_ctx) -> Self {
-        // SAFETY: io_uring calls `ring_exit` only after this callback.
+        // SAFETY: By the requirements of this function. io_uring calls `ring_exit`, which drops the
+        // instance, only after all other callbacks.
         unsafe { &*hook.cast::<Instance>() }
     }
 }
 
-/// A request that io_uring leaves to the current task.
+/// A valid request, which io_uring leaves to the current task.
 impl Argument for &mut bindings::io_uring_ipc_cmd {
     type C = *mut bindings::io_uring_ipc_cmd;
 
     #[inline(always)]
     unsafe fn from_c(command: *mut bindings::io_uring_ipc_cmd) -> Self {
-        // SAFETY: It is valid, and nothing else uses it now.
+        // SAFETY: By the requirements of this function.
         unsafe { &mut *command }
     }
 }
 
-/// An SQE, which user space may be changing. This is the only time that the module reads it.
+/// A valid SQE, which user space may be changing. This is the only time that the module reads it.
 impl Argument for Sqe {
     type C = *const bindings::io_uring_sqe;
 
     unsafe fn from_c(sqe: *const bindings::io_uring_sqe) -> Self {
-        // SAFETY: It is valid and has the same layout, and any bytes will do. io_uring has read
-        // `flags` by itself, and does not rely on what the module makes of them.
+        // SAFETY: It is valid by the requirements of this function, it has the same layout, and any
+        // bytes will do. io_uring has read `flags` by itself, and does not rely on what the module
+        // makes of them.
         unsafe { sqe.cast::<Sqe>().read_volatile() }
     }
 }

@@ -21,8 +21,7 @@ pub(crate) trait Argument {
     ///
     /// # Safety
     ///
-    /// C passes `argument` to a callback, as the implementation says. Unless that says otherwise,
-    /// the caller uses the result only as long as the callback runs.
+    /// `argument` is what the implementation says, as long as the result is in use.
     unsafe fn from_c(argument: Self::C) -> Self;
 }
 
@@ -42,18 +41,19 @@ macro_rules! plain_arguments {
 // Any value will do.
 plain_arguments!(bool, c_uint, *mut c_void);
 
-/// The `struct seq_file` that a callback writes to.
+/// A valid `struct seq_file`, which only the current task uses.
 impl Argument for &SeqFile {
     type C = *mut bindings::seq_file;
 
     unsafe fn from_c(out: *mut bindings::seq_file) -> Self {
-        // SAFETY: It is valid, and only this task uses it now.
+        // SAFETY: By the requirements of this function.
         unsafe { SeqFile::from_raw(out) }
     }
 }
 
 /// Defines functions for C to call. Their arguments have the types of Rust. For C they are of the
-/// type [`Argument::C`].
+/// type [`Argument::C`]. The body cannot keep an argument for longer than the function runs: it is a
+/// closure, which has to do for any lifetime.
 ///
 /// # Examples
 ///
@@ -77,17 +77,18 @@ macro_rules! callbacks {
         ///
         /// # Safety
         ///
-        /// C calls this. The arguments are as the types that they are converted to ask for.
+        /// C calls this. As long as it runs, each argument is what the [`Argument`] of its type says.
         unsafe extern "C" fn $name $(<$generic: $bound>)? (
             $($argument: <$type as $crate::kernel::callback::Argument>::C),*
         ) $(-> $result)? {
+            let body = |$($argument: $type),*| $(-> $result)? { $body };
             $(
                 let $argument = {
-                    // SAFETY: By the requirements of this function.
+                    // SAFETY: By the requirements of this function. `body` cannot keep the result.
                     unsafe { <$type as $crate::kernel::callback::Argument>::from_c($argument) }
                 };
             )*
-            $body
+            body($($argument),*)
         }
     )*};
 }

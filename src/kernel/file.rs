@@ -102,17 +102,16 @@ pub(crate) fn open<T: FileOperations>(name: &CStr, data: ARef<T>) -> Result<ARef
     }
 }
 
-/// The private data of a file that [`open`] has opened for `T`. It is valid until the release of the
-/// file.
+/// The private data of a file that [`open`] has opened for `T` and that is not released.
 pub(crate) struct Private<'f, T>(pub(crate) &'f T);
 
 impl<T: FileOperations> Argument for Private<'_, T> {
     type C = *mut bindings::file;
 
     unsafe fn from_c(file: *mut bindings::file) -> Self {
-        // SAFETY: The file is valid.
+        // SAFETY: The file is valid by the requirements of this function.
         let private: *mut c_void = unsafe { (*file).private_data };
-        // SAFETY: The file owns a reference to it.
+        // SAFETY: `open` has put a reference to a `T` there, which the file owns until its release.
         Self(unsafe { &*private.cast() })
     }
 }
@@ -175,7 +174,8 @@ impl<T: FileOperations> Operations<T> {
     }
 }
 
-/// A part of an address space for which VFS is setting up a mapping.
+/// A valid part of an address space for which VFS is setting up a mapping. Only the current task
+/// changes it.
 struct NewArea<'a> {
     area: &'a VmaNew,
     page_offset: usize,
@@ -186,7 +186,7 @@ impl Argument for NewArea<'_> {
 
     unsafe fn from_c(area: *mut bindings::vm_area_struct) -> Self {
         Self {
-            // SAFETY: The area is valid, and only this task changes it now.
+            // SAFETY: By the requirements of this function.
             page_offset: unsafe { (*area).vm_pgoff },
             // SAFETY: As above.
             area: unsafe { VmaNew::from_raw(area) },

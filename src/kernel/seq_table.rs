@@ -157,7 +157,7 @@ impl<T: Table> Operations<T> {
     extern "C" fn stop(_out: *mut bindings::seq_file, _current: *mut c_void) {}
 }
 
-/// A `seq_file` that [`Operations::open`] has opened for `T`.
+/// A `seq_file` that [`Operations::open`] has opened for `T`, and which only the current task uses.
 struct Opened<'a, T> {
     table: &'a T,
     out: &'a SeqFile,
@@ -167,13 +167,13 @@ impl<T: Table> Argument for Opened<'_, T> {
     type C = *mut bindings::seq_file;
 
     unsafe fn from_c(out: *mut bindings::seq_file) -> Self {
-        // SAFETY: The `seq_file` is valid. `open` has set what this reads.
+        // SAFETY: The `seq_file` is valid by the requirements of this function.
         let table = unsafe { (*out).private }.cast::<T>();
         Self {
-            // SAFETY: By the invariants of `Directory` it is valid until debugfs removes the file,
-            // and that waits for the callback.
+            // SAFETY: `open` has put the table there. By the invariants of `Directory` it is valid
+            // until debugfs removes the file, and that waits for the callback.
             table: unsafe { &*table },
-            // SAFETY: Only this task uses the `seq_file` now.
+            // SAFETY: By the requirements of this function.
             out: unsafe { SeqFile::from_raw(out) },
         }
     }
@@ -195,12 +195,12 @@ impl<T: Table> Opened<'_, T> {
     }
 }
 
-/// The position of a reader in a file.
+/// The position of a reader in a file, which only the current task uses.
 impl Argument for &mut bindings::loff_t {
     type C = *mut bindings::loff_t;
 
     unsafe fn from_c(position: *mut bindings::loff_t) -> Self {
-        // SAFETY: It is valid, and only this task uses it now.
+        // SAFETY: By the requirements of this function.
         unsafe { &mut *position }
     }
 }
