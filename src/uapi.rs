@@ -7,6 +7,7 @@ use core::mem::{offset_of, size_of};
 
 use kernel::{
     prelude::*,
+    sync::atomic::{Atomic, Relaxed},
     transmute::{AsBytes, FromBytes},
     uaccess::{UserPtr, UserSlice},
 };
@@ -163,58 +164,74 @@ pub(crate) fn parse_iovec(bytes: &[u8], compat: bool) -> (u64, u64) {
     }
 }
 
-/// An SQE as IPC_SEND and IPC_RECV see it. Same layout as the kernel's union of all uses.
+/// An SQE as IPC_SEND and IPC_RECV see it, in memory that user space may be changing. Same layout as
+/// the kernel's union of all uses.
 #[repr(C)]
-#[derive(Clone, Copy)]
-pub(crate) struct Sqe {
-    opcode: u8,
-    flags: u8,
-    ioprio: u16,
-    pub(crate) fd: i32,
-    pub(crate) off: u64,
-    pub(crate) addr: u64,
-    pub(crate) len: u32,
-    pub(crate) rw_flags: u32,
-    pub(crate) user_data: u64,
-    pub(crate) buf_index: u16,
-    personality: u16,
-    pub(crate) file_index: u32,
-    pub(crate) addr3: u64,
-    pub(crate) pad2: u64,
+pub(crate) struct SharedSqe {
+    /// `opcode`, `flags` and `ioprio`.
+    head: Atomic<u32>,
+    fd: Atomic<i32>,
+    off: Atomic<u64>,
+    addr: Atomic<u64>,
+    len: Atomic<u32>,
+    rw_flags: Atomic<u32>,
+    user_data: Atomic<u64>,
+    /// `buf_index` and `personality`.
+    buffer: Atomic<u32>,
+    file_index: Atomic<u32>,
+    addr3: Atomic<u64>,
+    pad2: Atomic<u64>,
 }
 
-assert_layout!(Sqe, 64,
-    opcode @ 0, flags @ 1, ioprio @ 2, fd @ 4, off @ 8, addr @ 16, len @ 24, rw_flags @ 28,
-    user_data @ 32, buf_index @ 40, personality @ 42, file_index @ 44, addr3 @ 48, pad2 @ 56);
+assert_layout!(SharedSqe, 64,
+    head @ 0, fd @ 4, off @ 8, addr @ 16, len @ 24, rw_flags @ 28, user_data @ 32, buffer @ 40,
+    file_index @ 44, addr3 @ 48, pad2 @ 56);
 
-impl Sqe {
-    /// Whether io_uring selects the buffer.
-    pub(crate) fn selects_buffer(&self) -> bool {
-        self.flags & bindings::IOIPC_SQE_BUFFER_SELECT != 0
-    }
-
-    /// Whether the buffer is a registered one.
-    pub(crate) fn has_fixed_buffer(&self) -> bool {
-        self.rw_flags & IOIPC_FIXED_BUF != 0
-    }
-
-    /// Checks `rw_flags`, and that the fields that neither opcode uses are zero.
+impl SharedSqe {
+    /// Reads the fields that the opcodes use, each once. Checks `rw_flags`, and that the fields that
+    /// neither opcode uses are zero.
     ///
     /// io_uring itself has checked `opcode`, `flags`, `ioprio` and `personality`.
     ///
     /// # Errors
     ///
     /// `EINVAL`.
-    pub(crate) fn check(&self, known_flags: u32) -> Result {
-        if self.rw_flags & !known_flags != 0
-            || self.off != 0
-            || (self.buf_index != 0 && !self.selects_buffer() && !self.has_fixed_buffer())
-            || (self.selects_buffer() && self.has_fixed_buffer())
-            || self.addr3 != 0
-            || self.pad2 != 0
+    #[inline(always)]
+    pub(crate) fn read(&self, known_flags: u32) -> Result<Sqe> {
+        let rw_flags = self.rw_flags.load(Relaxed);
+        let is_fixed = rw_flags & IOIPC_FIXED_BUF != 0;
+        let [_, flags, ..] = self.head.load(Relaxed).to_ne_bytes();
+        let selects_buffer = flags & bindings::IOIPC_SQE_BUFFER_SELECT != 0;
+        let [first, second, ..] = self.buffer.load(Relaxed).to_ne_bytes();
+        let has_buf_index = u16::from_ne_bytes([first, second]) != 0;
+        let unused = self.off.load(Relaxed) | self.addr3.load(Relaxed) | self.pad2.load(Relaxed);
+        if rw_flags & !known_flags != 0
+            || unused != 0
+            || (selects_buffer && is_fixed)
+            || (has_buf_index && !selects_buffer && !is_fixed)
         {
             return Err(EINVAL);
         }
-        Ok(())
+        Ok(Sqe {
+            fd: self.fd.load(Relaxed),
+            addr: self.addr.load(Relaxed),
+            len: self.len.load(Relaxed),
+            rw_flags,
+            user_data: self.user_data.load(Relaxed),
+            file_index: self.file_index.load(Relaxed),
+            selects_buffer,
+        })
     }
+}
+
+/// What IPC_SEND and IPC_RECV use of an SQE.
+pub(crate) struct Sqe {
+    pub(crate) fd: i32,
+    pub(crate) addr: u64,
+    pub(crate) len: u32,
+    pub(crate) rw_flags: u32,
+    pub(crate) user_data: u64,
+    pub(crate) file_index: u32,
+    /// Whether io_uring selects the buffer.
+    pub(crate) selects_buffer: bool,
 }

@@ -45,7 +45,7 @@ use crate::{
         fixed_buffer::{Direction, FixedBuffer},
         user_buffer::UserBuffer,
     },
-    uapi::{self, Sqe},
+    uapi::{self, SharedSqe, Sqe},
     LocalModule,
 };
 
@@ -115,6 +115,9 @@ impl Drop for Registration {
 trait Opcode {
     const DIRECTION: Direction;
 
+    /// The flags that an SQE may have.
+    const FLAGS: u32;
+
     /// Checks an SQE.
     fn prepare(sqe: &Sqe) -> Result<(Request, Wait)>;
 
@@ -131,7 +134,9 @@ struct IpcSend;
 
 impl Opcode for IpcSend {
     const DIRECTION: Direction = Direction::Send;
+    const FLAGS: u32 = send::FLAGS;
 
+    #[inline(always)]
     fn prepare(sqe: &Sqe) -> Result<(Request, Wait)> {
         send::prepare(sqe)
     }
@@ -151,7 +156,9 @@ struct IpcRecv;
 
 impl Opcode for IpcRecv {
     const DIRECTION: Direction = Direction::Receive;
+    const FLAGS: u32 = recv::FLAGS;
 
+    #[inline(always)]
     fn prepare(sqe: &Sqe) -> Result<(Request, Wait)> {
         recv::prepare(sqe)
     }
@@ -234,15 +241,16 @@ impl Argument for &mut bindings::io_uring_ipc_cmd {
     }
 }
 
-/// A valid SQE, which user space may be changing. This is the only time that the module reads it.
-impl Argument for Sqe {
+/// A valid SQE of a request that is being prepared.
+impl Argument for &SharedSqe {
     type C = *const bindings::io_uring_sqe;
 
+    #[inline(always)]
     unsafe fn from_c(sqe: *const bindings::io_uring_sqe) -> Self {
-        // SAFETY: It is valid by the requirements of this function, it has the same layout, and any
-        // bytes will do. io_uring has read `flags` by itself, and does not rely on what the module
-        // makes of them.
-        unsafe { sqe.cast::<Sqe>().read_volatile() }
+        // SAFETY: It is valid by the requirements of this function, and has the same layout. All
+        // accesses to it are atomic, so user space may change it. io_uring has read `flags` by
+        // itself, and does not rely on what the module makes of them.
+        unsafe { &*sqe.cast::<SharedSqe>() }
     }
 }
 
@@ -264,8 +272,9 @@ callbacks! {
     }
 
     /// As `io_uring_ipc_ops.send_prep` or `recv_prep`.
-    fn prepare<O: Opcode>(command: &mut bindings::io_uring_ipc_cmd, sqe: Sqe) -> c_int {
+    fn prepare<O: Opcode>(command: &mut bindings::io_uring_ipc_cmd, sqe: &SharedSqe) -> c_int {
         from_result(|| {
+            let sqe = sqe.read(O::FLAGS)?;
             let (prepared, wait) = O::prepare(&sqe)?;
             command.addr = sqe.addr;
             command.len = sqe.len;

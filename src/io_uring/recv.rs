@@ -25,34 +25,27 @@ const MAX_FAULTS: u32 = 8;
 /// How often a request looks whether another request of the same subscriber is done.
 const MAX_BUSY: u32 = 1000;
 
-/// Checks an SQE.
+/// The flags that a receive may have.
+pub(crate) const FLAGS: u32 = uapi::IOIPC_RECV_WAIT
+    | uapi::IOIPC_RECV_MULTISHOT
+    | uapi::IOIPC_FIXED_BUF
+    | uapi::IOIPC_RECV_INFO
+    | uapi::IOIPC_RECV_BUNDLE
+    | uapi::IOIPC_RECV_TRUNC
+    | uapi::IOIPC_RECV_MAPPED;
+
+/// Checks an SQE that has none but [`FLAGS`].
 ///
 /// # Errors
 ///
 /// `EINVAL`.
+#[inline(always)]
 pub(crate) fn prepare(sqe: &Sqe) -> Result<(Request, Wait)> {
-    sqe.check(
-        uapi::IOIPC_RECV_WAIT
-            | uapi::IOIPC_RECV_MULTISHOT
-            | uapi::IOIPC_FIXED_BUF
-            | uapi::IOIPC_RECV_INFO
-            | uapi::IOIPC_RECV_BUNDLE
-            | uapi::IOIPC_RECV_TRUNC
-            | uapi::IOIPC_RECV_MAPPED,
-    )?;
     let request = Request::receive(sqe.fd, sqe.rw_flags);
-    if sqe.file_index != 0
-        || (sqe.selects_buffer() && sqe.addr != 0)
-        || (request.has(uapi::IOIPC_RECV_MULTISHOT) && !sqe.selects_buffer())
-        || (request.has(uapi::IOIPC_RECV_BUNDLE) && request.has(uapi::IOIPC_RECV_TRUNC))
-    {
+    // Most receives are plain, so that nothing else can be wrong with them.
+    let is_plain = sqe.rw_flags & !uapi::IOIPC_RECV_WAIT == 0 && !sqe.selects_buffer;
+    if sqe.file_index != 0 || (!is_plain && !is_consistent(sqe, &request)) {
         return Err(EINVAL);
-    }
-    if request.has(uapi::IOIPC_RECV_MAPPED) {
-        let others = sqe.rw_flags & !(uapi::IOIPC_RECV_MAPPED | uapi::IOIPC_RECV_WAIT);
-        if others != 0 || sqe.selects_buffer() || sqe.addr != 0 || sqe.len != 0 {
-            return Err(EINVAL);
-        }
     }
     let wait = if request.has(uapi::IOIPC_RECV_MULTISHOT) {
         Wait::Multishot
@@ -62,6 +55,20 @@ pub(crate) fn prepare(sqe: &Sqe) -> Result<(Request, Wait)> {
         Wait::Never
     };
     Ok((request, wait))
+}
+
+/// Whether a receive that is not plain has only such flags and fields as go together.
+#[inline(always)]
+fn is_consistent(sqe: &Sqe, request: &Request) -> bool {
+    if (sqe.selects_buffer && sqe.addr != 0)
+        || (request.has(uapi::IOIPC_RECV_MULTISHOT) && !sqe.selects_buffer)
+        || (request.has(uapi::IOIPC_RECV_BUNDLE) && request.has(uapi::IOIPC_RECV_TRUNC))
+    {
+        return false;
+    }
+    let others = sqe.rw_flags & !(uapi::IOIPC_RECV_MAPPED | uapi::IOIPC_RECV_WAIT);
+    !request.has(uapi::IOIPC_RECV_MAPPED)
+        || (others == 0 && !sqe.selects_buffer && sqe.addr == 0 && sqe.len == 0)
 }
 
 /// Receives into `buffer` and returns how many bytes of the buffer are used. With

@@ -29,13 +29,16 @@ const MAX_FAULTS: u32 = 4;
 /// How many messages of a vector are sent at once.
 const BATCH: usize = 32;
 
-/// Checks an SQE.
+/// The flags that a send may have.
+pub(crate) const FLAGS: u32 = uapi::IOIPC_SEND_WAIT | uapi::IOIPC_SEND_VEC | uapi::IOIPC_FIXED_BUF;
+
+/// Checks an SQE that has none but [`FLAGS`].
 ///
 /// # Errors
 ///
 /// `EINVAL`.
+#[inline(always)]
 pub(crate) fn prepare(sqe: &Sqe) -> Result<(Request, Wait)> {
-    sqe.check(uapi::IOIPC_SEND_WAIT | uapi::IOIPC_SEND_VEC | uapi::IOIPC_FIXED_BUF)?;
     let request = Request::send(sqe.fd, sqe.file_index, sqe.user_data, sqe.rw_flags);
     if request.has(uapi::IOIPC_SEND_VEC)
         && (request.has(uapi::IOIPC_FIXED_BUF) || !(1..=uapi::IOIPC_MAX_VEC).contains(&sqe.len))

@@ -30,7 +30,7 @@ pub(crate) mod generated {
         _opaque: [u8; 0],
     }
 
-    /// Only read as a whole, see `uapi::Sqe`.
+    /// Read field by field, see `uapi::SharedSqe`.
     #[repr(C, align(8))]
     pub struct io_uring_sqe {
         _opaque: [u8; 0],
