@@ -2,7 +2,10 @@
 
 //! Sending: a sender reserves slots, fills and publishes them, and wakes receivers.
 
-use kernel::{prelude::*, sync::rcu};
+use kernel::{
+    prelude::*,
+    sync::{atomic::Relaxed, rcu},
+};
 
 use super::{member::Member, Channel, BATCH_BYTES};
 use crate::{
@@ -106,6 +109,13 @@ impl Channel {
                 }
             }
         }
+    }
+
+    /// Whether receivers or senders may be waiting. The caller has changed the ring, and had a full
+    /// barrier after that (D).
+    #[inline(always)]
+    pub(super) fn is_any_waiting(&self) -> bool {
+        self.receivers_wait().load(Relaxed) | self.senders_wait().load(Relaxed) != 0
     }
 
     /// Puts one message into its slot.
@@ -218,15 +228,24 @@ impl Channel {
         if let Some(target) = target {
             self.drop_targeted_if_detached(target);
         }
+        if self.is_any_waiting() {
+            self.wake_after_sending(sent, target, end, guard);
+        }
+        if sent == 0 {
+            return Err(SendFailure::NotPresent);
+        }
+        Ok(sent)
+    }
+
+    /// Wakes those that wait: receivers for the messages that were `sent`, and for messages from
+    /// position `end` on; and a sender for room.
+    #[cold]
+    fn wake_after_sending(&self, sent: u32, target: Option<&Member>, end: u32, guard: &rcu::Guard) {
         if sent > 0 {
             self.wake_receivers(target, guard);
         }
         self.wake_receivers_after(end, guard);
         // One receive can make room for many messages, and wakes one sender.
         self.wake_sender(guard);
-        if sent == 0 {
-            return Err(SendFailure::NotPresent);
-        }
-        Ok(sent)
     }
 }

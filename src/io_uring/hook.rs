@@ -187,6 +187,19 @@ fn request(command: &mut bindings::io_uring_ipc_cmd) -> &mut Request {
     unsafe { &mut *(&raw mut command.data).cast() }
 }
 
+/// Runs a request with a registered buffer.
+#[inline(never)]
+fn issue_fixed<O: Opcode>(
+    instance: &Instance,
+    command: &mut bindings::io_uring_ipc_cmd,
+    issue_flags: c_uint,
+) -> Result<u32> {
+    // SAFETY: io_uring is issuing the request.
+    let fixed = unsafe { FixedBuffer::import(command, O::DIRECTION, issue_flags) }?;
+    let is_rest = command.flags & bindings::IOIPC_CMD_REST != 0;
+    O::issue(request(command), instance, Buffer::Fixed(&fixed), is_rest)
+}
+
 /// # Safety
 ///
 /// As `io_uring_ipc_ops.ring_init`.
@@ -298,16 +311,14 @@ callbacks! {
         issue_flags: c_uint
     ) -> c_int {
         let is_rest = command.flags & bindings::IOIPC_CMD_REST != 0;
-        let mut run = || {
-            if request(command).has(uapi::IOIPC_FIXED_BUF) {
-                // SAFETY: io_uring is issuing the request.
-                let fixed = unsafe { FixedBuffer::import(command, O::DIRECTION, issue_flags) }?;
-                return O::issue(request(command), instance, Buffer::Fixed(&fixed), is_rest);
-            }
-            let user = UserBuffer::new(command.addr, command.len);
-            O::issue(request(command), instance, Buffer::User(user), is_rest)
+        // Most buffers are in user memory, so only that case is in this function.
+        let result = if request(command).has(uapi::IOIPC_FIXED_BUF) {
+            issue_fixed::<O>(instance, command, issue_flags)
+        } else {
+            let buffer = UserBuffer::new(command.addr, command.len);
+            O::issue(request(command), instance, Buffer::User(buffer), is_rest)
         };
-        match run() {
+        match result {
             // CAST: No message is that long, and no buffer either.
             Ok(result) => result as c_int,
             Err(error) => error.to_errno(),

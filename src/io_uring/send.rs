@@ -55,27 +55,35 @@ pub(crate) fn prepare(sqe: &Sqe) -> Result<(Request, Wait)> {
 
 /// Sends the message in `buffer` and returns its length, or sends those that the vector in `buffer`
 /// names and returns how many. May sleep, but not while it has a slot.
+#[inline(always)]
 pub(crate) fn issue(request: &Request, instance: &Instance, buffer: Buffer<'_>) -> Result<u32> {
     if request.has(uapi::IOIPC_SEND_VEC) {
-        return issue_vec(request, instance, buffer);
+        return match buffer {
+            Buffer::User(vector) => issue_vec(request, instance, vector),
+            // `prepare` has excluded that.
+            Buffer::Fixed(_) => Err(EINVAL),
+        };
     }
     // The usual way of a single message, on which it is worth to leave loops out.
-    let payloads = [Payload::Buffer(buffer)];
-    match attempt(request, instance, &payloads) {
-        Ok(_) => (),
-        Err(SendFailure::NotPresent) => {
-            send_some(request, instance, &payloads)?;
-        }
-        Err(SendFailure::Error(error)) => return Err(error),
+    match attempt(request, instance, &[Payload::Buffer(buffer)]) {
+        Ok(_) => Ok(buffer.len()),
+        Err(SendFailure::NotPresent) => fault_in_and_send(request, instance, buffer),
+        Err(SendFailure::Error(error)) => Err(error),
     }
+}
+
+#[cold]
+fn fault_in_and_send(request: &Request, instance: &Instance, buffer: Buffer<'_>) -> Result<u32> {
+    send_some(request, instance, &[Payload::Buffer(buffer)])?;
     Ok(buffer.len())
 }
 
-fn issue_vec(request: &Request, instance: &Instance, buffer: Buffer<'_>) -> Result<u32> {
+#[inline(never)]
+fn issue_vec(request: &Request, instance: &Instance, vector: UserBuffer) -> Result<u32> {
     let mut sent = 0;
     // A task that is killed leaves the rest.
-    while sent < buffer.len() && (sent == 0 || let_others_run()) {
-        match read_and_send(request, instance, buffer, sent) {
+    while sent < vector.len() && (sent == 0 || let_others_run()) {
+        match read_and_send(request, instance, vector, sent) {
             Ok(count) => sent += count,
             Err(error) if sent == 0 => return Err(error),
             Err(_) => break,
@@ -88,16 +96,12 @@ fn issue_vec(request: &Request, instance: &Instance, buffer: Buffer<'_>) -> Resu
 fn read_and_send(
     request: &Request,
     instance: &Instance,
-    vector: Buffer<'_>,
+    vector: UserBuffer,
     first: u32,
 ) -> Result<u32> {
     const LARGEST: usize = size_of::<uapi::IoVec>();
     let compat = instance.is_compat();
     let size = uapi::iovec_size(compat);
-    // `prepare` has excluded the other kind.
-    let Buffer::User(vector) = vector else {
-        return Err(EINVAL);
-    };
     let count = ((vector.len() - first) as usize).min(BATCH);
     let mut bytes = [0; BATCH * LARGEST];
     let bytes = &mut bytes[..count * size];
@@ -173,33 +177,35 @@ fn attempt(
     instance: &Instance,
     payloads: &[Payload<'_>],
 ) -> Result<u32, SendFailure> {
-    let outgoing = |sender| Outgoing {
+    let guard = rcu::read_lock();
+    let subscriber = instance.subscriber(request.id, &guard);
+    let channel = match subscriber {
+        Some(subscriber) if subscriber.can_send() => subscriber.channel(),
+        Some(_) => return Err(may_not_send(request).into()),
+        None => unattached(request, instance, &guard)?,
+    };
+    let outgoing = Outgoing {
         payloads,
         sender_data: request.sender_data,
-        sender,
+        sender: subscriber.map_or(0, |subscriber| subscriber.id()),
         target: request.target,
     };
-    let guard = rcu::read_lock();
-    if let Some(subscriber) = instance.subscriber(request.id, &guard) {
-        if !subscriber.can_send() {
-            let rule = c"it has attached only to receive";
-            return Err(refuse(Asked::Subscriber(request.id), rule, EACCES).into());
+    match channel.send(&outgoing, &guard) {
+        Ok(count) => {
+            match subscriber {
+                Some(subscriber) => subscriber.count_sent(count),
+                None => channel.count_sent_unattached(count),
+            }
+            Ok(count)
         }
-        subscriber
-            .channel()
-            .send(&outgoing(subscriber.id()), &guard)
-            .inspect(|&count| subscriber.count_sent(count))
-            .map_err(|failure| {
-                let channel = subscriber.channel();
-                failed(failure, request, channel, Some(subscriber), &guard)
-            })
-    } else {
-        let channel = unattached(request, instance, &guard)?;
-        channel
-            .send(&outgoing(0), &guard)
-            .inspect(|&count| channel.count_sent_unattached(count))
-            .map_err(|failure| failed(failure, request, channel, None, &guard))
+        Err(failure) => Err(failed(failure, request, channel, subscriber, &guard)),
     }
+}
+
+#[cold]
+fn may_not_send(request: &Request) -> Error {
+    let rule = c"it has attached only to receive";
+    refuse(Asked::Subscriber(request.id), rule, EACCES)
 }
 
 /// Counts a send that has found no room. Returns with what the request ends or waits.
@@ -231,6 +237,7 @@ fn failed(
 }
 
 /// The channel that the caller may send to without being attached.
+#[inline(never)]
 fn unattached<'a>(
     request: &Request,
     instance: &Instance,
