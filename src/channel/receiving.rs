@@ -106,6 +106,7 @@ impl Channel {
     }
 
     /// Finds the next message for a receiver.
+    #[inline]
     pub(super) fn next(&self, member: &Member) -> Result<u32, NoMessage> {
         if self.mode == Mode::Broadcast {
             self.accept_position(member);
@@ -185,11 +186,10 @@ impl Channel {
         let payload_start = start + wanted.prefix();
         let len = region.message_len(claim.index());
         let stored = len.min(buffer.len().saturating_sub(payload_start));
-        let lost = member.unreported_lost();
         let info = wanted.info.then(|| {
             let mut info = MessageInfo {
                 len,
-                lost,
+                lost: member.unreported_lost(),
                 ..MessageInfo::default()
             };
             region.read_description(claim, &mut info);
@@ -203,7 +203,8 @@ impl Channel {
             info
         });
         Region::copy_out(claim, buffer, start, info.as_ref(), stored)?;
-        member.report_lost(lost);
+        // As many as in `info`: no sender counts any while there is a claim.
+        member.report_lost(member.unreported_lost());
         trace::receive(|| {
             let msg_id = Region::message_id(claim.position());
             (self.id, member.id(), msg_id, len)
@@ -312,8 +313,18 @@ impl Channel {
             self.ring.queue_reclaim();
         }
 
-        self.has_received(member, position, guard);
+        // Pairs with `mark_waiting` (D).
+        Region::full_barrier();
+        if self.is_any_waiting() {
+            self.wake_after_receiving(member, position, guard);
+        }
         failure.map_or(Ok(()), Err)
+    }
+
+    /// As [`Waiting::has_received`].
+    #[cold]
+    fn wake_after_receiving(&self, member: &Member, position: u32, guard: &rcu::Guard) {
+        self.has_received(member, position, guard);
     }
 
     /// Counts the messages of a broadcast that `member` can read in place, after those that `counted`

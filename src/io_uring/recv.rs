@@ -7,7 +7,7 @@ use kernel::{prelude::*, processor::cpu_relax, sync::rcu};
 use crate::{
     channel::{
         subscriber::Subscriber,
-        {Channel, Failure, InPlace, Received, Wanted},
+        {Failure, InPlace, Received, Wanted},
     },
     io_uring::{
         instance::{no_subscriber, Instance},
@@ -18,6 +18,12 @@ use crate::{
     observe::refusal::{refuse, Asked},
     uapi::{self, Sqe},
 };
+
+/// The flags with which a receive is more than just the next message.
+const NOT_PLAIN: u32 = uapi::IOIPC_RECV_INFO
+    | uapi::IOIPC_RECV_BUNDLE
+    | uapi::IOIPC_RECV_TRUNC
+    | uapi::IOIPC_RECV_MAPPED;
 
 /// How often a request faults pages in that go away again, before it fails.
 const MAX_FAULTS: u32 = 8;
@@ -78,8 +84,30 @@ fn is_consistent(sqe: &Sqe, request: &Request) -> bool {
 /// # Errors
 ///
 /// `EMSGSIZE` if the buffer `is_rest`, the rest of a larger buffer, and the next message does not
-/// fit. The message stays in the ring then. What [`Channel::receive`] returns; `EINVAL`, `EFAULT`, `ENOENT`, `EACCES`.
+/// fit. The message stays in the ring then. What
+/// [`Channel::receive`](crate::channel::Channel::receive) returns; `EINVAL`, `EFAULT`, `ENOENT`,
+/// `EACCES`.
+#[inline(always)]
 pub(crate) fn issue(
+    request: &Request,
+    instance: &Instance,
+    buffer: Buffer<'_>,
+    is_rest: bool,
+) -> Result<u32> {
+    if request.has(NOT_PLAIN) || is_rest {
+        return issue_any(request, instance, buffer, is_rest);
+    }
+    // Most receives are plain. The compiler makes this case twice as fast if it is separate.
+    match attempt_plain(request, instance, buffer) {
+        Ok(len) => Ok(len),
+        Err(Failure::Error(error)) => Err(error),
+        Err(_) => issue_any(request, instance, buffer, is_rest),
+    }
+}
+
+/// As [`issue`], with any flags and as often as it takes.
+#[inline(never)]
+fn issue_any(
     request: &Request,
     instance: &Instance,
     buffer: Buffer<'_>,
@@ -173,12 +201,17 @@ fn pass_on(request: &Request, instance: &Instance) {
 /// Counts the request if it has to wait. Returns `error`.
 #[cold]
 fn ended(error: Error, request: &Request, instance: &Instance) -> Error {
-    if error == EAGAIN && request.has(uapi::IOIPC_RECV_WAIT | uapi::IOIPC_RECV_MULTISHOT) {
-        if let Some(subscriber) = instance.subscriber(request.id, &rcu::read_lock()) {
-            subscriber.count_wait();
-        }
+    if let Some(subscriber) = instance.subscriber(request.id, &rcu::read_lock()) {
+        count_wait(error, request, subscriber);
     }
     error
+}
+
+/// Counts a request that ends with `error`, if that means that the request has to wait.
+fn count_wait(error: Error, request: &Request, subscriber: &Subscriber) {
+    if error == EAGAIN && request.has(uapi::IOIPC_RECV_WAIT | uapi::IOIPC_RECV_MULTISHOT) {
+        subscriber.count_wait();
+    }
 }
 
 /// The receiver that the request names.
@@ -192,13 +225,40 @@ fn subscriber<'a>(
         .subscriber(request.id, guard)
         .ok_or_else(|| no_subscriber(request.id))?;
     if !subscriber.can_receive() {
-        let rule = c"it has attached only to send";
-        return Err(refuse(Asked::Subscriber(request.id), rule, EACCES).into());
+        return Err(may_not_receive(request).into());
     }
     Ok(subscriber)
 }
 
-#[inline]
+#[cold]
+fn may_not_receive(request: &Request) -> Error {
+    let rule = c"it has attached only to send";
+    refuse(Asked::Subscriber(request.id), rule, EACCES)
+}
+
+/// Receives just the next message, and returns how many bytes of the buffer it uses.
+#[inline(always)]
+fn attempt_plain(
+    request: &Request,
+    instance: &Instance,
+    buffer: Buffer<'_>,
+) -> Result<u32, Failure> {
+    let guard = rcu::read_lock();
+    let subscriber = subscriber(request, instance, &guard)?;
+    let mut message = Received::default();
+    let channel = subscriber.channel();
+    channel
+        .receive(subscriber, buffer, Wanted::MESSAGE, &mut message, &guard)
+        .inspect_err(|failure| {
+            if let Failure::Error(error) = *failure {
+                count_wait(error, request, subscriber);
+            }
+        })?;
+    subscriber.count_received(1);
+    Ok(message.len)
+}
+
+#[inline(never)]
 fn attempt(
     request: &Request,
     instance: &Instance,
@@ -208,28 +268,9 @@ fn attempt(
 ) -> Result<u32, Failure> {
     let guard = rcu::read_lock();
     let subscriber = subscriber(request, instance, &guard)?;
-    let channel = subscriber.channel();
-    // Most receives are plain. The compiler makes this case twice as fast if it is separate.
-    if wanted == Wanted::MESSAGE {
-        let mut message = Received::default();
-        channel.receive(subscriber, buffer, Wanted::MESSAGE, &mut message, &guard)?;
-        subscriber.count_received(1);
-        return Ok(message.len);
-    }
     let before = received.count;
-    let result = receive_with(channel, subscriber, buffer, wanted, received, &guard);
+    let channel = subscriber.channel();
+    let result = channel.receive(subscriber, buffer, wanted, received, &guard);
     subscriber.count_received(received.count - before);
     result.map(|()| received.len)
-}
-
-#[inline(never)]
-fn receive_with(
-    channel: &Channel,
-    subscriber: &Subscriber,
-    buffer: Buffer<'_>,
-    wanted: Wanted,
-    received: &mut Received,
-    guard: &rcu::Guard,
-) -> Result<(), Failure> {
-    channel.receive(subscriber, buffer, wanted, received, guard)
 }
