@@ -106,14 +106,19 @@ impl Channel {
     }
 
     /// Finds the next message for a receiver.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next(&self, member: &Member) -> Result<u32, NoMessage> {
         if self.mode == Mode::Broadcast {
-            self.accept_position(member);
-            self.ring.broadcast_next(&member.cursor, member.id())
+            self.next_of_broadcast(member)
         } else {
             self.ring.queue_next(&member.cursor, member.id())
         }
+    }
+
+    #[inline(never)]
+    fn next_of_broadcast(&self, member: &Member) -> Result<u32, NoMessage> {
+        self.accept_position(member);
+        self.ring.broadcast_next(&member.cursor, member.id())
     }
 
     /// Claims the message at a position that [`Self::next`] returned, unless another request was

@@ -87,23 +87,40 @@ impl<M: Memory> Ring<M> {
     /// see messages in the order of their positions.
     #[inline]
     pub fn queue_next(&self, place: &M::U64, receiver: u32) -> Result<u32, NoMessage> {
-        // Mostly it is the oldest message.
+        // Mostly it is the oldest message, or there is none at all.
         let head = self.head_position();
-        if self.queue_is_ready(head, receiver) {
+        // Pairs with `Reservation::store` and `queue_put_back` (A).
+        let word = self.slot(head).load_acquire();
+        if self.queue_is_ready(word, head, receiver) {
             return Ok(head);
+        }
+        if distance(head.wrapping_add(1), Pair::unpack(word).first) < 0 {
+            // It is not published, and no place is past such a slot.
+            return Err(self.queue_end(head));
         }
         self.queue_search(place, receiver)
     }
 
-    /// Whether `receiver` may claim the message at a position.
+    /// Whether `receiver` may claim the message at a position, from the word of its slot.
     #[inline]
-    fn queue_is_ready(&self, position: u32, receiver: u32) -> bool {
-        // Pairs with `Reservation::store` and `queue_put_back` (A).
-        if self.slot(position).load_acquire() != slot_word(position, State::Ready) {
+    fn queue_is_ready(&self, word: u64, position: u32, receiver: u32) -> bool {
+        if word != slot_word(position, State::Ready) {
             return false;
         }
         let target = self.target(position);
         target == 0 || target == receiver
+    }
+
+    /// Why there is no message: the search has ended at a position that is not published, and no
+    /// message before that can come back.
+    #[inline]
+    fn queue_end(&self, position: u32) -> NoMessage {
+        let (tail, closed) = self.tail();
+        if closed && tail == position {
+            NoMessage::Closed
+        } else {
+            NoMessage::Empty
+        }
     }
 
     #[inline(never)]
@@ -119,7 +136,9 @@ impl<M: Memory> Ring<M> {
     #[inline]
     pub fn queue_following(&self, position: u32, receiver: u32) -> Result<u32, NoMessage> {
         let start = position.wrapping_add(1);
-        if self.queue_is_ready(start, receiver) {
+        // Pairs with `Reservation::store` and `queue_put_back` (A).
+        let word = self.slot(start).load_acquire();
+        if self.queue_is_ready(word, start, receiver) {
             return Ok(start);
         }
         self.queue_search_from(start, receiver)
@@ -154,14 +173,12 @@ impl<M: Memory> Ring<M> {
             }
             let settled = claimed.unwrap_or(position);
             if lead < 0 {
-                let (tail, closed) = self.tail();
-                let message = Err(if closed && tail == position && claimed.is_none() {
-                    NoMessage::Closed
-                } else {
-                    NoMessage::Empty
-                });
+                let reason = match claimed {
+                    None => self.queue_end(position),
+                    Some(_) => NoMessage::Empty,
+                };
                 return Search {
-                    message: Some(message),
+                    message: Some(Err(reason)),
                     settled,
                 };
             }
@@ -217,6 +234,7 @@ impl<M: Memory> Ring<M> {
     ///
     /// Two receivers that consume neighbors at once may each miss the slot that the other one has
     /// freed. The next caller finds both, at the latest a sender that finds the ring full.
+    #[inline(always)]
     pub fn queue_reclaim(&self) {
         loop {
             let old = self.memory.consumer().load_acquire();
