@@ -37,6 +37,13 @@ impl Wanted {
         uncut: false,
     };
 
+    /// As many messages as fit.
+    pub(crate) const BUNDLE: Self = Self {
+        info: true,
+        bundle: true,
+        ..Self::MESSAGE
+    };
+
     /// What comes before each message, in bytes.
     #[inline]
     pub(crate) fn prefix(&self) -> u32 {
@@ -146,6 +153,7 @@ impl Channel {
 
     /// Ends a claim of `member`, and claims the next message if there is one and it is not longer
     /// than `max_len`. In a queue, `is_writable` must allow its length as well.
+    #[inline(always)]
     fn following<'a>(
         &'a self,
         mut claim: Claim<'a, Region>,
@@ -174,6 +182,31 @@ impl Channel {
         Ok(self.ring.queue_claim(position))
     }
 
+    /// Makes what a receiver is told about a claimed message, of which it gets `stored` bytes.
+    #[inline(always)]
+    fn describe(
+        &self,
+        member: &Member,
+        claim: &Claim<'_, Region>,
+        sender: &mut Translation,
+        stored: u32,
+    ) -> MessageInfo {
+        let mut info = MessageInfo {
+            len: self.region().message_len(claim.index()),
+            lost: member.unreported_lost(),
+            ..MessageInfo::default()
+        };
+        self.region().read_description(claim, &mut info);
+        sender.describe(claim, &mut info);
+        if self.ring.target(claim.position()) != 0 {
+            info.flags |= uapi::IOIPC_INFO_TARGETED;
+        }
+        if stored < info.len {
+            info.flags |= uapi::IOIPC_INFO_TRUNCATED;
+        }
+        info
+    }
+
     /// Copies a claimed message to `buffer`, after the messages that are there already. Puts its
     /// [`MessageInfo`] before it if wanted.
     #[inline(always)]
@@ -191,22 +224,11 @@ impl Channel {
         let payload_start = start + wanted.prefix();
         let len = region.message_len(claim.index());
         let stored = len.min(buffer.len().saturating_sub(payload_start));
-        let info = wanted.info.then(|| {
-            let mut info = MessageInfo {
-                len,
-                lost: member.unreported_lost(),
-                ..MessageInfo::default()
-            };
-            region.read_description(claim, &mut info);
-            sender.describe(claim, &mut info);
-            if self.ring.target(claim.position()) != 0 {
-                info.flags |= uapi::IOIPC_INFO_TARGETED;
-            }
-            if stored < len {
-                info.flags |= uapi::IOIPC_INFO_TRUNCATED;
-            }
-            info
-        });
+        let info = if wanted.info {
+            Some(self.describe(member, claim, sender, stored))
+        } else {
+            None
+        };
         Region::copy_out(claim, buffer, start, info.as_ref(), stored)?;
         // As many as in `info`: no sender counts any while there is a claim.
         member.report_lost(member.unreported_lost());

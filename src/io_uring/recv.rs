@@ -268,9 +268,19 @@ fn attempt(
 ) -> Result<u32, Failure> {
     let guard = rcu::read_lock();
     let subscriber = subscriber(request, instance, &guard)?;
-    let before = received.count;
+    let before = *received;
     let channel = subscriber.channel();
-    let result = channel.receive(subscriber, buffer, wanted, received, &guard);
-    subscriber.count_received(received.count - before);
+    // Most are bundles in user memory, and take many messages: the compiler makes this case faster if
+    // it is separate.
+    let result = match buffer {
+        Buffer::User(_) if wanted == Wanted::BUNDLE => {
+            let mut bundle = before;
+            let result = channel.receive(subscriber, buffer, Wanted::BUNDLE, &mut bundle, &guard);
+            *received = bundle;
+            result
+        }
+        _ => channel.receive(subscriber, buffer, wanted, received, &guard),
+    };
+    subscriber.count_received(received.count - before.count);
     result.map(|()| received.len)
 }
