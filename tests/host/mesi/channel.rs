@@ -1,0 +1,393 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A channel in the lines of a [`Machine`]: the ring is the source that the kernel runs, and the words
+//! around it lie and are used as in `src/channel` and `src/memory`.
+
+use std::sync::{
+    atomic::{AtomicBool, AtomicUsize, Ordering},
+    Arc,
+};
+
+use host::ring::{self, Claim, Mode, NoMessage, NoRoom, Reservation, Ring, Waiting};
+
+use crate::machine::{Event, Line, Machine, Word};
+
+/// How many stamps share a line.
+const STAMPS_PER_LINE: usize = 4;
+
+/// No process.
+const NONE: usize = usize::MAX;
+
+/// A slot: its descriptor, 64 bytes of message, and who has sent it.
+struct Slot {
+    descriptor: Line,
+    word: Word,
+    target: Word,
+    message: Line,
+    stamp: Line,
+    /// The process in the stamp.
+    sender: AtomicUsize,
+}
+
+/// As `Region`.
+pub struct Memory {
+    producer: Word,
+    consumer: Word,
+    senders_wait: Word,
+    slots: Vec<Slot>,
+}
+
+impl Memory {
+    fn new(machine: &Arc<Machine>, entries: u32) -> Self {
+        let stamps: Vec<_> = (0..(entries as usize).div_ceil(STAMPS_PER_LINE))
+            .map(|_| machine.line("stamps"))
+            .collect();
+        Self {
+            producer: machine.word("tail"),
+            consumer: machine.word("head"),
+            senders_wait: machine.word("mark of senders"),
+            slots: (0..entries as usize)
+                .map(|index| {
+                    let descriptor = machine.line("descriptor");
+                    Slot {
+                        word: descriptor.word(),
+                        target: descriptor.word(),
+                        descriptor,
+                        message: machine.line("message"),
+                        stamp: stamps[index / STAMPS_PER_LINE].clone(),
+                        sender: AtomicUsize::new(NONE),
+                    }
+                })
+                .collect(),
+        }
+    }
+
+    fn at(&self, index: u32) -> &Slot {
+        &self.slots[index as usize]
+    }
+}
+
+impl ring::Memory for Memory {
+    type U32 = Word;
+    type U64 = Word;
+
+    fn entries(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
+    fn producer(&self) -> &Word {
+        &self.producer
+    }
+
+    fn consumer(&self) -> &Word {
+        &self.consumer
+    }
+
+    fn slot(&self, index: u32) -> &Word {
+        &self.at(index).word
+    }
+
+    fn target(&self, index: u32) -> &Word {
+        &self.at(index).target
+    }
+
+    fn full_barrier() {}
+}
+
+/// As `Member`, of the process with the same number as the processor that it runs on.
+pub struct Member {
+    id: u32,
+    /// `id` and `flags`.
+    identity: Line,
+    cursor: Word,
+    cursor_page: Line,
+    pending: Word,
+    readable: Line,
+    /// `received`, and how many messages were lost.
+    received: Line,
+    sent: Line,
+}
+
+impl Member {
+    fn new(machine: &Arc<Machine>, id: u32, cursor: u64) -> Self {
+        let identity = machine.line("member");
+        let word = machine.word("cursor");
+        word.store(cursor);
+        Self {
+            id,
+            cursor: word,
+            cursor_page: machine.line("cursor page"),
+            pending: identity.word(),
+            readable: identity.clone(),
+            identity,
+            received: machine.line("counts"),
+            sent: machine.line("counts"),
+        }
+    }
+}
+
+impl ring::Receiver for Member {
+    fn id(&self) -> u32 {
+        self.identity.read();
+        self.id
+    }
+
+    fn is_active(&self) -> bool {
+        self.readable.read();
+        false
+    }
+
+    fn has_targeted(&self) -> bool {
+        self.pending.load() != 0
+    }
+
+    fn wake_one(&self) -> bool {
+        self.readable.read();
+        false
+    }
+
+    fn wake_all(&self) {
+        self.readable.read();
+    }
+}
+
+/// As `Channel`, with one member for each processor. Those from `receivers` on receive.
+pub struct Channel {
+    machine: Arc<Machine>,
+    mode: Mode,
+    ring: Ring<Memory>,
+    members: Vec<Member>,
+    /// The first receiver among the members.
+    receivers: usize,
+    /// For each process, its reference count and its numbers.
+    processes: Vec<Line>,
+    /// What each message needs and nothing changes: `ring`, `members`.
+    constant: Line,
+    receivers_wait: Word,
+    last_woken: Word,
+    room: Line,
+    /// Whether a request waits in `room`.
+    sender_waits: AtomicBool,
+}
+
+impl Channel {
+    /// A channel with `members`, of which those from number `receivers` on receive.
+    pub fn new(
+        machine: &Arc<Machine>,
+        mode: Mode,
+        entries: u32,
+        members: usize,
+        receivers: usize,
+    ) -> Self {
+        let constant = machine.line("channel");
+        let marks = machine.line("mark of receivers");
+        let ring = Ring::new(Memory::new(machine, entries), 0);
+        let new = Self {
+            mode,
+            members: (1..=members as u32)
+                .map(|id| Member::new(machine, id, ring.new_cursor()))
+                .collect(),
+            ring,
+            receivers,
+            processes: (0..members).map(|_| machine.line("process")).collect(),
+            room: constant.clone(),
+            constant,
+            receivers_wait: marks.word(),
+            last_woken: marks.word(),
+            sender_waits: AtomicBool::new(false),
+            machine: machine.clone(),
+        };
+        for member in &new.members[receivers..] {
+            match mode {
+                Mode::Broadcast => new.ring.broadcast_join(&member.cursor),
+                Mode::Unicast | Mode::Multicast => new.ring.queue_join(&member.cursor),
+            }
+        }
+        new
+    }
+
+    fn memory(&self) -> &Memory {
+        self.ring.memory()
+    }
+
+    /// As `Channel::fill` in `sending.rs`, with `Region::copy_in`, `describe` and `stamp`.
+    fn fill(&self, slot: Reservation<'_, Memory>, process: usize) {
+        let at = self.memory().at(slot.index());
+        at.message.write();
+        at.descriptor.write();
+        at.stamp.read();
+        let last = at.sender.swap(process, Ordering::Relaxed);
+        if last != process {
+            self.processes[process].write();
+            if last != NONE {
+                self.processes[last].write();
+            }
+        }
+        at.stamp.write();
+        slot.set_target(0);
+        slot.publish();
+    }
+
+    /// As `Channel::send`, by the member and process with this number.
+    pub fn send(&self, number: usize) -> Result<(), NoRoom> {
+        let member = &self.members[number];
+        member.identity.read();
+        self.constant.read();
+        let slots = self.ring.reserve_up_to(1, |_| self.reclaim(&()))?;
+        let end = slots.end();
+        for slot in slots {
+            self.fill(slot, number);
+        }
+        self.wake_receivers(None, &());
+        self.wake_receivers_after(end, &());
+        self.wake_sender(&());
+        member.sent.write();
+        self.machine.tell(Event::Sent);
+        Ok(())
+    }
+
+    /// Lets a send wait that has found no room, as `Channel::poll`. Returns false if there is room by
+    /// now.
+    pub fn wait_for_room(&self) -> bool {
+        self.room.write();
+        self.sender_waits.store(true, Ordering::Relaxed);
+        let waits = !Waiting::wait_for_room(self, &());
+        if !waits {
+            self.wake_one_sender();
+        }
+        waits
+    }
+
+    /// As `Region::copy_out` and `Translation::describe`.
+    fn copy_out(&self, claim: &Claim<'_, Memory>, member: &Member, info: bool) {
+        let at = self.memory().at(claim.index());
+        at.descriptor.read();
+        member.received.read();
+        if info {
+            at.stamp.read();
+            let process = &self.processes[at.sender.load(Ordering::Relaxed)];
+            // A reference is taken and given back.
+            process.write();
+            process.read();
+            process.write();
+        }
+        at.message.read();
+    }
+
+    /// As `Channel::receive`, by the member with this number.
+    pub fn receive(&self, number: usize, info: bool) -> Result<(), NoMessage> {
+        let member = &self.members[number];
+        member.identity.read();
+        self.constant.read();
+        let (position, claim) = loop {
+            let position = self.next(member)?;
+            self.memory()
+                .at(position & (self.entries() - 1))
+                .descriptor
+                .read();
+            let claim = match self.mode {
+                Mode::Broadcast => self.ring.broadcast_claim(&member.cursor, position),
+                Mode::Unicast | Mode::Multicast => self.ring.queue_claim(position),
+            };
+            if let Some(claim) = claim {
+                break (position, claim);
+            }
+        };
+        self.copy_out(&claim, member, info);
+        claim.consume();
+        if self.mode != Mode::Broadcast {
+            self.ring.queue_reclaim();
+        }
+        self.has_received(member, position, &());
+        member.received.write();
+        self.machine.tell(Event::Received);
+        Ok(())
+    }
+
+    /// How many slots there are.
+    pub fn entries(&self) -> u32 {
+        ring::Memory::entries(self.memory())
+    }
+
+    /// As `Channel::accept_position` of a receiver that has not mapped its cursor page.
+    fn accept_position(&self, member: &Member) {
+        member.cursor_page.read();
+    }
+}
+
+impl Waiting for Channel {
+    type Memory = Memory;
+    type Receiver = Member;
+    type Guard = ();
+
+    fn ring(&self) -> &Ring<Memory> {
+        &self.ring
+    }
+
+    fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    fn receivers_wait(&self) -> &Word {
+        &self.receivers_wait
+    }
+
+    fn senders_wait(&self) -> &Word {
+        &self.memory().senders_wait
+    }
+
+    fn last_woken(&self) -> &Word {
+        &self.last_woken
+    }
+
+    fn receiver<'a>(&'a self, id: u32, (): &'a ()) -> Option<&'a Member> {
+        self.members.get(id as usize - 1)
+    }
+
+    fn find_receiver(&self, id: u32, (): &(), done: impl FnMut(&Member) -> bool) {
+        let first = self.receivers.max(id.saturating_sub(1) as usize);
+        self.members[first..].iter().any(done);
+    }
+
+    fn are_senders_active(&self) -> bool {
+        self.room.read();
+        self.sender_waits.load(Ordering::Relaxed)
+    }
+
+    fn wake_one_sender(&self) {
+        self.room.write();
+        if self.sender_waits.swap(false, Ordering::Relaxed) {
+            self.machine.tell(Event::SenderWoken);
+        }
+    }
+
+    fn next(&self, member: &Member) -> Result<u32, NoMessage> {
+        match self.mode {
+            Mode::Broadcast => {
+                self.accept_position(member);
+                self.ring.broadcast_next(&member.cursor, member.id)
+            }
+            Mode::Unicast | Mode::Multicast => self.ring.queue_next(&member.cursor, member.id),
+        }
+    }
+
+    fn may_have_any(&self, member: &Member) -> bool {
+        self.ring.queue_may_have_any(&member.cursor)
+    }
+
+    fn reclaim(&self, (): &()) {
+        if self.mode != Mode::Broadcast {
+            return self.ring.queue_reclaim();
+        }
+        self.ring.reclaim_broadcast(|each| {
+            self.find_receiver(0, &(), |receiver| {
+                self.accept_position(receiver);
+                each(&receiver.cursor, ring::Receiver::id(receiver))
+            });
+        });
+    }
+
+    fn may_overwrite(&self, (): &()) -> bool {
+        false
+    }
+}
