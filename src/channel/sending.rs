@@ -82,11 +82,21 @@ impl Channel {
     /// Moves the head of the ring if possible.
     pub(super) fn reclaim(&self, guard: &rcu::Guard) {
         if self.mode == Mode::Broadcast {
-            self.ring.reclaim_broadcast(|each| {
-                self.members.find_marked(0, guard, |receiver| {
+            self.ring.reclaim_broadcast(|first, each| {
+                let mut look = |receiver: &Member| {
                     self.accept_position(receiver);
                     each(&receiver.cursor, receiver.id())
+                };
+                let mut is_done = false;
+                self.members.find_marked(first, guard, |receiver| {
+                    is_done = look(receiver);
+                    is_done
                 });
+                if !is_done && first != 0 {
+                    self.members.find_marked(0, guard, |receiver| {
+                        receiver.id() >= first || look(receiver)
+                    });
+                }
             });
         } else {
             self.ring.queue_reclaim();

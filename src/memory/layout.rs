@@ -17,10 +17,14 @@ use crate::uapi::{MessageDescriptor, RingHeader};
 pub(super) struct Header {
     /// `producer.head` and `producer.tail`.
     pub(super) producer: Atomic<u64>,
-    _producer_line: [Atomic<u64>; 7],
+    /// Not for user space, see `ring::Memory`.
+    pub(super) seen_head: Atomic<u32>,
+    _producer_line: [Atomic<u32>; 13],
     /// `consumer.head` and `consumer.reserved`.
     pub(super) consumer: Atomic<u64>,
-    _consumer_line: [Atomic<u64>; 7],
+    /// Not for user space, see `ring::Memory`.
+    pub(super) slowest: Atomic<u32>,
+    _consumer_line: [Atomic<u32>; 13],
     pub(super) ring_mask: Atomic<u32>,
     pub(super) ring_entries: Atomic<u32>,
     pub(super) max_msg_size: Atomic<u32>,

@@ -403,8 +403,18 @@ impl ring::Memory for Region {
     }
 
     #[inline(always)]
+    fn seen_head(&self) -> &Atomic<u32> {
+        &self.header().seen_head
+    }
+
+    #[inline(always)]
     fn consumer(&self) -> &Atomic<u64> {
         &self.header().consumer
+    }
+
+    #[inline(always)]
+    fn slowest(&self) -> &Atomic<u32> {
+        &self.header().slowest
     }
 
     #[inline(always)]

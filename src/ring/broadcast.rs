@@ -283,14 +283,16 @@ impl<M: Memory> Ring<M> {
     /// that join at the oldest message. If others move `head` or join there again and again
     /// meanwhile, it leaves the work to them.
     ///
-    /// `for_each` calls its argument with the cursor and the number of each receiver, until the
-    /// argument returns true: the other receivers do not matter then. This moves each cursor over
-    /// slots that have no message for its receiver, but no farther than `head` can move now. So only
-    /// messages that a receiver could receive hold senders up.
+    /// `for_each` calls its second argument with the cursor and the number of each receiver, until
+    /// that returns true: the other receivers do not matter then. It begins with the receiver whose
+    /// number is its first argument, or with the next one: the receiver that was farthest behind last
+    /// time mostly still is. This moves each cursor over slots that have no message for its receiver,
+    /// but no farther than `head` can move now. So only messages that a receiver could receive hold
+    /// senders up.
     #[inline]
     pub fn reclaim_broadcast(
         &self,
-        mut for_each: impl FnMut(&mut dyn FnMut(&M::U64, u32) -> bool),
+        mut for_each: impl FnMut(u32, &mut dyn FnMut(&M::U64, u32) -> bool),
     ) {
         let most = self.reclaim_step();
         for _ in 0..MAX_RECLAIMS {
@@ -300,10 +302,11 @@ impl<M: Memory> Ring<M> {
                 first: head,
                 second: joined,
             } = Pair::unpack(old);
+            let first = self.memory.slowest().load_relaxed();
             let mut last = self.tail_position();
             // Pairs with `broadcast_join` (C).
             M::full_barrier();
-            for_each(&mut |cursor, receiver| {
+            for_each(first, &mut |cursor, receiver| {
                 // Its load pairs with `release` (B).
                 let (word, _) = self.skip(cursor, receiver, Some(head.wrapping_add(most)));
                 let Pair {
@@ -313,7 +316,11 @@ impl<M: Memory> Ring<M> {
                 if flags != DETACHED && distance(last, position) < 0 {
                     last = position;
                 }
-                distance(head, last) <= 0
+                let is_slowest = distance(head, last) <= 0;
+                if is_slowest && receiver != first {
+                    self.memory.slowest().store_relaxed(receiver);
+                }
+                is_slowest
             });
             let mut to = head;
             // The cursor of a receiver that is joining can be behind `head`.

@@ -38,8 +38,9 @@
 //!   So the message is complete when the receiver reads it.
 //! - B: Senders and receivers store slot words with release, and receivers of a broadcast their
 //!   cursors. The reclaimer loads these words with acquire and then moves `head` with release. A
-//!   sender loads `head` with acquire before it reserves. So the old message is written and read
-//!   before the sender writes the new one.
+//!   sender loads `head` with acquire before it reserves, or the copy of `head` that another sender
+//!   has stored with release after such a load. So the old message is written and read before the
+//!   sender writes the new one.
 //! - C: A receiver that joins a broadcast puts its cursor where [`Ring::reclaim_broadcast`] finds
 //!   it, then has a full barrier, then loads `tail`. The reclaimer loads `tail`, then has a full
 //!   barrier, then looks at the cursors. So the reclaimer sees the new cursor, or its `tail` is not
@@ -88,9 +89,15 @@ pub trait Memory {
     fn entries(&self) -> u32;
     /// `tail` and whether the ring is closed, in one word.
     fn producer(&self) -> &Self::U64;
+    /// A position of `head` that a sender has seen. It is next to [`Self::producer`], so that senders
+    /// seldom look at [`Self::consumer`], which receivers write.
+    fn seen_head(&self) -> &Self::U32;
     /// `head`, and in the same word how many receivers have joined there, or in a queue how often
     /// `head` has wrapped.
     fn consumer(&self) -> &Self::U64;
+    /// Number of the receiver of a broadcast that last kept `head` from moving, or 0. It is next to
+    /// [`Self::consumer`].
+    fn slowest(&self) -> &Self::U32;
     /// Sequence number and [`State`] of slot `index`, in one word. `index` is less than
     /// [`Self::entries`].
     fn slot(&self, index: u32) -> &Self::U64;
@@ -196,6 +203,7 @@ impl<M: Memory> Ring<M> {
             ring.slot(previous)
                 .store_relaxed(slot_word(previous, State::Free));
         }
+        ring.memory.seen_head().store_relaxed(start);
         ring.memory
             .consumer()
             .store_relaxed(Pair::new(start, 0).pack());
@@ -342,10 +350,12 @@ impl<M: Memory> Ring<M> {
         mut reclaim: impl FnMut(&Self),
     ) -> Result<(u32, u32), NoRoom> {
         let producer = self.memory.producer();
+        let seen_head = self.memory.seen_head();
         let mut reclaimed = None;
         loop {
-            // `head` is loaded before `tail`, so that it can't be ahead of it.
-            let head = self.head_position();
+            // It is loaded before `tail`, so that it can't be ahead of it. It may be behind `head`.
+            // Pairs with the store below (B).
+            let seen = seen_head.load_acquire();
             let old = producer.load_relaxed();
             let Pair { first, second } = Pair::unpack(old);
             if first == Self::CLOSED {
@@ -354,16 +364,24 @@ impl<M: Memory> Ring<M> {
             let room = self
                 .memory
                 .entries()
-                .saturating_sub(second.wrapping_sub(head));
-            if room == 0 {
-                if reclaimed == Some(head) {
-                    return Err(NoRoom::Full);
+                .saturating_sub(second.wrapping_sub(seen));
+            if room < count {
+                let head = self.head_position();
+                if head != seen {
+                    // Pairs with the load above (B).
+                    seen_head.store_release(head);
+                    continue;
                 }
-                reclaim(self);
-                // If `head` has not moved, there is no room. If it has, other senders may have taken
-                // the room.
-                reclaimed = Some(head);
-                continue;
+                if room == 0 {
+                    if reclaimed == Some(head) {
+                        return Err(NoRoom::Full);
+                    }
+                    reclaim(self);
+                    // If `head` has not moved, there is no room. If it has, other senders may have
+                    // taken the room.
+                    reclaimed = Some(head);
+                    continue;
+                }
             }
             let count = count.min(room);
             let new = Pair::new(first, second.wrapping_add(count)).pack();

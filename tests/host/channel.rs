@@ -221,15 +221,14 @@ impl Channel {
     pub fn reclaim(&self) {
         match self.mode {
             Mode::Unicast | Mode::Multicast => self.ring.queue_reclaim(),
-            Mode::Broadcast => self.ring.reclaim_broadcast(|each| {
-                for (id, subscriber) in (1..).zip(&self.subscribers) {
-                    if self.is_attached(id) {
+            Mode::Broadcast => self.ring.reclaim_broadcast(|first, each| {
+                let first = first.max(1);
+                (first..=MAX_SUBSCRIBERS).chain(1..first).any(|id| {
+                    self.is_attached(id) && {
                         self.accept_position(id);
-                        if each(&subscriber.cursor, id) {
-                            break;
-                        }
+                        each(self.cursor(id), id)
                     }
-                }
+                });
             }),
         }
     }

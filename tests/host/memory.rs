@@ -70,7 +70,9 @@ pub struct TestMemory {
     /// How often the word of a slot was looked at or changed. Loom does not know of this counter.
     slot_looks: std::sync::atomic::AtomicU64,
     producer: AtomicU64,
+    seen_head: AtomicU32,
     consumer: AtomicU64,
+    slowest: AtomicU32,
     slots: Vec<Slot>,
 }
 
@@ -85,7 +87,9 @@ impl TestMemory {
         Self {
             slot_looks: std::sync::atomic::AtomicU64::new(0),
             producer: AtomicU64::new(0),
+            seen_head: AtomicU32::new(0),
             consumer: AtomicU64::new(0),
+            slowest: AtomicU32::new(0),
             slots: (0..entries)
                 .map(|_| Slot {
                     word: AtomicU64::new(0),
@@ -124,8 +128,16 @@ impl ring::Memory for TestMemory {
         &self.producer
     }
 
+    fn seen_head(&self) -> &AtomicU32 {
+        &self.seen_head
+    }
+
     fn consumer(&self) -> &AtomicU64 {
         &self.consumer
+    }
+
+    fn slowest(&self) -> &AtomicU32 {
+        &self.slowest
     }
 
     fn slot(&self, index: u32) -> &AtomicU64 {

@@ -32,7 +32,9 @@ struct Slot {
 /// As `Region`.
 pub struct Memory {
     producer: Word,
+    seen_head: Word,
     consumer: Word,
+    slowest: Word,
     senders_wait: Word,
     slots: Vec<Slot>,
 }
@@ -42,9 +44,12 @@ impl Memory {
         let stamps: Vec<_> = (0..(entries as usize).div_ceil(STAMPS_PER_LINE))
             .map(|_| machine.line("stamps"))
             .collect();
+        let (producer, consumer) = (machine.line("tail"), machine.line("head"));
         Self {
-            producer: machine.word("tail"),
-            consumer: machine.word("head"),
+            producer: producer.word(),
+            seen_head: producer.word(),
+            consumer: consumer.word(),
+            slowest: consumer.word(),
             senders_wait: machine.word("mark of senders"),
             slots: (0..entries as usize)
                 .map(|index| {
@@ -79,8 +84,16 @@ impl ring::Memory for Memory {
         &self.producer
     }
 
+    fn seen_head(&self) -> &Word {
+        &self.seen_head
+    }
+
     fn consumer(&self) -> &Word {
         &self.consumer
+    }
+
+    fn slowest(&self) -> &Word {
+        &self.slowest
     }
 
     fn slot(&self, index: u32) -> &Word {
@@ -379,8 +392,10 @@ impl Waiting for Channel {
         if self.mode != Mode::Broadcast {
             return self.ring.queue_reclaim();
         }
-        self.ring.reclaim_broadcast(|each| {
-            self.find_receiver(0, &(), |receiver| {
+        self.ring.reclaim_broadcast(|first, each| {
+            let first = self.receivers.max(first.saturating_sub(1) as usize);
+            let (before, from) = self.members[self.receivers..].split_at(first - self.receivers);
+            from.iter().chain(before).any(|receiver| {
                 self.accept_position(receiver);
                 each(&receiver.cursor, ring::Receiver::id(receiver))
             });

@@ -224,7 +224,7 @@ const ONE: Work = Work {
     info: false,
     full: false,
     messages: 1024,
-    most: [7.1, 7.1],
+    most: [5.1, 5.2],
 };
 
 const BROADCAST: Work = Work {
@@ -240,7 +240,7 @@ const FULL: Work = Work {
     receivers: 100,
     full: true,
     messages: 4,
-    most: [5_760.0, 7_000.0],
+    most: [950.0, 9_000.0],
     ..BROADCAST
 };
 
@@ -249,14 +249,14 @@ const WORKS: [Work; 6] = [
     Work {
         name: "unicast, 16 to 1",
         senders: 16,
-        most: [11.1, 11.5],
+        most: [9.1, 9.5],
         ..ONE
     },
     Work {
         name: "multicast, 1 to 16",
         mode: Mode::Multicast,
         receivers: 16,
-        most: [9.1, 11.0],
+        most: [8.1, 10.5],
         ..ONE
     },
     BROADCAST,
