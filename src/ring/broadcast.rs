@@ -280,8 +280,8 @@ impl<M: Memory> Ring<M> {
     /// Moves `head` towards the cursor that is farthest behind, or towards `tail` if there is no
     /// cursor. It stops before a slot that is not published, because a sender is still writing there.
     /// It moves `head` by at most [`Self::reclaim_step`]. The other slots are history, for receivers
-    /// that join at the oldest message. If others move `head` or join there again and again
-    /// meanwhile, it leaves the work to them.
+    /// that join at the oldest message. If others move `head` meanwhile, or join there again and
+    /// again, it leaves the work to them.
     ///
     /// `for_each` calls its second argument with the cursor and the number of each receiver, until
     /// that returns true: the other receivers do not matter then. It begins with the receiver whose
@@ -295,18 +295,23 @@ impl<M: Memory> Ring<M> {
         mut for_each: impl FnMut(u32, &mut dyn FnMut(&M::U64, u32) -> bool),
     ) {
         let most = self.reclaim_step();
-        for _ in 0..MAX_RECLAIMS {
+        let start = self.head_position();
+        let mut failures = 0;
+        while failures < MAX_RECLAIMS {
             // Pairs with `broadcast_join_at_oldest` (E).
             let old = self.memory.consumer().load_acquire();
             let Pair {
                 first: head,
                 second: joined,
             } = Pair::unpack(old);
-            let first = self.memory.slowest().load_relaxed();
-            let mut last = self.tail_position();
-            // Pairs with `broadcast_join` (C).
+            if head != start {
+                return;
+            }
+            let named = self.memory.slowest().load_relaxed();
+            let (mut last, mut slowest) = (self.tail_position(), named);
+            // Pairs with `broadcast_join` (C) and `broadcast_made_room` (F).
             M::full_barrier();
-            for_each(first, &mut |cursor, receiver| {
+            for_each(named, &mut |cursor, receiver| {
                 // Its load pairs with `release` (B).
                 let (word, _) = self.skip(cursor, receiver, Some(head.wrapping_add(most)));
                 let Pair {
@@ -314,13 +319,9 @@ impl<M: Memory> Ring<M> {
                     second: flags,
                 } = Pair::unpack(word);
                 if flags != DETACHED && distance(last, position) < 0 {
-                    last = position;
+                    (last, slowest) = (position, receiver);
                 }
-                let is_slowest = distance(head, last) <= 0;
-                if is_slowest && receiver != first {
-                    self.memory.slowest().store_relaxed(receiver);
-                }
-                is_slowest
+                distance(head, last) <= 0
             });
             let mut to = head;
             // The cursor of a receiver that is joining can be behind `head`.
@@ -331,9 +332,31 @@ impl<M: Memory> Ring<M> {
             {
                 to = to.wrapping_add(1);
             }
-            if to == head || self.move_head(old, Pair::new(to, joined)) {
+            let has_moved = to != head && self.move_head(old, Pair::new(to, joined));
+            if to != head && !has_moved {
+                failures += 1;
+                continue;
+            }
+            if slowest != named {
+                // After `head`. Pairs with `broadcast_made_room` (F).
+                self.memory.slowest().store_release(slowest);
+            }
+            // The receiver that is named now may have moved its cursor before.
+            if has_moved || slowest == named {
                 return;
             }
+        }
+    }
+
+    /// Whether a receiver may have made room for senders. It has moved its cursor from `position` on,
+    /// and then had a full barrier.
+    #[inline]
+    pub fn broadcast_made_room(&self, receiver: u32, position: u32) -> bool {
+        // Pairs with `reclaim_broadcast` (F).
+        let slowest = self.memory.slowest().load_acquire();
+        match distance(self.head_position(), position) {
+            0 => slowest == receiver,
+            ahead => ahead < 0,
         }
     }
 

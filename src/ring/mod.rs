@@ -52,6 +52,12 @@
 //!   word of `head` with release. The reclaimer loads this word with acquire, looks at the cursors,
 //!   and moves `head` only if the word is still the same. So a reclaimer that moves `head` after the
 //!   receiver has joined has seen its cursor.
+//! - F: A reclaimer that finds a receiver of a broadcast at `head` names it in [`Memory::slowest`],
+//!   then has a full barrier, then looks at its cursor once more. The receiver moves its cursor, then
+//!   has a full barrier, then looks at the name in [`Ring::broadcast_made_room`]. So the reclaimer
+//!   sees that the receiver has moved, or the receiver sees its name and looks for room. A reclaimer
+//!   that moves `head` stores another name after that, with release, and the receiver loads the name
+//!   with acquire before `head`. So a receiver that sees another name sees the new `head`.
 
 mod broadcast;
 mod queue;
@@ -95,8 +101,8 @@ pub trait Memory {
     /// `head`, and in the same word how many receivers have joined there, or in a queue how often
     /// `head` has wrapped.
     fn consumer(&self) -> &Self::U64;
-    /// Number of the receiver of a broadcast that last kept `head` from moving, or 0. It is next to
-    /// [`Self::consumer`].
+    /// Number of the receiver of a broadcast that was farthest behind when a reclaimer looked last. It
+    /// is next to [`Self::consumer`].
     fn slowest(&self) -> &Self::U32;
     /// Sequence number and [`State`] of slot `index`, in one word. `index` is less than
     /// [`Self::entries`].

@@ -5,7 +5,7 @@
 //! Each receiver has a queue for its requests, and all senders share one queue for theirs. This file
 //! does not know what these queues are. Like the ring, it runs wherever there are atomics.
 
-use super::{distance, Atomic, Memory, NoMessage, Ring};
+use super::{Atomic, Memory, NoMessage, Ring};
 
 /// Which receivers get a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -240,10 +240,11 @@ pub trait Waiting {
         // Pairs with `mark_waiting` (D).
         Self::Memory::full_barrier();
         // In a broadcast only the receiver that was farthest behind makes room. A sender that waits
-        // has moved `head` to the position of this receiver. Since then a watcher, for example, may
-        // have moved `head` past it, and a watcher wakes no sender.
-        let is_behind = distance(self.ring().head_position(), position) > 0;
-        if self.mode() != Mode::Broadcast || !is_behind {
+        // has moved `head` to the position of this receiver.
+        if self.senders_wait().load_relaxed() != 0
+            && (self.mode() != Mode::Broadcast
+                || self.ring().broadcast_made_room(receiver.id(), position))
+        {
             self.wake_sender(guard);
         }
         self.pass_on_message(receiver, guard);

@@ -406,6 +406,21 @@ fn sender_and_receiver_in_place() {
     });
 }
 
+/// A sender is about to wait while two receivers receive the message in the slot. The last of them
+/// makes room, and only a receiver that a reclaimer has named looks for it.
+#[test]
+fn broadcast_sender_and_receivers() {
+    explore(3, || {
+        let channel = full(Channel::broadcast(1, START), 2, false);
+        let sender = spawn(&channel, |channel| channel.submit([SEND[0]]));
+        let receiver = spawn(&channel, |channel| channel.receive(1));
+        assert!(channel.receive(2).is_ok());
+
+        assert!(receiver.join().unwrap().is_ok());
+        assert!(sender.join().unwrap()[0].is_some());
+    });
+}
+
 /// A sender is about to wait while another one clears the mark and a message is received.
 fn sender_and_mark_taken_back(channel: Channel) {
     let channel = full(channel, 1, true);
