@@ -190,6 +190,7 @@ impl Channel {
         claim: &Claim<'_, Region>,
         sender: &mut Translation,
         stored: u32,
+        outlives_slot: bool,
     ) -> MessageInfo {
         let mut info = MessageInfo {
             len: self.region().message_len(claim.index()),
@@ -197,7 +198,7 @@ impl Channel {
             ..MessageInfo::default()
         };
         self.region().read_description(claim, &mut info);
-        sender.describe(claim, &mut info);
+        sender.describe(claim, &mut info, outlives_slot);
         if self.ring.target(claim.position()) != 0 {
             info.flags |= uapi::IOIPC_INFO_TARGETED;
         }
@@ -225,7 +226,8 @@ impl Channel {
         let len = region.message_len(claim.index());
         let stored = len.min(buffer.len().saturating_sub(payload_start));
         let info = if wanted.info {
-            Some(self.describe(member, claim, sender, stored))
+            let outlives_slot = wanted.bundle && self.mode != Mode::Broadcast;
+            Some(self.describe(member, claim, sender, stored, outlives_slot))
         } else {
             None
         };

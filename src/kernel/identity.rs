@@ -28,6 +28,15 @@ use crate::kernel::bindings::{self, safe_functions};
 #[repr(transparent)]
 pub(crate) struct Identity(bindings::ioipc_sender);
 
+/// What an [`Identity`] says, without a reference to the process. Equal ones have the same process if
+/// there has been a reference to it all the time in between.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Value {
+    pid: usize,
+    uid: u32,
+    gid: u32,
+}
+
 // SAFETY: Any thread can use a reference to a process and give it back. The ids are integers.
 unsafe impl Send for Identity {}
 
@@ -50,6 +59,16 @@ safe_functions! { generated:
 }
 
 impl Identity {
+    /// What it says.
+    #[inline]
+    pub(crate) fn value(&self) -> Value {
+        Value {
+            pid: self.0.pid.addr(),
+            uid: self.0.uid.val,
+            gid: self.0.gid.val,
+        }
+    }
+
     /// Writes to `info` which numbers process and ids have for the current task. The process is 0,
     /// and an id is the overflow id, if it has no number there.
     pub(crate) fn translate(&self, info: &mut bindings::io_uring_ipc_msg_info) {
@@ -65,15 +84,6 @@ impl Default for Identity {
     }
 }
 
-impl PartialEq for Identity {
-    #[inline]
-    fn eq(&self, other: &Self) -> bool {
-        self.0.pid == other.0.pid
-            && self.0.uid.val == other.0.uid.val
-            && self.0.gid.val == other.0.gid.val
-    }
-}
-
 impl Clone for Identity {
     #[inline]
     fn clone(&self) -> Self {
@@ -82,16 +92,17 @@ impl Clone for Identity {
         Self(bindings::ioipc_sender { ..self.0 })
     }
 
-    /// Makes this equal to `source`. Takes no reference if the process is the same.
+    /// Makes this equal to `source`. Takes no reference if the process is the same, and writes nothing
+    /// if all is the same: other processors may have the cache line.
     #[inline]
     fn clone_from(&mut self, source: &Self) {
         if self.0.pid != source.0.pid {
             *self = source.clone();
-            return;
+        } else if self.value() != source.value() {
+            // INVARIANT: The process stays, with the reference.
+            self.0.uid = source.0.uid;
+            self.0.gid = source.0.gid;
         }
-        // INVARIANT: The process stays, with the reference.
-        self.0.uid = source.0.uid;
-        self.0.gid = source.0.gid;
     }
 }
 

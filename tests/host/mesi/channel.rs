@@ -235,8 +235,8 @@ impl Channel {
             if last != NONE {
                 self.processes[last].write();
             }
+            at.stamp.write();
         }
-        at.stamp.write();
         slot.set_target(0);
         slot.publish();
     }
@@ -278,11 +278,7 @@ impl Channel {
         member.received.read();
         if info {
             at.stamp.read();
-            let process = &self.processes[at.sender.load(Ordering::Relaxed)];
-            // A reference is taken and given back.
-            process.write();
-            process.read();
-            process.write();
+            self.processes[at.sender.load(Ordering::Relaxed)].read();
         }
         at.message.read();
     }

@@ -231,7 +231,7 @@ const BROADCAST: Work = Work {
     name: "broadcast, to 16",
     mode: Mode::Broadcast,
     receivers: 16,
-    most: [36.1, 36.5],
+    most: [36.1, 36.6],
     ..ONE
 };
 
@@ -249,21 +249,21 @@ const WORKS: [Work; 7] = [
     Work {
         name: "unicast, 16 to 1",
         senders: 16,
-        most: [9.1, 9.5],
+        most: [7.1, 8.0],
         ..ONE
     },
     Work {
         name: "multicast, 1 to 16",
         mode: Mode::Multicast,
         receivers: 16,
-        most: [8.1, 10.5],
+        most: [8.1, 11.0],
         ..ONE
     },
     BROADCAST,
     Work {
         name: "broadcast, to 16, with INFO",
         info: true,
-        most: [69.1, 85.0],
+        most: [36.1, 36.6],
         ..BROADCAST
     },
     FULL,
