@@ -7,7 +7,7 @@ use kernel::{
     sync::{aref::ARef, atomic::Atomic},
 };
 
-use super::{cred::Permissions, places::Places, Channel};
+use super::{cred::Permissions, places::Places, Channel, LineStart};
 use crate::{
     kernel::{
         bindings::io_uring_ipc_channel_create, percpu::PerCpuCounter, rcu::RcuObject,
@@ -92,23 +92,26 @@ impl Channel {
             account,
         )?;
         RcuObject::new(try_pin_init!(Self {
+            ring: Ring::new(region, 0),
             id,
-            key: parameters.key,
-            creator,
-            permissions: parameters.permissions,
             mode: parameters.mode,
             private: parameters.private,
             overwrite: parameters.overwrite,
-            ring: Ring::new(region, 0),
-            places <- Places::new(),
-            dropped: Atomic::new(0),
-            sent_unattached: PerCpuCounter::new()?,
-            counts: SharedCounts::new(),
             lossy: Atomic::new(0),
+            members <- RcuXArray::new(),
+            sent_unattached: PerCpuCounter::new()?,
+            key: parameters.key,
+            creator,
+            permissions: parameters.permissions,
+            _mark: LineStart,
             receivers_wait: Atomic::new(0),
+            _waiting: LineStart,
             last_woken: Atomic::new(0),
             room <- WaitQueue::new(),
-            members <- RcuXArray::new(),
+            _rest: LineStart,
+            places <- Places::new(),
+            dropped: Atomic::new(0),
+            counts: SharedCounts::new(),
         }? Error))
     }
 }

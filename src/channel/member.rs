@@ -6,6 +6,8 @@
 //! Locking: [`Member::membership`], inside the `uring_lock` of the instance that attaches or
 //! detaches the subscriber.
 
+use core::mem::offset_of;
+
 use kernel::{
     new_mutex,
     prelude::*,
@@ -15,7 +17,7 @@ use kernel::{
     },
 };
 
-use super::cred;
+use super::{cred, LineStart};
 use crate::{
     kernel::{
         compat::tgid,
@@ -30,82 +32,88 @@ use crate::{
     uapi,
 };
 
-/// Has a cache line of its own.
-#[repr(align(64))]
-pub(crate) struct CacheAligned<T>(T);
-
-impl<T> core::ops::Deref for CacheAligned<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
-
 /// What a channel needs of a subscriber: its cursor, its counters and its queue.
+///
+/// Its parts lie in cache lines of their own, because different tasks write them.
 #[pin_data]
+#[repr(C)]
 pub(crate) struct Member {
-    id: u32,
-    flags: u32,
-    /// File system uid and process of the caller that has attached it, in the initial namespaces.
-    uid: u32,
-    pid: i32,
-    /// Id of the channel, for tracing.
-    channel: u32,
-    /// A caller holds it that attaches or detaches the subscriber, or takes over its counts.
-    #[pin]
-    pub(super) membership: Mutex<()>,
     /// In a broadcast, the position that it reads next. In a queue, a position before which it has
     /// nothing to look for. And whether it is detached.
-    pub(super) cursor: CacheAligned<Atomic<u64>>,
+    pub(super) cursor: Atomic<u64>,
+    id: u32,
+    flags: u32,
+    /// The page in which user space says how far it has read, once it has mapped that.
+    cursor_page: SetOnce<CursorPage>,
+
+    _receiving: LineStart,
+    /// Messages that it has received.
+    received: Atomic<u64>,
     /// How many messages of a queue are for this member alone. A sender counts a message before it
     /// publishes it.
     pending: Atomic<u32>,
-    /// The page in which user space says how far it has read, once it has mapped that.
-    cursor_page: SetOnce<CursorPage>,
-    /// Messages that it has received.
-    received: CacheAligned<Atomic<u64>>,
     /// Messages that senders have overwritten before it received them. Only a sender that has
     /// claimed the message in its name changes this.
     lost: Atomic<u64>,
     /// How many of these it lost before the last message that it received. A receive changes this
     /// while it has a claim.
     reported_lost: Atomic<u64>,
+
+    _sending: LineStart,
     /// Messages that it has sent.
-    sent: CacheAligned<Atomic<u64>>,
+    sent: Atomic<u64>,
     /// How often it has found no room.
     full: Atomic<u64>,
     /// How often a request of it had to wait.
     waits: Atomic<u64>,
-    /// How much of these counts its channel has taken over.
-    taken_over: SharedCounts,
+
+    _waiting: LineStart,
     /// Its requests that wait for a message, and its watchers.
     #[pin]
     pub(super) readable: WaitQueue,
+
+    _rest: LineStart,
+    /// File system uid and process of the caller that has attached it, in the initial namespaces.
+    uid: u32,
+    pid: i32,
+    /// Id of the channel, for tracing.
+    channel: u32,
+    /// How much of its counts its channel has taken over.
+    taken_over: SharedCounts,
+    /// A caller holds it that attaches or detaches the subscriber, or takes over its counts.
+    #[pin]
+    pub(super) membership: Mutex<()>,
 }
+
+// A sender that looks for the slowest receiver of a broadcast reads one line of each.
+const _: () = assert!(offset_of!(Member, _receiving) == align_of::<LineStart>());
 
 impl Member {
     /// A member that the caller has not attached yet. `flags` are `IOIPC_SUB_*`, `channel` is the id
     /// of its channel.
     pub(crate) fn new(id: u32, flags: u32, channel: u32) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
+            cursor: Atomic::new(0),
             id,
             flags,
+            cursor_page: SetOnce::new(),
+            _receiving: LineStart,
+            received: Atomic::new(0),
+            pending: Atomic::new(0),
+            lost: Atomic::new(0),
+            reported_lost: Atomic::new(0),
+            _sending: LineStart,
+            sent: Atomic::new(0),
+            full: Atomic::new(0),
+            waits: Atomic::new(0),
+            _waiting: LineStart,
+            readable <- WaitQueue::new(),
+            _rest: LineStart,
             uid: cred::caller_uid(),
             pid: tgid(kernel::current!()),
             channel,
-            membership <- new_mutex!(()),
-            cursor: CacheAligned(Atomic::new(0)),
-            pending: Atomic::new(0),
-            cursor_page: SetOnce::new(),
-            received: CacheAligned(Atomic::new(0)),
-            lost: Atomic::new(0),
-            reported_lost: Atomic::new(0),
-            sent: CacheAligned(Atomic::new(0)),
-            full: Atomic::new(0),
-            waits: Atomic::new(0),
             taken_over: SharedCounts::new(),
-            readable <- WaitQueue::new(),
+            membership <- new_mutex!(()),
         }? Error)
     }
 

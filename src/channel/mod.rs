@@ -55,38 +55,51 @@ pub(crate) use crate::ring::Mode;
 const BATCH_MESSAGES: u32 = 64;
 const BATCH_BYTES: u32 = 64 << 10;
 
+/// The fields of a `repr(C)` struct that follow it start a cache line.
+#[repr(align(64))]
+struct LineStart;
+
 /// A channel.
+///
+/// What each message reads lies in cache lines that senders and receivers do not write.
 #[pin_data]
+#[repr(C)]
 pub(crate) struct Channel {
+    ring: Ring<Region>,
     id: u32,
-    key: u64,
-    creator: usize,
-    permissions: Permissions,
     mode: Mode,
     private: bool,
     overwrite: bool,
-    ring: Ring<Region>,
-    /// The places of members, and which uid has how many.
-    #[pin]
-    places: Places,
-    /// How many messages had a target that detached before it received them.
-    dropped: Atomic<u64>,
-    /// How many messages senders have sent that are not attached.
-    sent_unattached: PerCpuCounter,
-    /// The other counts of those senders, and the counts of members that have detached.
-    counts: SharedCounts,
     /// How many members are lossy receivers, which senders do not wait for.
     lossy: Atomic<u32>,
+    /// Receivers are marked.
+    #[pin]
+    members: RcuXArray<Member>,
+    /// How many messages senders have sent that are not attached.
+    sent_unattached: PerCpuCounter,
+    key: u64,
+    creator: usize,
+    permissions: Permissions,
+
+    _mark: LineStart,
     /// Not 0 if receivers may be waiting.
     receivers_wait: Atomic<u32>,
+
+    _waiting: LineStart,
     /// Id of the receiver that a sender has woken last.
     last_woken: Atomic<u32>,
     /// Requests that wait for room, and watchers.
     #[pin]
     room: WaitQueue,
-    /// Receivers are marked.
+
+    _rest: LineStart,
+    /// The places of members, and which uid has how many.
     #[pin]
-    members: RcuXArray<Member>,
+    places: Places,
+    /// How many messages had a target that detached before it received them.
+    dropped: Atomic<u64>,
+    /// The other counts of those senders, and the counts of members that have detached.
+    counts: SharedCounts,
 }
 
 impl Channel {

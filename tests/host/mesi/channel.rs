@@ -110,38 +110,36 @@ impl ring::Memory for Memory {
 /// As `Member`, of the process with the same number as the processor that it runs on.
 pub struct Member {
     id: u32,
-    /// `id` and `flags`.
-    identity: Line,
     cursor: Word,
-    cursor_page: Line,
+    /// In the line of `cursor`: `id`, `flags` and `cursor_page`.
+    constant: Line,
     pending: Word,
-    readable: Line,
-    /// `received`, and how many messages were lost.
+    /// In the line of `pending`: `received`, and how many messages were lost.
     received: Line,
     sent: Line,
+    readable: Line,
 }
 
 impl Member {
     fn new(machine: &Arc<Machine>, id: u32, cursor: u64) -> Self {
-        let identity = machine.line("member");
-        let word = machine.word("cursor");
+        let (constant, received) = (machine.line("cursor"), machine.line("counts"));
+        let word = constant.word();
         word.store(cursor);
         Self {
             id,
             cursor: word,
-            cursor_page: machine.line("cursor page"),
-            pending: identity.word(),
-            readable: identity.clone(),
-            identity,
-            received: machine.line("counts"),
+            constant,
+            pending: received.word(),
+            received,
             sent: machine.line("counts"),
+            readable: machine.line("queue of receives"),
         }
     }
 }
 
 impl ring::Receiver for Member {
     fn id(&self) -> u32 {
-        self.identity.read();
+        self.constant.read();
         self.id
     }
 
@@ -174,7 +172,7 @@ pub struct Channel {
     receivers: usize,
     /// For each process, its reference count and its numbers.
     processes: Vec<Line>,
-    /// What each message needs and nothing changes: `ring`, `members`.
+    /// What each message reads and none writes: `ring`, `mode`.
     constant: Line,
     receivers_wait: Word,
     last_woken: Word,
@@ -193,7 +191,7 @@ impl Channel {
         receivers: usize,
     ) -> Self {
         let constant = machine.line("channel");
-        let marks = machine.line("mark of receivers");
+        let waiting = machine.line("queue of sends");
         let ring = Ring::new(Memory::new(machine, entries), 0);
         let new = Self {
             mode,
@@ -203,10 +201,10 @@ impl Channel {
             ring,
             receivers,
             processes: (0..members).map(|_| machine.line("process")).collect(),
-            room: constant.clone(),
             constant,
-            receivers_wait: marks.word(),
-            last_woken: marks.word(),
+            receivers_wait: machine.word("mark of receivers"),
+            last_woken: waiting.word(),
+            room: waiting,
             sender_waits: AtomicBool::new(false),
             machine: machine.clone(),
         };
@@ -244,7 +242,7 @@ impl Channel {
     /// As `Channel::send`, by the member and process with this number.
     pub fn send(&self, number: usize) -> Result<(), NoRoom> {
         let member = &self.members[number];
-        member.identity.read();
+        member.constant.read();
         self.constant.read();
         let slots = self.ring.reserve_up_to(1, |_| self.reclaim(&()))?;
         let end = slots.end();
@@ -286,7 +284,7 @@ impl Channel {
     /// As `Channel::receive`, by the member with this number.
     pub fn receive(&self, number: usize, info: bool) -> Result<(), NoMessage> {
         let member = &self.members[number];
-        member.identity.read();
+        member.constant.read();
         self.constant.read();
         let (position, claim) = loop {
             let position = self.next(member)?;
@@ -320,7 +318,7 @@ impl Channel {
 
     /// As `Channel::accept_position` of a receiver that has not mapped its cursor page.
     fn accept_position(&self, member: &Member) {
-        member.cursor_page.read();
+        member.constant.read();
     }
 }
 

@@ -240,7 +240,7 @@ const FULL: Work = Work {
     receivers: 100,
     full: true,
     messages: 4,
-    most: [700.0, 700.0],
+    most: [600.0, 600.0],
     ..BROADCAST
 };
 
@@ -270,7 +270,7 @@ const WORKS: [Work; 7] = [
     Work {
         name: "full broadcast, to 1000, the sender waits",
         receivers: 1000,
-        most: [7_000.0, 7_000.0],
+        most: [6_000.0, 6_000.0],
         ..FULL
     },
 ];
