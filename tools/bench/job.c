@@ -209,6 +209,15 @@ static uint64_t busy_ns(const struct job *job)
 	return (uint64_t)ts.tv_sec * NS_PER_SECOND + (uint64_t)ts.tv_nsec;
 }
 
+/* The plugin that counts instructions looks for calls of these two functions. */
+__attribute__((noipa)) static void measuring_begins(void)
+{
+}
+
+__attribute__((noipa)) static void measuring_ends(void)
+{
+}
+
 static void run_phase(struct endpoint *endpoint, enum phase phase)
 {
 	const struct job *job = endpoint->job;
@@ -222,6 +231,8 @@ static void run_phase(struct endpoint *endpoint, enum phase phase)
 	begin_phase(endpoint, phase);
 
 	busy_before = busy_ns(job);
+	if (phase == PHASE_MEASURE)
+		measuring_begins();
 	tally->start_ns = now_ns();
 	if (job->work->ping_pong && !endpoint->process)
 		ping(endpoint, messages, phase);
@@ -232,6 +243,8 @@ static void run_phase(struct endpoint *endpoint, enum phase phase)
 	else
 		job->mechanism->receive(endpoint);
 	tally->end_ns = now_ns();
+	if (phase == PHASE_MEASURE)
+		measuring_ends();
 	tally->busy_ns = busy_ns(job) - busy_before;
 
 	if (endpoint->sink.torn)
