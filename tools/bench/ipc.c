@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * io_uring IPC channels.  This file submits, waits and handles completions.  It calls
- * ipc_send.c for requests that send, and ipc_receive.c or ipc_mapped.c for requests that
+ * ipc_send.h for requests that send, and ipc_receive.h or ipc_mapped.h for requests that
  * receive.
  */
 #include <errno.h>
@@ -9,6 +9,9 @@
 #include <unistd.h>
 
 #include "ipc.h"
+#include "ipc_mapped.h"
+#include "ipc_receive.h"
+#include "ipc_send.h"
 #include "job.h"
 #include "process.h"
 #include "uring.h"
@@ -112,13 +115,13 @@ static void register_buffers(struct endpoint *endpoint)
 static void open_endpoint(struct endpoint *endpoint)
 {
 	struct io_uring_ipc_channel_attach sub;
+	const struct ipc_variant *variant = variant_of(endpoint->job->mechanism);
 	struct ipc *ipc = calloc(1, sizeof(*ipc));
 
 	if (!ipc)
 		job_failed("out of memory");
 	endpoint->state = ipc;
-	ipc->variant = variant_of(endpoint->job->mechanism);
-	uring_open(&ipc->ring, ipc->variant->setup_flags, CQ_ENTRIES);
+	uring_open(&ipc->ring, variant->setup_flags, CQ_ENTRIES);
 	if (endpoint->out) {
 		attach(ipc, endpoint->out, &sub, IOIPC_SUB_SEND);
 		ipc->out = sub.local_id_out;
@@ -129,15 +132,15 @@ static void open_endpoint(struct endpoint *endpoint)
 	if (endpoint->in) {
 		attach(ipc, endpoint->in, &sub, IOIPC_SUB_RECV);
 		ipc->in = sub.local_id_out;
-		ipc->variant->receive->prepare(endpoint, &sub);
+		variant->receive->prepare(endpoint, &sub);
 	}
-	if (ipc->variant->fixed)
+	if (variant->fixed)
 		register_buffers(endpoint);
 	uring_register_fd(&ipc->ring);
 }
 
 /* Handles all completions that are there. */
-static void reap(struct endpoint *endpoint)
+static __always_inline void reap(struct endpoint *endpoint, const struct ipc_variant *variant)
 {
 	struct ipc *ipc = endpoint->state;
 	struct io_uring_cqe *cqe;
@@ -146,232 +149,206 @@ static void reap(struct endpoint *endpoint)
 	io_uring_for_each_cqe(&ipc->ring, head, cqe) {
 		count++;
 		if (cqe->user_data & IPC_IS_SEND)
-			ipc_complete_send(endpoint, cqe);
+			complete_send(endpoint, variant, cqe);
 		else
-			ipc->variant->receive->complete(endpoint, cqe);
+			variant->receive->complete(endpoint, variant, cqe);
 	}
 	io_uring_cq_advance(&ipc->ring, count);
 }
 
-static void send_messages(struct endpoint *endpoint, uint64_t count)
+static __always_inline void send_messages(struct endpoint *endpoint,
+					  const struct ipc_variant *variant, uint64_t count)
 {
 	struct ipc *ipc = endpoint->state;
 
 	while (count || ipc->sending) {
 		if (!ipc->sending)
-			count -= ipc_prepare_send(endpoint, count);
+			count -= prepare_messages(endpoint, variant, count);
 		uring_submit_and_wait(&ipc->ring, ipc->sending);
-		reap(endpoint);
+		reap(endpoint, variant);
 	}
 }
 
-static void receive_messages(struct endpoint *endpoint)
+static __always_inline void receive_messages(struct endpoint *endpoint,
+					     const struct ipc_variant *variant)
 {
+	const struct ipc_receive *receive = variant->receive;
 	struct ipc *ipc = endpoint->state;
-	const struct ipc_receive *receive = ipc->variant->receive;
 
 	while (sink_open(&endpoint->sink)) {
 		if (receive->take && receive->take(endpoint))
 			continue;
-		if (receive->take && ipc_polls(endpoint)) {
+		if (receive->take && variant->polls) {
 			cpu_relax();
 			continue;
 		}
-		uring_submit_and_wait(&ipc->ring, receive->post(endpoint));
-		reap(endpoint);
+		uring_submit_and_wait(&ipc->ring, receive->post(endpoint, variant));
+		reap(endpoint, variant);
 	}
 }
 
 /* One system call: sends a message, and waits for the next message. */
-static void exchange(struct endpoint *endpoint)
+static __always_inline void exchange(struct endpoint *endpoint, const struct ipc_variant *variant)
 {
+	const struct ipc_receive *receive = variant->receive;
 	struct ipc *ipc = endpoint->state;
-	const struct ipc_receive *receive = ipc->variant->receive;
+	unsigned int wait = 0;
 
-	ipc_prepare_send(endpoint, 1);
-	if (receive->take && ipc_polls(endpoint))
-		uring_submit_and_wait(&ipc->ring, 1);
-	else
-		uring_submit_and_wait(&ipc->ring, 1 + receive->post(endpoint));
-	reap(endpoint);
+	prepare_messages(endpoint, variant, 1);
+	if (!receive->take || !variant->polls)
+		wait = receive->post(endpoint, variant);
+	uring_submit_and_wait(&ipc->ring, ipc->sending + wait);
+	reap(endpoint, variant);
 	while (ipc->sending) {
 		uring_submit_and_wait(&ipc->ring, 1);
-		reap(endpoint);
+		reap(endpoint, variant);
 	}
-	if (receive->take)
-		receive->take(endpoint);
-	if (sink_open(&endpoint->sink))
-		receive_messages(endpoint);
+	receive_messages(endpoint, variant);
 }
-
-static const struct ipc_variant each_variant = {
-	.setup_flags = URING_MODERN,
-	.receive = &ipc_receive_each,
-};
-
-static const struct ipc_variant fixed_variant = {
-	.setup_flags = URING_MODERN,
-	.receive = &ipc_receive_each,
-	.fixed = true,
-};
-
-static const struct ipc_variant multishot_variant = {
-	.setup_flags = URING_MODERN,
-	.receive = &ipc_receive_multishot,
-};
-
-static const struct ipc_variant bundle_variant = {
-	.setup_flags = URING_MODERN,
-	.receive = &ipc_receive_bundle,
-};
-
-static const struct ipc_variant vec_variant = {
-	.setup_flags = URING_MODERN,
-	.receive = &ipc_receive_each,
-	.vec = true,
-};
-
-static const struct ipc_variant vec_bundle_variant = {
-	.setup_flags = URING_MODERN,
-	.receive = &ipc_receive_bundle,
-	.vec = true,
-};
-
-static const struct ipc_variant mapped_variant = {
-	.setup_flags = URING_MODERN,
-	.receive = &ipc_receive_mapped,
-};
-
-static const struct ipc_variant vec_mapped_variant = {
-	.setup_flags = URING_MODERN,
-	.receive = &ipc_receive_mapped,
-	.vec = true,
-};
-
-static const struct ipc_variant overwrite_variant = {
-	.setup_flags = URING_MODERN,
-	.channel_flags = IOIPC_F_OVERWRITE,
-	.receive = &ipc_receive_bundle,
-};
-
-static const struct ipc_variant sqpoll_variant = {
-	.setup_flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_SQPOLL,
-	.receive = &ipc_receive_each,
-};
-
-#define IPC_MECHANISM		\
-	.unfit = unfit,		\
-	.setup = setup,		\
-	.open = open_endpoint,	\
-	.send = send_messages,	\
-	.receive = receive_messages, \
-	.exchange = exchange
 
 #define BATCH	32
 /* As many messages as there are slots. */
 #define LARGE_BATCH	128
 
+/* A variant and its functions. */
+#define VARIANT(name, ...)							\
+	static const struct ipc_variant name##_variant = { __VA_ARGS__ };	\
+	static void name##_send(struct endpoint *endpoint, uint64_t count)	\
+	{									\
+		send_messages(endpoint, &name##_variant, count);		\
+	}									\
+	static void name##_receive(struct endpoint *endpoint)		\
+	{									\
+		receive_messages(endpoint, &name##_variant);			\
+	}									\
+	static void name##_exchange(struct endpoint *endpoint)		\
+	{									\
+		exchange(endpoint, &name##_variant);				\
+	}
+
+VARIANT(each, .setup_flags = URING_MODERN, .receive = &receive_each)
+VARIANT(each_no_cqe, .setup_flags = URING_MODERN, .receive = &receive_each, .no_cqe = true)
+VARIANT(each_busy, .setup_flags = URING_MODERN, .receive = &receive_each, .polls = true)
+VARIANT(fixed, .setup_flags = URING_MODERN, .receive = &receive_each, .fixed = true)
+VARIANT(multishot, .setup_flags = URING_MODERN, .receive = &receive_multishot)
+VARIANT(bundle, .setup_flags = URING_MODERN, .receive = &receive_bundle)
+VARIANT(vec, .setup_flags = URING_MODERN, .receive = &receive_each, .vec = true)
+VARIANT(vec_bundle, .setup_flags = URING_MODERN, .receive = &receive_bundle, .vec = true)
+VARIANT(mapped, .setup_flags = URING_MODERN, .receive = &receive_mapped)
+VARIANT(vec_mapped, .setup_flags = URING_MODERN, .receive = &receive_mapped, .vec = true)
+VARIANT(spinning, .setup_flags = URING_MODERN, .receive = &receive_mapped, .no_cqe = true,
+	.polls = true)
+VARIANT(overwrite, .setup_flags = URING_MODERN, .channel_flags = IOIPC_F_OVERWRITE,
+	.receive = &receive_bundle)
+VARIANT(sqpoll, .setup_flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_SQPOLL,
+	.receive = &receive_each)
+
+#define IPC_MECHANISM(name)			\
+	.variant = &name##_variant,		\
+	.unfit = unfit,				\
+	.setup = setup,				\
+	.open = open_endpoint,			\
+	.send = name##_send,			\
+	.receive = name##_receive,		\
+	.exchange = name##_exchange
+
 const struct mechanism ipc_mechanisms[] = {
 	{
 		.name = "ipc-1",
-		.what = "IPC channel, 1 request per system call",
+		.what = "channel, one request per call",
 		.batch = 1,
-		.variant = &each_variant,
-		IPC_MECHANISM,
+		IPC_MECHANISM(each),
+	}, {
+		.name = "ipc-1-no-cqe",
+		.what = "channel, one request per call, sends without CQE",
+		.batch = 1,
+		IPC_MECHANISM(each_no_cqe),
 	}, {
 		.name = "ipc-8",
-		.what = "IPC channel, 8 requests per system call",
+		.what = "channel, 8 requests per call",
 		.flags = MECHANISM_STREAMS,
 		.batch = 8,
-		.variant = &each_variant,
-		IPC_MECHANISM,
+		IPC_MECHANISM(each),
 	}, {
 		.name = "ipc-32",
-		.what = "IPC channel, 32 requests per system call",
+		.what = "channel, 32 requests per call",
 		.flags = MECHANISM_STREAMS,
 		.batch = BATCH,
-		.variant = &each_variant,
-		IPC_MECHANISM,
+		IPC_MECHANISM(each),
+	}, {
+		.name = "ipc-32-no-cqe",
+		.what = "channel, 32 requests per call, sends without CQE",
+		.flags = MECHANISM_STREAMS,
+		.batch = BATCH,
+		IPC_MECHANISM(each_no_cqe),
 	}, {
 		.name = "ipc-fixed",
-		.what = "IPC channel, registered buffers, 32 requests per system call",
+		.what = "channel, registered buffers",
 		.batch = BATCH,
-		.variant = &fixed_variant,
-		IPC_MECHANISM,
+		IPC_MECHANISM(fixed),
 	}, {
 		.name = "ipc-multishot",
-		.what = "IPC channel, 32 requests send, one multishot request receives",
+		.what = "channel, multishot receive",
 		.batch = BATCH,
-		.variant = &multishot_variant,
-		IPC_MECHANISM,
+		IPC_MECHANISM(multishot),
 	}, {
 		.name = "ipc-bundle",
-		.what = "IPC channel, 32 requests send, one request receives a bundle",
+		.what = "channel, bundle received",
 		.batch = BATCH,
-		.variant = &bundle_variant,
-		IPC_MECHANISM,
+		IPC_MECHANISM(bundle),
 	}, {
 		.name = "ipc-vec",
-		.what = "IPC channel, one request sends 32 messages, 32 requests receive",
+		.what = "channel, vector of 32 sent, 32 requests receive",
 		.flags = MECHANISM_STREAMS,
 		.batch = BATCH,
-		.variant = &vec_variant,
-		IPC_MECHANISM,
+		IPC_MECHANISM(vec),
 	}, {
 		.name = "ipc-vec-bundle",
-		.what = "IPC channel, one request sends 32 messages, one request receives a bundle",
+		.what = "channel, vector of 32 sent, bundle received",
 		.flags = MECHANISM_STREAMS,
 		.batch = BATCH,
-		.variant = &vec_bundle_variant,
-		IPC_MECHANISM,
+		IPC_MECHANISM(vec_bundle),
 	}, {
 		.name = "ipc-mapped",
-		.what = "IPC channel, 32 requests send, received in place",
+		.what = "channel, read in place",
 		.batch = BATCH,
-		.variant = &mapped_variant,
-		IPC_MECHANISM,
+		IPC_MECHANISM(mapped),
 	}, {
 		.name = "ipc-vec-mapped",
-		.what = "IPC channel, one request sends 32 messages, received in place",
+		.what = "channel, vector of 32 read in place",
 		.flags = MECHANISM_STREAMS,
 		.batch = BATCH,
-		.variant = &vec_mapped_variant,
-		IPC_MECHANISM,
+		IPC_MECHANISM(vec_mapped),
 	}, {
 		.name = "ipc-vec-mapped-128",
-		.what = "IPC channel, one request sends 128 messages, received in place",
+		.what = "channel, vector of 128 read in place",
 		.flags = MECHANISM_STREAMS,
 		.batch = LARGE_BATCH,
-		.variant = &vec_mapped_variant,
-		IPC_MECHANISM,
+		IPC_MECHANISM(vec_mapped),
 	}, {
 		.name = "ipc-overwrite",
-		.what = "IPC channel that overwrites, 32 requests send, a bundle is received",
+		.what = "channel that overwrites, bundle received",
 		.flags = MECHANISM_STREAMS | MECHANISM_LOSSY,
 		.batch = BATCH,
-		.variant = &overwrite_variant,
-		IPC_MECHANISM,
+		IPC_MECHANISM(overwrite),
 	}, {
 		.name = "ipc-busy",
-		.what = "IPC channel, 1 request per system call, receivers try again",
+		.what = "channel, one request per call, receivers try again",
 		.flags = MECHANISM_POLLS,
 		.batch = 1,
-		.variant = &each_variant,
-		IPC_MECHANISM,
+		IPC_MECHANISM(each_busy),
 	}, {
 		.name = "ipc-mapped-busy",
-		.what = "IPC channel, 1 request per system call sends, receivers poll the mapping",
+		.what = "channel, read in place, receivers spin",
 		.flags = MECHANISM_POLLS,
 		.batch = 1,
-		.variant = &mapped_variant,
-		IPC_MECHANISM,
+		IPC_MECHANISM(spinning),
 	}, {
 		.name = "ipc-sqpoll",
-		.what = "IPC channel, a kernel thread polls for up to 32 requests",
+		.what = "channel, a kernel thread polls for requests",
 		.flags = MECHANISM_POLLS,
 		.batch = BATCH,
-		.variant = &sqpoll_variant,
-		IPC_MECHANISM,
+		IPC_MECHANISM(sqpoll),
 	},
 	{}
 };

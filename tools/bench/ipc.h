@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* IPC channels: shared by the ways of sending and of receiving. */
+/*
+ * IPC channels: shared by the ways of sending and of receiving.
+ *
+ * All functions that run for each message are inline, with a variant that is known when
+ * they are compiled.  So the benchmark adds as little as possible to what a program with
+ * a ring has to do, and no more than with mechanisms that need one system call.
+ */
 #ifndef BENCH_IPC_H
 #define BENCH_IPC_H
 
@@ -10,7 +16,10 @@
 #include "liburing_ipc.h"
 #include "mechanism.h"
 
-/* user_data of SQEs that send. In SQEs that receive it is the number of a buffer. */
+/*
+ * user_data of SQEs that send, and the address of the message.  In SQEs that receive it is
+ * the number of a buffer.
+ */
 #define IPC_IS_SEND	0x8000000000000000ULL
 
 struct ipc_receive;
@@ -24,17 +33,20 @@ struct ipc_variant {
 	bool vec;
 	/* Registered buffers on both sides. */
 	bool fixed;
+	/* Requests that send complete only if there is no room. */
+	bool no_cqe;
+	/* Receivers poll for messages instead of waiting for them. */
+	bool polls;
 	const struct ipc_receive *receive;
 };
 
 /* A process on a channel. */
 struct ipc {
 	struct io_uring ring;
-	const struct ipc_variant *variant;
 	/* Ids of the subscribers. */
 	unsigned int out;
 	unsigned int in;
-	/* Requests that send and have not completed. */
+	/* Requests that send and will complete. */
 	unsigned int sending;
 	/* With vec, the messages being sent, and how many of them are left. */
 	struct iovec *vec;
@@ -64,30 +76,15 @@ struct ipc_receive {
 	/* Prepares the buffers: their number and size. */
 	void (*prepare)(struct endpoint *endpoint, const struct io_uring_ipc_channel_attach *sub);
 	/* Keeps requests prepared or in flight. Returns for how many completions to wait. */
-	unsigned int (*post)(struct endpoint *endpoint);
+	unsigned int (*post)(struct endpoint *endpoint, const struct ipc_variant *variant);
 	/* Handles a completion. */
-	void (*complete)(struct endpoint *endpoint, const struct io_uring_cqe *cqe);
+	void (*complete)(struct endpoint *endpoint, const struct ipc_variant *variant,
+			 const struct io_uring_cqe *cqe);
 	/*
 	 * Receives all messages in place, without a system call. Returns whether there
 	 * were any. Optional.
 	 */
 	bool (*take)(struct endpoint *endpoint);
 };
-
-extern const struct ipc_receive ipc_receive_each;
-extern const struct ipc_receive ipc_receive_multishot;
-extern const struct ipc_receive ipc_receive_bundle;
-extern const struct ipc_receive ipc_receive_mapped;
-
-/* Whether it polls for messages instead of waiting for them. */
-static inline bool ipc_polls(const struct endpoint *endpoint)
-{
-	return endpoint->job->mechanism->flags & MECHANISM_POLLS &&
-	       !(((struct ipc *)endpoint->state)->variant->setup_flags & IORING_SETUP_SQPOLL);
-}
-
-/* Prepares the next messages, up to a batch, and returns how many messages they are. */
-uint64_t ipc_prepare_send(struct endpoint *endpoint, uint64_t count);
-void ipc_complete_send(struct endpoint *endpoint, const struct io_uring_cqe *cqe);
 
 #endif /* BENCH_IPC_H */

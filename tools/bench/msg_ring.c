@@ -5,6 +5,9 @@
  * on the ring of the receiver.  Receivers give slots back in the same way, many at a
  * time.
  *
+ * The target ring is a plain descriptor: io_uring does not register a ring as a fixed file
+ * of another ring (-EBADF), so each message takes and drops a reference to the file.
+ *
  * Each sender has its own slots.  A message to all receivers goes to each ring.  A
  * message to any receiver goes to the next one in turn, as there is no queue to share.
  */
@@ -47,8 +50,12 @@ struct msg_ring_endpoint {
 	 */
 	uint64_t tail;
 	uint64_t credits[MAX_RECEIVERS];
-	/* As a receiver: how many slots of each sender it has not given back yet. */
+	/*
+	 * As a receiver: how many slots of each sender it has not given back yet, and how
+	 * many it keeps before it gives them back.
+	 */
 	unsigned int debts[MAX_SENDERS];
+	unsigned int max_debt;
 };
 
 static bool polls(const struct endpoint *endpoint)
@@ -110,11 +117,13 @@ static void open_endpoint(struct endpoint *endpoint)
 	if (ret)
 		job_errno("io_uring_enable_rings", -ret);
 	uring_register_fd(end->ring);
+	if (endpoint->in)
+		end->max_debt = max_debt(endpoint->in);
 	endpoint->state = end;
 }
 
-static void post(struct msg_ring_endpoint *end, const struct msg_ring_link *link,
-		 unsigned int process, unsigned int length, uint64_t data)
+static __always_inline void post(struct msg_ring_endpoint *end, const struct msg_ring_link *link,
+				 unsigned int process, unsigned int length, uint64_t data)
 {
 	struct io_uring_sqe *sqe = io_uring_get_sqe(end->ring);
 
@@ -132,7 +141,7 @@ static void give_back(struct endpoint *endpoint, unsigned int sender)
 	const struct link *link = endpoint->in;
 	struct msg_ring_endpoint *end = endpoint->state;
 
-	if (++end->debts[sender] < max_debt(link))
+	if (++end->debts[sender] < end->max_debt)
 		return;
 	post(end, link->state, link->first_sender + sender, end->debts[sender],
 	     IS_CREDIT | (uint64_t)endpoint->in_index << NUMBER_SHIFT);
@@ -203,7 +212,7 @@ static uint64_t freed(const struct msg_ring_endpoint *end, const struct link *li
 	return lowest;
 }
 
-static void post_message(struct endpoint *endpoint)
+static __always_inline void post_message(struct endpoint *endpoint)
 {
 	const struct link *link = endpoint->out;
 	const struct msg_ring_link *state = link->state;
@@ -287,20 +296,20 @@ static const struct msg_ring_variant modern_variant = { .setup_flags = URING_MOD
 const struct mechanism msg_ring_mechanisms[] = {
 	{
 		.name = "msg-ring-1",
-		.what = "shared memory and MSG_RING, one per system call",
+		.what = "shared memory and MSG_RING, one per call",
 		.batch = 1,
 		.variant = &modern_variant,
 		MSG_RING_MECHANISM,
 	}, {
 		.name = "msg-ring-32",
-		.what = "shared memory and MSG_RING, 32 per system call",
+		.what = "shared memory and MSG_RING, 32 per call",
 		.flags = MECHANISM_STREAMS,
 		.batch = 32,
 		.variant = &modern_variant,
 		MSG_RING_MECHANISM,
 	}, {
 		.name = "msg-ring-busy",
-		.what = "shared memory and MSG_RING, one per system call, completions polled",
+		.what = "shared memory and MSG_RING, receivers spin",
 		.flags = MECHANISM_POLLS,
 		.batch = 1,
 		.variant = &busy_variant,

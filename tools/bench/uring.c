@@ -27,11 +27,3 @@ void uring_register_fd(struct io_uring *ring)
 	if (ret != 1)
 		job_errno("io_uring_register_ring_fd", -ret);
 }
-
-void uring_submit_and_wait(struct io_uring *ring, unsigned int completions)
-{
-	int ret = io_uring_submit_and_wait(ring, completions);
-
-	if (ret < 0 && ret != -EINTR)
-		job_errno("io_uring_submit_and_wait", -ret);
-}

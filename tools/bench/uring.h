@@ -3,7 +3,10 @@
 #ifndef BENCH_URING_H
 #define BENCH_URING_H
 
+#include <errno.h>
 #include <liburing.h>
+
+#include "failure.h"
 
 #define URING_ENTRIES	64
 
@@ -16,6 +19,12 @@ void uring_open(struct io_uring *ring, unsigned int setup_flags, unsigned int cq
 void uring_register_fd(struct io_uring *ring);
 
 /* Submits the prepared SQEs and waits for this many completions, or for a signal. */
-void uring_submit_and_wait(struct io_uring *ring, unsigned int completions);
+static inline void uring_submit_and_wait(struct io_uring *ring, unsigned int completions)
+{
+	int ret = io_uring_submit_and_wait(ring, completions);
+
+	if (__builtin_expect(ret < 0 && ret != -EINTR, 0))
+		job_errno("io_uring_submit_and_wait", -ret);
+}
 
 #endif /* BENCH_URING_H */
