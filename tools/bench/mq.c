@@ -59,7 +59,7 @@ const struct mechanism mq_mechanisms[] = {
 		DESCRIPTOR_MECHANISM,
 	}, {
 		.name = "mq-busy",
-		.what = "POSIX message queue, receivers try until there is something",
+		.what = "POSIX message queue, receivers try again",
 		.flags = MECHANISM_POLLS,
 		.variant = &variant,
 		DESCRIPTOR_MECHANISM,

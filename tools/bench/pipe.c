@@ -50,7 +50,7 @@ const struct mechanism pipe_mechanisms[] = {
 		DESCRIPTOR_MECHANISM,
 	}, {
 		.name = "pipe-busy",
-		.what = "pipe, receivers try until there is something",
+		.what = "pipe, receivers try again",
 		.flags = MECHANISM_POLLS,
 		.variant = &variant,
 		.unfit = unfit,

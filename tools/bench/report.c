@@ -347,6 +347,7 @@ static void json_cell(FILE *out, const struct table *table, unsigned int mechani
 	fprintf(out, "\"senders\": %u, \"receivers\": %u, \"to_all\": %s, ", work->senders,
 		work->receivers, work->to_all ? "true" : "false");
 	json_field(out, "mechanism", table->mechanisms[mechanism]->name);
+	json_field(out, "what", table->mechanisms[mechanism]->what);
 	fprintf(out, "\"size\": %zu, ", table->sizes[size]);
 	json_field(out, "outcome", outcome_names[cell->outcome]);
 	if (cell->outcome == OUTCOME_OK) {

@@ -367,22 +367,22 @@ static const struct shm_variant busy_variant = { .parking = PARKING_NONE };
 const struct mechanism shm_mechanisms[] = {
 	{
 		.name = "shm-futex",
-		.what = "ring in shared memory, futex when a process sleeps",
+		.what = "shared memory, futex",
 		.variant = &futex_variant,
 		SHM_MECHANISM,
 	}, {
 		.name = "shm-eventfd",
-		.what = "ring in shared memory, eventfd when a process sleeps",
+		.what = "shared memory, eventfd",
 		.variant = &eventfd_variant,
 		SHM_MECHANISM,
 	}, {
 		.name = "shm-eventfd-each",
-		.what = "ring in shared memory, eventfd with each message",
+		.what = "shared memory, eventfd for each message",
 		.variant = &eventfd_each_variant,
 		SHM_MECHANISM,
 	}, {
 		.name = "shm-busy",
-		.what = "ring in shared memory, polled",
+		.what = "shared memory, receivers spin",
 		.flags = MECHANISM_POLLS,
 		.variant = &busy_variant,
 		SHM_MECHANISM,

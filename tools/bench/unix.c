@@ -46,12 +46,12 @@ static const struct descriptor_variant variant = {
 const struct mechanism unix_mechanisms[] = {
 	{
 		.name = "unix",
-		.what = "AF_UNIX socket, SOCK_SEQPACKET",
+		.what = "AF_UNIX socket",
 		.variant = &variant,
 		DESCRIPTOR_MECHANISM,
 	}, {
 		.name = "unix-busy",
-		.what = "AF_UNIX socket, SOCK_SEQPACKET, receivers try until there is something",
+		.what = "AF_UNIX socket, receivers try again",
 		.flags = MECHANISM_POLLS,
 		.variant = &variant,
 		DESCRIPTOR_MECHANISM,
