@@ -197,12 +197,12 @@ static __always_inline void exchange(struct endpoint *endpoint, const struct ipc
 	prepare_messages(endpoint, variant, 1);
 	if (!receive->take || !variant->polls)
 		wait = receive->post(endpoint, variant);
-	uring_submit_and_wait(&ipc->ring, ipc->sending + wait);
-	reap(endpoint, variant);
-	while (ipc->sending) {
-		uring_submit_and_wait(&ipc->ring, 1);
+	wait += ipc->sending;
+	do {
+		uring_submit_and_wait(&ipc->ring, wait);
 		reap(endpoint, variant);
-	}
+		wait = 1;
+	} while (ipc->sending);
 	receive_messages(endpoint, variant);
 }
 
