@@ -1,84 +1,116 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Two senders and two receivers that wait if they have to, while one of them is
- * cancelled, detaches, dies, or cannot do what it was woken for. spin goes through all
- * orders of their steps. loom, which runs the source itself, goes through the orders
- * with few switches between threads.
+ * Senders and receivers whose requests are parked if they have to wait, while one of
+ * them is cancelled, detaches, dies, is stopped, or cannot do what it was woken for.
+ * spin goes through all orders of their steps. loom, which runs the source itself, goes
+ * through the orders with few switches between threads.
  *
- * Each of these is a step: a request looks at a mark or changes it; a request enters a
- * queue; a waker looks at the queues of receivers, and wakes a request that it finds
- * there; a waker wakes a sender; a receiver looks for a message and claims it, or is
- * done with it; a sender looks for room and reserves a slot, or publishes it; one
- * message is dropped. A receiver moves head in two steps, a look and a swap. All
- * processes see each step at once: loom checks memory order and what happens inside a
- * step.
+ * Each of these is a step: a section under the lock, with the marks that it sets; a
+ * waker looks at a mark and, if the mark says so, does its section; a waker that wakes
+ * for what is left looks at the mark and at the ring, and does its section in a later
+ * step; a parked request looks; a receiver looks for a message and claims it, or is done
+ * with it; a sender looks for room and reserves a slot, or publishes it; one message is
+ * dropped. A receiver moves head in two steps, a look and a swap. All processes see each
+ * step at once: loom checks memory order and what happens inside a step.
  *
- * The model leaves out: positions that wrap; receivers that attach; channels that are
- * closed or overwrite; bundles; multishot; reading in place; and receivers with so many
- * requests that one takes a message that another one was woken for, see
- * tests/host/waking.rs. A watcher polls, once in a while or until it is woken, and
- * takes no message. Names are those of the source: an inline is a function of src/ring
- * or src/channel, a process is a request as io_uring runs it, or a command.
+ * A waker takes any request out of any seat. So one model covers unicast and multicast,
+ * and all orders of requests in a seat. MODE is QUEUE or BROADCAST. Marks are what the
+ * state under the lock says. The tick runs only in scenarios with a stopped process,
+ * with exclusive watchers, or in which little room wakes no sender: without these,
+ * nothing may depend on it.
+ *
+ * The model leaves out: positions that wrap; receivers that attach; channels that
+ * overwrite; bundles; multishot; reading in place; lines, ranks and tickets; how many
+ * requests the tick wakes at once; messages behind which a receiver stops looking.
+ * Names are those of the source: an inline is a function of src/ring or src/channel, a
+ * process is a request as io_uring runs it, a command, a watcher, or the tick.
+ *
+ * A process is stopped after one of its requests was woken, and before that looks. All
+ * requests of a member belong to one process.
  *
  * The model checks at each step: a sender reserves a slot only when all receivers of
  * its last message are done with that message; no receiver reads an incomplete message;
  * no receiver gets a message twice, or a message for another receiver; head and cursors
- * move only forward. The model checks when no process can go on: no request waits for a
- * message or for room that is there; no message was left out; no message is left for a
- * receiver that has detached.
+ * move only forward. The model checks when no process can go on: no request is parked
+ * for a message or for room that is there, or although its membership or the channel
+ * has ended; no watcher waits for what is there; no message was left out; no message is
+ * left for a receiver that has detached.
  *
- * MODE is UNICAST, MULTICAST or BROADCAST. A scenario says which request does what, and
- * a mutant breaks one rule. tests/model/run lists the scenarios and mutants, and how
- * many slots and processes there are.
+ * A scenario says which request does what, and a mutant breaks one rule. tests/model/run
+ * lists the scenarios, and how many slots and processes there are.
  */
-#define UNICAST		1
-#define MULTICAST	2
-#define BROADCAST	3
+#define QUEUE		1
+#define BROADCAST	2
 #define is_broadcast	(MODE == BROADCAST)
 
-/* Scenarios, of a ring with one slot or two. */
+/* Scenarios. */
 #define NOTHING		1
 #define CANCEL_RECEIVE	2
 #define CANCEL_SEND	3
-#define DETACH		4
-#define DIE		5
-#define GIVE_UP		6
-#define PUT_BACK	7
-#define TARGETS		8
-#define DETACH_TARGET	9
-#define DETACH_PUT_BACK	10
-#define ONE_RECEIVER	11
-#define CANCEL_ONE	12
+#define CANCEL_ONE	4
+#define ONE_RECEIVER	5
+#define TARGETS		6
+#define ONE_TARGET	7
+#define GIVE_UP		8
+#define PUT_BACK	9
+#define DETACH		10
+#define DETACH_TARGET	11
+#define DETACH_PUT_BACK	12
 #define DETACH_PUT_BACK_ANY	13
-#define WATCH_ROOM	14
-#define WATCH_MESSAGES	15
-#define POLL_ROOM	16
+#define DIE		14
+#define EVICT_STOPPED	15
+#define CLOSE		16
+#define WATCH_ROOM	17
+#define WATCH_MESSAGES	18
+#define WATCH_OTHER	19
+#define WATCH_EDGE	20
+/* From here on, the tick runs. */
+#define HALF		21
+#define STOP_RECEIVER	22
+#define STOP_SENDER	23
+#define EXCLUSIVE	24
+#define EXCLUSIVE_TARGET	25
 byte scenario, slots, senders, receivers;
+#define in2(a, b)	(scenario == a || scenario == b)
 
 /* Mutants. */
-#define NO_MARK			1
-#define LOOK_BEFORE_QUEUE	2
-#define NO_SECOND_LOOK		3
-#define NO_WAKE_ALL		4
-#define NO_WAKE_AFTER		5
-#define WAKE_BEFORE_PUBLISH	6
+#define PARK_AFTER_END		1
+#define NO_LOOK_AFTER_PARK	2
+#define NO_LOOK_AFTER_MARK	3
+#define KEEP_AWAKE		4
+#define WAKE_BEFORE_PUBLISH	5
+#define NO_WAKE_AFTER		6
 #define NO_WAKE_SENDER		7
-#define NO_PASS_ON		8
-#define NO_PASS_ON_MESSAGE	9
-#define NO_WAKE_AT_DETACH	10
-#define NO_DROP_AT_DETACH	13
-#define NO_DROP_AFTER_SEND	14
-#define NO_DROP_AFTER_PUT_BACK	15
-#define RECLAIM_PAST_CLAIMED	17
-#define RELEASE_BEFORE_READ	19
-#define NO_PASS_ON_AFTER_PUT_BACK	21
-#define WAKE_ONLY_AT_HEAD	22
-#define NO_WAKE_WATCHERS	23
-#ifndef MUTANT
-#define MUTANT	0
-#endif
-#define no(name)	(MUTANT == name)
-#define ok(name)	(MUTANT != name)
+#define NO_WAKE_NEXT_SENDER	8
+#define WAKE_ONLY_AT_HEAD	9
+#define NO_PASS_ON		10
+#define NO_PASS_ON_MESSAGE	11
+#define NO_PASS_ON_TARGETED	12
+#define NO_PASS_ON_AFTER_PUT_BACK	13
+#define NO_PASS_ON_AT_DETACH	14
+#define NO_WAKE_AT_DETACH	15
+#define KEEP_AWAKE_AT_DETACH	16
+#define NO_WAKE_AT_CLOSE	17
+#define NO_DROP_AT_DETACH	18
+#define NO_DROP_AFTER_SEND	19
+#define NO_DROP_AFTER_PUT_BACK	20
+#define RECLAIM_PAST_CLAIMED	21
+#define RELEASE_BEFORE_READ	22
+#define ONE_MARK		23
+#define TELL_ONLY_WITHOUT_REQUESTS	24
+#define NO_MARK_WHEN_FULL	25
+#define LOOK_WHEN_FULL		34
+#define NO_TICK			26
+#define NO_TICK_AT_PARK		27
+#define NO_TICK_AFTER_WAKE	28
+#define NO_TICK_BELOW_HALF	29
+#define NO_TICK_AFTER_TELL	30
+#define NO_EXPIRY		31
+#define TICK_TELLS_NOBODY	32
+#define TICK_TELLS_FOR_ANYBODY	33
+byte mutant;
+#define no(name)	(mutant == name)
+#define ok(name)	(mutant != name)
 
 /* State of a slot, in one word with its position plus one. */
 #define READY		1
@@ -99,26 +131,41 @@ byte scenario, slots, senders, receivers;
 
 /* The ring. Positions start with START, so that none is 0. Receivers are 1 and 2. */
 #define START	2
-#define END	4
+#define END	5
 byte head = START, tail = START, slot[2], target[2], cursor[3] = START, flags[3];
+bool is_closed;
 /* Whether the channel finds a receiver, and whether its io_uring instance does. */
 bool attached[3] = true, known[3] = true;
 /* How many requests of a receiver are in a read-side critical section. */
 byte guards[3];
-bool receivers_wait, senders_wait;
-byte last_woken;
-/* Requests that wait for a message for 1 or 2, or for room: bits 1 and 2. */
+
+/*
+ * Under the lock. Seats hold requests of 1 or 2 that wait for a message, or requests
+ * that wait for room, with the sender that each one is `from`. A request is a bit.
+ */
 #define ROOM	0
-byte queue[3];
-/* Watchers in a queue, and watchers that are blocked there. */
-bool watching[3], watcher_blocked[3];
-/* Requests that are cancelled, and requests that have ended: bits 1 and 2 receive, 4 and 8 send. */
+byte seat[3], from[5], awake_receiver, awake_sender;
+bool is_awake[3];
+/* Whether watchers have to be told, and the watchers that were not told. */
+bool watched[3], is_exclusive;
+byte watchers[3];
+bool is_armed;
+
+#define waits(id)	(seat[id] != 0 && !is_awake[id])
+#define wants(id)	(waits(id) || watched[id])
+#define receivers_wait	\
+	((is_broadcast -> waits(1) || waits(2) : (seat[1] != 0 || seat[2] != 0) && awake_receiver == 0) || \
+	 watched[1] || watched[2])
+#define senders_wait	(seat[ROOM] != 0 && awake_sender == 0 || watched[ROOM])
+
+/* Requests that are cancelled, and requests that have ended: a send is SEND times its bit. */
+#define SEND	8
 byte cancelled, ended;
 
-/* For assertions: blocked requests of each queue, and what became of the message at a position. */
-byte blocked[3];
+/* For assertions: what became of the message at a position; a program has found the ring full. */
 bool is_message[END], is_dropped[END];
 byte only[END], received[END], reading[END];
+bool has_failed;
 #define has_had(position, id)	\
 	(received[position] & id || only[position] == 3 - id || flags[id] == DETACHED)
 #define is_done(position)	\
@@ -126,7 +173,7 @@ byte only[END], received[END], reading[END];
 	 (is_broadcast -> has_had(position, 1) && has_had(position, 2) : received[position] != 0)))
 
 /* The variables of a process: 0 when not in use. */
-#define LOCALS	byte at, old, to, found, mine, whom; bool any, woken, waits, has_waited
+#define LOCALS	byte at, old, to, found, mine, whom; bool again
 
 #define when(condition, statement)	if :: condition -> statement :: else fi
 
@@ -183,19 +230,25 @@ inline move_head()
 inline reclaim()
 {
 	do
-	:: atomic { look_at_slots(); when(to == old, break) };
-	   atomic { move_head(); when(to == old, break) }
-	od;
-	atomic { old = 0; to = 0 }
+	:: atomic { look_at_slots(); when(to == old, old = 0; to = 0; break) };
+	   atomic { move_head(); when(to == old, old = 0; to = 0; break) }
+	od
 }
 
-/* Waiting::has_room, with its result in `found`. Here it is one step. */
+/* The same in one step. Part of a step. */
+inline reclaim_at_once()
+{
+	do
+	:: look_at_slots(); head = to; when(to == old, break)
+	od;
+	old = 0;
+	to = 0
+}
+
+/* Waiting::has_room, with its result in `found`. Part of a step. */
 inline has_room()
 {
-	if
-	:: tail - head >= slots -> look_at_slots(); head = to; old = 0; to = 0
-	:: else
-	fi;
+	when(tail - head >= slots, reclaim_at_once());
 	found = (tail - head < slots)
 }
 
@@ -218,116 +271,7 @@ inline next_message(id)
 	}
 }
 
-/* WaitQueue::wake_one: all watchers, and any of the requests that wait. */
-inline wake_one(id)
-{
-	atomic {
-		when(ok(NO_WAKE_WATCHERS), watching[id] = false);
-		woken = (queue[id] != 0);
-		if
-		:: queue[id] & 1 -> queue[id] = queue[id] & ~1
-		:: queue[id] & 2 -> queue[id] = queue[id] & ~2
-		:: else
-		fi
-	}
-}
-
-inline wake_all_receivers()
-{
-	atomic { queue[1] = 0; queue[2] = 0; watching[1] = false; watching[2] = false }
-}
-
-/* Part of wake_any_receivers. In a queue one request that takes the message is enough. */
-inline wake_receiver(id)
-{
-	if
-	:: attached[id] && (queue[id] || watching[id]) && (is_broadcast || !woken) ->
-		any = true;
-		wake_one(id);
-		when(woken, to = id; last_woken = (MODE == MULTICAST -> id : 0))
-	:: else
-	fi
-}
-
-/*
- * wake_any_receivers: `any` is whether it has found a receiver, and `to` whose request
- * it has woken.
- */
-inline wake_any_receivers()
-{
-	atomic {
-		at = (MODE == MULTICAST && last_woken == 1 -> 2 : 1);
-		wake_receiver(at);
-		wake_receiver(3 - at);
-		at = 0;
-		woken = false
-	}
-}
-
-/* Ring::wake_marked */
-#define wake_marked(mark, wake, wake_all)				\
-	if								\
-	:: mark ->							\
-		wake;							\
-		if							\
-		:: any							\
-		:: else ->						\
-			mark = false;					\
-			when(ok(NO_SECOND_LOOK), wake);			\
-			if						\
-			:: any ->					\
-				mark = true;				\
-				when(ok(NO_WAKE_ALL), wake_all)		\
-			:: else						\
-			fi						\
-		fi;							\
-		any = false						\
-	:: else								\
-	fi
-
-/*
- * Waiting::wake_receivers for the message at `mine` with target `whom`, and
- * wake_receivers_after.
- */
-#define ANYBODY	0
-#define NOBODY	3
-inline wake_receivers()
-{
-	do
-	:: if
-		:: whom == ANYBODY ->
-			wake_marked(receivers_wait, wake_any_receivers(), wake_all_receivers());
-			to = 0
-		:: whom != ANYBODY && whom != NOBODY && receivers_wait ->
-			wake_one(whom);
-			woken = false
-		:: else
-		fi;
-		atomic {
-			mine++;
-			if
-			:: receivers_wait && mine < tail && is_published(mine) && ok(NO_WAKE_AFTER) ->
-				whom = (is(mine, READY) && attached[target_of(mine)] ->
-					target_of(mine) : NOBODY)
-			:: else -> mine = 0; whom = 0; break
-			fi
-		}
-	od
-}
-
-inline wake_sender_if_room()
-{
-	atomic { any = (queue[ROOM] != 0 || watching[ROOM]); when(any, has_room()) };
-	when(found, atomic { wake_one(ROOM); found = 0; woken = false })
-}
-
-/* Waiting::wake_sender */
-inline wake_sender()
-{
-	wake_marked(senders_wait, wake_sender_if_room(), wake_sender_if_room())
-}
-
-/* Receiver::has_targeted: `found` is whether there is a message for this receiver alone. */
+/* Waiting::has_targeted: `found` is whether there is a message for this receiver alone. */
 inline has_targeted(id)
 {
 	d_step {
@@ -341,23 +285,171 @@ inline has_targeted(id)
 	}
 }
 
+/* Channel::take: any request of a seat. Part of a step. */
+inline take(id)
+{
+	if
+	:: seat[id] & 1 -> at = 1
+	:: seat[id] & 2 -> at = 2
+	:: seat[id] & 4 -> at = 4
+	fi;
+	seat[id] = seat[id] & ~at
+}
+
+/*
+ * Channel::tell: all watchers in the same step, unless they want to be told alone. Then
+ * they are told later, and `again` is true.
+ */
+inline tell(id)
+{
+	when(watched[id],
+	     watched[id] = false;
+	     again = again || is_exclusive;
+	     when(!is_exclusive, watchers[id] = 0))
+}
+
+/* Tells one watcher. Exclusive ones watch member 1. */
+inline tell_one()
+{
+	if
+	:: watchers[1] & 1 -> watchers[1] = watchers[1] & ~1
+	:: watchers[1] & 2 -> watchers[1] = watchers[1] & ~2
+	:: watchers[1] == 0
+	fi;
+	when(watchers[1], watched[1] = true; when(ok(NO_TICK_AFTER_TELL), is_armed = true));
+	again = false
+}
+
+#define arm_after_wake(condition)	when((condition) && ok(NO_TICK_AFTER_WAKE), is_armed = true)
+
+/* Waiting::wake_each in a broadcast. Part of a step. */
+inline wake_one_of_each(id)
+{
+	when(waits(id), take(id); is_awake[id] = true)
+}
+
+/* Waiting::wake_any in a queue, or wake_each; and tell_of_messages. */
+inline wake_for_any()
+{
+	do
+	:: atomic {
+		when(ok(TELL_ONLY_WITHOUT_REQUESTS) || !(seat[1] || seat[2]) || awake_receiver, tell(1); tell(2));
+#if MODE == BROADCAST
+		wake_one_of_each(1);
+		wake_one_of_each(2);
+#else
+		if
+		:: !awake_receiver && seat[1] -> take(1); awake_receiver = 1; arm_after_wake(seat[1] || seat[2])
+		:: !awake_receiver && seat[2] -> take(2); awake_receiver = 2; arm_after_wake(seat[1] || seat[2])
+		:: else
+		fi;
+#endif
+		at = 0;
+		when(!again, break)
+	   };
+	   atomic { tell_one(); break }
+	od
+}
+
+/* Waiting::wake_one_of */
+inline wake_one_of(id)
+{
+	do
+	:: atomic {
+		when(ok(TELL_ONLY_WITHOUT_REQUESTS) || !waits(id), tell(id));
+		when(waits(id), take(id); is_awake[id] = true);
+		at = 0;
+		when(!again, break)
+	   };
+	   atomic { tell_one(); break }
+	od
+}
+
+/* Waiting::wake_sender, or wake_sender_for_much. */
+inline wake_sender(wants_much)
+{
+	do
+	:: atomic {
+		if
+		:: senders_wait ->
+			has_room();
+			when(!found, break);
+			when(ok(TELL_ONLY_WITHOUT_REQUESTS) || !seat[ROOM] || awake_sender, tell(ROOM));
+			again = false;
+			if
+			:: !seat[ROOM] || awake_sender -> found = 0; break
+			:: wants_much && seat[ROOM] && !awake_sender ->
+				reclaim_at_once();
+				when(tail - head > (scenario == HALF -> 0 : slots / 2),
+				     when(ok(NO_TICK_BELOW_HALF), is_armed = true);
+				     found = 0;
+				     break)
+			:: else
+			fi;
+			found = 0
+		:: else -> break
+		fi
+	   };
+	   atomic {
+		when(seat[ROOM] && !awake_sender,
+		     take(ROOM);
+		     awake_sender = from[at];
+		     arm_after_wake(seat[ROOM]));
+		at = 0;
+		break
+	   }
+	od
+}
+
+/* Waiting::wake_receivers for the message at `mine` with target `whom`, and wake_receivers_after. */
+#define ANYBODY	0
+#define NOBODY	3
+inline wake_receivers()
+{
+	do
+	:: if
+		:: whom == ANYBODY && receivers_wait -> wake_for_any()
+		:: whom != ANYBODY && whom != NOBODY && (no(ONE_MARK) -> receivers_wait : wants(whom)) ->
+			wake_one_of(whom)
+		:: else
+		fi;
+		atomic {
+			mine++;
+			if
+			:: mine < tail && is_published(mine) && ok(NO_WAKE_AFTER) ->
+				whom = (is(mine, READY) && attached[target_of(mine)] ->
+					target_of(mine) : NOBODY)
+			:: else -> mine = 0; whom = 0; break
+			fi
+		}
+	od
+}
+
 /* Waiting::pass_on_message */
 inline pass_on_message(id)
 {
-	if
-	:: receivers_wait ->
 #if MODE == BROADCAST
-		next_message(id);
-		when(found, wake_one(id));
+	do
+	:: atomic { when(wants(id), next_message(id)); when(!found, break); found = 0 };
+	   wake_one_of(id);
+	   break
+	od
 #else
-		next_message(0);
-		when(found, wake_any_receivers());
-		has_targeted(id);
-		when(found && to != id, wake_one(id));
+	do
+	:: atomic { when(receivers_wait, next_message(0)); when(!found, break); found = 0 };
+	   wake_for_any();
+	   break
+	od;
+	do
+	:: atomic {
+		when(wants(id) && ok(NO_PASS_ON_TARGETED), has_targeted(id));
+		when(!found, break);
+		found = 0
+	   };
+	   wake_one_of(id);
+	   break
+	od
 #endif
-		atomic { found = 0; any = false; woken = false; to = 0 }
-	:: else
-	fi
 }
 
 /* Channel::drop_targeted_if_detached */
@@ -383,52 +475,42 @@ inline drop_targeted_if_detached(id)
 	fi
 }
 
+/* Channel::looks. Part of a step. */
+inline receive_looks(id)
+{
+	when(awake_receiver == id && ok(KEEP_AWAKE), awake_receiver = 0);
+	is_awake[id] = is_awake[id] && no(KEEP_AWAKE)
+}
+
+inline send_looks(id)
+{
+	when(awake_sender == id && ok(KEEP_AWAKE), awake_sender = 0)
+}
+
+/* What all senders have instead of an id that are not attached. */
+#define UNATTACHED	3
+#define has_ended(id)	(is_closed || id != UNATTACHED && flags[id] & DETACHED)
+
 /*
- * What io_uring does with a request that has found nothing: the request enters a queue,
- * sets the mark, and looks once more. If there is still nothing, the request is blocked
- * until it is woken or cancelled. A request that was woken can still be cancelled.
+ * IPC_SEND to a receiver, or to all. A sender that gives up has a slot and cannot fill
+ * it. A sender that does not wait fails if there is no room.
  */
-#define enter(id, mark)							\
-	when(ok(LOOK_BEFORE_QUEUE), queue[id] = queue[id] | me);	\
-	when(ok(NO_MARK), mark = true);					\
-	atomic { waits = true; has_waited = true }
-
-#define block(id, bit)							\
-	when(no(LOOK_BEFORE_QUEUE), queue[id] = queue[id] | me);	\
-	atomic {							\
-		blocked[id] = blocked[id] | me;				\
-end_wait:	(!(queue[id] & me) || cancelled & bit);			\
-		blocked[id] = blocked[id] & ~me;			\
-		waits = false;						\
-		if							\
-		:: !(queue[id] & me) -> goto issue			\
-		:: cancelled & bit ->					\
-			queue[id] = queue[id] & ~me;			\
-			goto fail					\
-		fi							\
-	}
-
-#define leave(id)	atomic { queue[id] = queue[id] & ~me; waits = false; found = 0 }
-
-/* IPC_SEND to a receiver, or to all. A sender that gives up has a slot and cannot fill it. */
-proctype Send(byte me; byte receiver; bool gives_up)
+proctype Send(byte me; byte id; byte receiver; bool gives_up; bool stops; bool fails)
 {
 	LOCALS;
+	bool was_woken, fills;
 
 issue:
-	when(receiver, when(flags[receiver] & DETACHED, goto fail));
-look:
 	atomic {
+		when(has_ended(id) || receiver && flags[receiver] & DETACHED, goto fail);
 		has_room();
-		if
-		:: waits && found -> leave(ROOM); goto issue
-		:: waits && !found -> goto wait
-		:: !waits && !found -> goto no_room
-		:: else -> found = 0
-		fi;
+		when(!found && fails, has_failed = true; goto end);
+		when(!found, goto park);
+		found = 0;
 		/* Ring::reserve */
 		mine = tail;
 		tail++;
+		fills = (tail - head == slots);
 		assert(slot_of(mine) / 4 <= mine && (mine < START + slots || is_done(mine - slots)));
 		whom = (gives_up -> NOBODY : receiver)
 	};
@@ -442,41 +524,70 @@ look:
 		slot_of(mine) = (gives_up -> word(mine, FREE) : word(mine, READY))
 	};
 	when(receiver && ok(NO_DROP_AFTER_SEND), drop_targeted_if_detached(receiver));
-	wake_receivers();
-	has_waited = has_waited && gives_up;
-	goto finish;
-no_room:
-	enter(ROOM, senders_wait);
-	goto look;
+	/* Channel::has_filled */
+	if
+	:: fills && scenario == WATCH_EDGE && ok(NO_MARK_WHEN_FULL) ->
+		/* The mark comes first: if there is room again, the watcher has to be told. */
+		when(no(LOOK_WHEN_FULL), atomic { has_room(); when(found, found = 0; goto filled) });
+		watched[ROOM] = true;
+		wake_sender(true)
+	:: else
+	fi;
+filled:	wake_receivers();
+	when(ok(NO_WAKE_NEXT_SENDER), wake_sender(true));
+	goto end;
+park:
+	atomic {
+		when(has_ended(id) && ok(PARK_AFTER_END), goto fail);
+		seat[ROOM] = seat[ROOM] | me;
+		from[me] = id;
+		was_woken = false;
+		when(awake_sender && ok(NO_TICK_AT_PARK), is_armed = true);
+		when(no(NO_LOOK_AFTER_PARK), goto wait)
+	};
+	atomic { has_room(); when(!found, goto wait); found = 0 };
+	atomic { when(seat[ROOM] & me, seat[ROOM] = seat[ROOM] & ~me; goto issue) };
 wait:
-	block(ROOM, me * 4);
+end_wait:
+	atomic {
+		(!(seat[ROOM] & me) || cancelled & (me * SEND));
+		when(seat[ROOM] & me, seat[ROOM] = seat[ROOM] & ~me; goto end);
+		when(stops, goto end);
+		was_woken = true
+	};
+	atomic {
+		send_looks(id);
+		if
+		:: goto issue
+		:: cancelled & (me * SEND) -> goto fail
+		fi
+	};
 fail:
-	/* Waiting::pass_on, if io_uring has let the request wait. */
-	when(!has_waited || no(NO_PASS_ON), goto end);
-finish:
-	wake_sender();
-end:	atomic { ended = ended | (me * 4);
+	/* Waiting::pass_on */
+	when(was_woken && ok(NO_PASS_ON), wake_sender(false));
+end:	atomic { ended = ended | (me * SEND);
 end_it:	false }
 }
 
-/* IPC_RECV. A receiver that puts back finds its buffer gone when it copies for the first time. */
-proctype Receive(byte me; byte id; bool puts_back)
+#define detaches	(scenario >= DETACH && scenario <= EVICT_STOPPED)
+
+/*
+ * IPC_RECV. A receiver that puts back finds its buffer gone when it copies for the first
+ * time. A receiver that repeats receives two messages, one after the other.
+ */
+proctype Receive(byte me; byte id; bool puts_back; bool stops; bool repeats)
 {
 	LOCALS;
+	bool was_woken;
 
 issue:
+	atomic { when(!known[id], goto fail); guards[id]++; when(!detaches, goto look) };
 	atomic {
-		when(!known[id], goto fail);
-		guards[id]++
-	};
-look:
-	atomic {
-		next_message(id);
+		true;
+look:		next_message(id);
 		if
-		:: waits && (found || flags[id] & DETACHED) -> leave(id); goto issue
-		:: waits && !found && !(flags[id] & DETACHED) -> goto wait
-		:: !waits && !found -> guards[id]--; goto nothing
-		:: !waits && found && is_broadcast -> flags[id] = BUSY
+		:: !found -> guards[id]--; when(is_closed, goto fail); goto park
+		:: found && is_broadcast -> flags[id] = BUSY
 		:: else -> slot_of(found) = word(found, CLAIMED)
 		fi;
 		mine = found;
@@ -493,46 +604,94 @@ look:
 		if
 		:: is_broadcast -> flags[id] = flags[id] & ~BUSY; cursor[id] = mine + !puts_back
 		:: else -> slot_of(mine) = (puts_back -> word(mine, READY) : word(mine, FREE))
-		fi
+		fi;
+		when(!puts_back, goto taken);
+		mine = 0;
+		puts_back = false
 	};
-	if
-	:: puts_back ->
-		atomic { mine = 0; puts_back = false }
-		when(ok(NO_DROP_AFTER_PUT_BACK), drop_targeted_if_detached(id));
-		when(flags[id] & DETACHED && ok(NO_PASS_ON_AFTER_PUT_BACK),
-		     wake_sender(); pass_on_message(id));
-		guards[id]--;
-		goto issue
-	:: else
-	fi;
-	has_waited = false;
+	when(ok(NO_DROP_AFTER_PUT_BACK), drop_targeted_if_detached(id));
+	when(flags[id] & DETACHED && ok(NO_PASS_ON_AFTER_PUT_BACK), wake_sender(false); pass_on_message(id));
+	atomic { guards[id]--; when(!known[id], goto fail) };
+	/* The request may sleep in a page fault now. */
+	guards[id]++;
+	when(ok(NO_PASS_ON), wake_sender(false); pass_on_message(id));
+	atomic { guards[id]--; goto issue };
+taken:
+	was_woken = false;
 #if MODE != BROADCAST
 	reclaim();
-	atomic { mine = 0; when(no(NO_WAKE_SENDER), goto pass_on) }
+	atomic { mine = 0; when(no(NO_WAKE_SENDER), goto pass_on) };
 #else
 	atomic {
 		when(head < mine || head != mine && no(WAKE_ONLY_AT_HEAD) || no(NO_WAKE_SENDER),
 		     mine = 0; goto pass_on);
 		mine = 0
-	}
+	};
 #endif
-	goto finish;
-nothing:
-	enter(id, receivers_wait);
-	goto look;
-wait:
-	block(id, me);
+	wake_sender(true);
+	goto pass_on;
+park:
+	atomic {
+		when((is_closed || flags[id] & DETACHED) && ok(PARK_AFTER_END), goto fail);
+		seat[id] = seat[id] | me;
+		was_woken = false;
+		when(!is_broadcast && awake_receiver && ok(NO_TICK_AT_PARK), is_armed = true);
+		when(no(NO_LOOK_AFTER_PARK), goto parked)
+	};
+	atomic { next_message(id); when(!found, goto parked); found = 0 };
+	atomic { when(seat[id] & me, seat[id] = seat[id] & ~me; goto issue) };
+parked:
+	wake_sender(false);
+end_wait:
+	atomic {
+		(!(seat[id] & me) || cancelled & me);
+		when(seat[id] & me, seat[id] = seat[id] & ~me; goto end);
+		when(stops, goto end);
+		was_woken = true
+	};
+	atomic {
+		receive_looks(id);
+		if
+		:: goto issue
+		:: cancelled & me -> goto fail
+		fi
+	};
 fail:
-	/* Waiting::pass_on, if io_uring has let the request wait. */
-	when(!has_waited || no(NO_PASS_ON), goto end);
-	guards[id]++;
-finish:
-	wake_sender();
+	atomic { when(!was_woken || no(NO_PASS_ON), goto end); guards[id]++ };
+	/* Waiting::pass_on */
+	wake_sender(false);
 pass_on:
-	when(has_waited || ok(NO_PASS_ON_MESSAGE), pass_on_message(id); has_waited = false);
-	atomic { guards[id]--; ended = ended | me; goto end_it }
+	when(ok(NO_PASS_ON_MESSAGE), pass_on_message(id));
+	atomic {
+		guards[id]--;
+		when(repeats, repeats = false; goto issue)
+	};
 end:	atomic { ended = ended | me;
 end_it:	false }
+}
+
+/* Channel::end_requests, one request in a step. `id` may be UNATTACHED. */
+#define is_from(me, id)	(seat[ROOM] & me && from[me] == id)
+inline end_sends(id)
+{
+	do
+	:: atomic { is_from(1, id) -> seat[ROOM] = seat[ROOM] & ~1 }
+	:: atomic { !is_from(1, id) && is_from(2, id) -> seat[ROOM] = seat[ROOM] & ~2 }
+	:: atomic { else -> break }
+	od
+}
+
+inline end_requests(id)
+{
+	do
+	:: atomic { seat[id] -> take(id); at = 0 }
+	:: atomic { else -> break }
+	od;
+	end_sends(id);
+	atomic {
+		when(ok(KEEP_AWAKE_AT_DETACH), receive_looks(id); send_looks(id));
+		watched[id] = false
+	}
 }
 
 /* Instance::detach and Channel::detach. The requests of a process that dies end before. */
@@ -540,49 +699,107 @@ proctype Detach(byte id; byte requests)
 {
 	LOCALS;
 
-	cancelled = requests;
-	(ended & requests) == requests;
-	known[id] = false;
+	atomic { cancelled = requests };
+	atomic { (ended & requests) == requests; known[id] = false };
 	atomic {
 		found = flags[id] & BUSY;
 		flags[id] = flags[id] | DETACHED | LEAVING
 	};
 	/* synchronize_rcu() */
-	when(found, guards[id] == 0);
-	found = 0;
+	atomic { (!found || guards[id] == 0); found = 0 };
 	when(ok(NO_DROP_AT_DETACH), drop_targeted_if_detached(id));
 	flags[id] = flags[id] & ~LEAVING;
-	attached[id] = false;
-	when(ok(NO_WAKE_AT_DETACH), queue[id] = 0; queue[ROOM] = 0; watching[id] = false; watching[ROOM] = false);
-	wake_sender();
-	pass_on_message(id);
+	when(ok(NO_WAKE_AT_DETACH), end_requests(id));
+	atomic { attached[id] = false; watchers[id] = 0; watchers[ROOM] = 0 };
+	when(ok(NO_PASS_ON_AT_DETACH), wake_sender(false); pass_on_message(id));
 end_it:	false
 }
 
-/* Channel::poll for a watcher, which polls until it finds something, or polls twice. */
-proctype Watch(byte id; bool waits_for_it)
+/* Channel::close */
+proctype Close()
 {
 	LOCALS;
-	byte polls;
 
-look:
-	when(waits_for_it, watching[id] = true);
+	is_closed = true;
 	if
-	:: id == ROOM -> senders_wait = true; atomic { has_room(); polls++ }
-	:: else -> receivers_wait = true; next_message(id); polls++
-	fi;
-	if
-	:: found || polls == 2 && !waits_for_it -> watching[id] = false
-	:: else ->
-		atomic {
-			polls = (waits_for_it -> 0 : polls);
-			watcher_blocked[id] = waits_for_it;
-end_wait:		(!waits_for_it || !watching[id]);
-			watcher_blocked[id] = false;
-			goto look
-		}
+	:: ok(NO_WAKE_AT_CLOSE) ->
+		end_sends(UNATTACHED);
+		watchers[ROOM] = 0;
+		end_requests(1);
+		watchers[1] = 0;
+		end_requests(2);
+		watchers[2] = 0
+	:: else
 	fi;
 end_it:	false
+}
+
+/*
+ * A watcher enters the queue, and Channel::poll looks. A watcher that is told calls it
+ * again. WATCH_EDGE: it goes on when it finds something, and then waits until it is told.
+ */
+proctype Watch(byte me; byte id; bool stops)
+{
+	LOCALS;
+
+enter:
+	atomic {
+		watchers[id] = watchers[id] | me;
+		when(id == ROOM, has_room(); when(found || is_closed, goto done))
+	};
+	atomic { watched[id] = (id == ROOM || !(flags[id] & DETACHED)); when(no(NO_LOOK_AFTER_MARK), goto wait) };
+	atomic {
+		if
+		:: id == ROOM -> has_room()
+		:: else -> next_message(id)
+		fi;
+		when(found || is_closed || flags[id] & DETACHED, goto done)
+	};
+wait:
+end_wait:
+	atomic {
+		!(watchers[id] & me);
+		when(stops, goto end_it);
+		goto enter
+	};
+done:
+	atomic {
+		found = 0;
+		when(scenario == WATCH_EDGE, has_failed = false; goto wait);
+		watchers[id] = watchers[id] & ~me
+	};
+end_it:	false
+}
+
+/* Waiting::tick */
+proctype Tick()
+{
+	LOCALS;
+
+start:
+end_wait:
+	atomic {
+		is_armed && ok(NO_TICK) -> is_armed = false;
+		when(ok(NO_EXPIRY), awake_receiver = 0; awake_sender = 0)
+	};
+	wake_sender(false);
+#if MODE == BROADCAST
+	when(receivers_wait && ok(TICK_TELLS_NOBODY), atomic { tell(1); tell(2) }; when(again, atomic { tell_one() }));
+#else
+	do
+	:: atomic { when(receivers_wait, next_message(0)); when(!found, break); found = 0 };
+	   wake_for_any();
+	   break
+	od;
+	do
+	:: atomic {
+		when(watched[1] && ok(TICK_TELLS_NOBODY) && ok(TICK_TELLS_FOR_ANYBODY) && head != tail, tell(1));
+		when(!again, break)
+	   };
+	   atomic { tell_one(); break }
+	od;
+#endif
+	goto start
 }
 
 /* When no process can go on. */
@@ -596,54 +813,74 @@ inline check_end()
 		 * that does not wait.
 		 */
 		assert(reading[at] == 0 && (is_done(at) || at >= head && is(at, READY)));
-		assert(is_broadcast || is_done(at) || !is_for(at, 1) || !blocked[1]);
-		assert(is_broadcast || is_done(at) || !is_for(at, 2) || !blocked[2]);
+		assert(is_broadcast || is_done(at) || !is_for(at, 1) || !seat[1]);
+		assert(is_broadcast || is_done(at) || !is_for(at, 2) || !seat[2]);
 		assert(is_done(at) || !only[at] || !(flags[only[at]] & DETACHED));
 		at++
 	:: else -> break
 	od;
 	skip_useless(1);
 	skip_useless(2);
-	assert(!is_broadcast || !blocked[1] || !is(cursor[1], READY));
-	assert(!is_broadcast || !blocked[2] || !is(cursor[2], READY));
-	assert(!(flags[1] & DETACHED) || !blocked[1]);
+	assert(!is_broadcast || !seat[1] || !is(cursor[1], READY));
+	assert(!is_broadcast || !seat[2] || !is(cursor[2], READY));
+	assert(!(flags[1] & DETACHED) || !seat[1] && !watchers[1]);
+	assert(!is_closed || !seat[ROOM] && !seat[1] && !seat[2] && !watchers[ROOM] && !watchers[1] && !watchers[2]);
 	/* There is no room, and a receiver has yet to receive the oldest message. */
-	assert(!(blocked[ROOM] || watcher_blocked[ROOM]) || tail - head == slots && !is_done(head));
+	has_room();
+	assert(!seat[ROOM] && !has_failed && (!watchers[ROOM] || scenario == WATCH_EDGE) || !found && !is_done(head));
 	next_message(1);
-	assert(!watcher_blocked[1] || !found)
+	assert(!watchers[1] || !found);
+	next_message(2);
+	assert(!watchers[2] || !found)
 }
 
-#define in2(a, b)	(scenario == a || scenario == b)
-
 init {
-	byte at, found;
+	LOCALS;
+	byte member;
 
 	atomic {
 		c_code {
 			now.scenario = atoi(getenv("SCENARIO"));
+			now.mutant = atoi(getenv("MUTANT"));
 			now.slots = atoi(getenv("SLOTS"));
 			now.senders = atoi(getenv("SENDERS"));
 			now.receivers = atoi(getenv("RECEIVERS"));
 		};
 		slot[0] = word(2 - slots, FREE);
 		slot[1] = word(1, FREE);
-		run Send(1, (in2(TARGETS, DETACH_TARGET) || scenario == DETACH_PUT_BACK), scenario == GIVE_UP);
-		when(senders == 2, run Send(2, (scenario == TARGETS -> 2 : 0), false));
-		when(receivers >= 1, run Receive(1, 1, in2(PUT_BACK, DETACH_PUT_BACK) || scenario == DETACH_PUT_BACK_ANY));
-		when(receivers == 2, run Receive(2, (in2(ONE_RECEIVER, CANCEL_ONE) -> 1 : 2), false));
-		cancelled = (in2(CANCEL_RECEIVE, CANCEL_ONE) -> 1 : 0);
+		member = (detaches || scenario == CLOSE -> 1 : UNATTACHED);
+		whom = (in2(TARGETS, DETACH_TARGET) || in2(DETACH_PUT_BACK, ONE_TARGET) || scenario == EXCLUSIVE_TARGET -> 1 : 0);
+		run Send(1, member, whom, scenario == GIVE_UP, scenario == STOP_SENDER, false);
+		when(senders >= 2,
+		     run Send(2, (scenario == STOP_SENDER -> 1 : UNATTACHED), (scenario == TARGETS -> 2 : (scenario == ONE_TARGET -> 1 : 0)),
+			      false, false, scenario == WATCH_EDGE));
+		when(senders >= 3, run Send(4, 2, 0, false, false, false));
+		when(receivers >= 1,
+		     run Receive(1, 1, in2(PUT_BACK, DETACH_PUT_BACK) || scenario == DETACH_PUT_BACK_ANY,
+				 in2(STOP_RECEIVER, EVICT_STOPPED) || scenario == WATCH_OTHER, false));
+		member = (in2(ONE_RECEIVER, CANCEL_ONE) || scenario == ONE_TARGET -> 1 : 2);
+		when(receivers >= 2, run Receive(2, member, false, false, scenario == STOP_RECEIVER));
+		when(receivers >= 3, run Receive(4, member, false, false, false));
+		cancelled = (in2(CANCEL_RECEIVE, CANCEL_ONE) -> 1 : (scenario == CANCEL_SEND -> SEND : 0));
+		when(scenario >= HALF, run Tick());
 		if
-		:: scenario == CANCEL_SEND -> cancelled = 4
-		:: in2(DETACH, DETACH_TARGET) || in2(DETACH_PUT_BACK, DETACH_PUT_BACK_ANY) -> run Detach(1, 0)
-		:: scenario == DIE -> run Detach(1, 1)
-		:: in2(WATCH_ROOM, POLL_ROOM) ->
+		:: detaches -> run Detach(1, (scenario == DIE -> 1 : 0))
+		:: scenario == CLOSE -> run Close()
+		:: in2(WATCH_ROOM, WATCH_EDGE) ->
 			/* Only one receiver makes room. */
 			attached[2] = false;
 			flags[2] = DETACHED;
-			run Watch(ROOM, scenario == WATCH_ROOM)
-		:: scenario == WATCH_MESSAGES -> run Watch(1, true)
+			run Watch(1, ROOM, false)
+		:: scenario == WATCH_MESSAGES -> run Watch(1, 1, false)
+		:: scenario == WATCH_OTHER -> run Watch(1, 2, false)
+		:: in2(EXCLUSIVE, EXCLUSIVE_TARGET) ->
+			is_exclusive = true;
+			run Watch(1, 1, true);
+			run Watch(2, 1, false)
 		:: else
-		fi
+		fi;
+		member = 0;
+		whom = 0
 	};
 	timeout;
 	d_step { check_end() }
