@@ -552,6 +552,122 @@ TEST_F_TIMEOUT(poll, poll_add_multishot, IPC_TIMEOUT)
 	EXPECT_TRUE(wait_for_cqe(&self->other, 8, &cqe) & POLLHUP);
 }
 
+/* The same watchers of room, on a ring of their own. */
+struct watcher {
+	struct io_uring	ring;
+	int		epoll;
+	/* What each of them has been told. */
+	int		edges;
+	int		completions;
+};
+
+static int watch_room(struct watcher *watcher, int fd)
+{
+	memset(watcher, 0, sizeof(*watcher));
+	watcher->epoll = epoll_with(fd, EPOLLOUT | EPOLLET);
+	if (watcher->epoll < 0 || io_uring_queue_init(2048, &watcher->ring, 0))
+		return -EIO;
+	get_poll(&watcher->ring, fd, POLLOUT, true, 7);
+	/* There is room at first. */
+	if (!wait_complete(&watcher->ring, 1) ||
+	    epoll_now(watcher->epoll) != EPOLLOUT)
+		return -EIO;
+	wait_forget(&watcher->ring);
+	return 0;
+}
+
+static void look(struct watcher *watcher)
+{
+	watcher->edges += epoll_now(watcher->epoll) != 0;
+	watcher->completions += wait_completed(&watcher->ring);
+	wait_forget(&watcher->ring);
+}
+
+static void end_watch(struct watcher *watcher)
+{
+	io_uring_queue_exit(&watcher->ring);
+	close(watcher->epoll);
+}
+
+/* Room is no news while the ring was never full. */
+TEST_F_TIMEOUT(poll, no_edge_without_a_full_ring, IPC_TIMEOUT)
+{
+	enum { MESSAGES = 1000 };
+	struct watcher watcher;
+	int i;
+
+	ASSERT_EQ(0, watch_room(&watcher, self->sender.fd));
+	for (i = 0; i < MESSAGES; i++) {
+		/* Up to all slots but one. */
+		if (i % ENTRIES) {
+			ASSERT_EQ(IPC_NUM, wait_send(&self->ring,
+						     self->sender.id, i));
+		} else {
+			take_all(&self->ring, self->both.id);
+			take_all(&self->other, self->receiver.id);
+		}
+		look(&watcher);
+	}
+	TH_LOG("%d edges, %d completions", watcher.edges, watcher.completions);
+	EXPECT_GE(1, watcher.edges);
+	EXPECT_GE(1, watcher.completions);
+	end_watch(&watcher);
+}
+
+/* The watchers looked when there was room, and the ring became full after that. */
+TEST_F_TIMEOUT(poll, one_edge_for_each_full_ring, IPC_TIMEOUT)
+{
+	enum { EXACTLY, AND_FAILED, BY_A_VECTOR, WAYS };
+	struct iovec vec[ENTRIES + 1];
+	struct watcher watcher;
+	struct io_uring_sqe *sqe;
+	__u64 num = 5;
+	int i, way;
+
+	for (i = 0; i <= ENTRIES; i++)
+		vec[i] = (struct iovec) { &num, sizeof(num) };
+	ASSERT_EQ(0, watch_room(&watcher, self->sender.fd));
+	for (way = 0; way < 2 * WAYS; way++) {
+		if (way % WAYS == BY_A_VECTOR) {
+			sqe = wait_get_sqe(&self->ring);
+			io_uring_prep_ipc_send_vec(sqe, self->sender.id, vec,
+						   ENTRIES + 1, 0, 0);
+			io_uring_sqe_set_data64(sqe, 1);
+			ASSERT_EQ(ENTRIES, wait_for(&self->ring, 1));
+		} else {
+			for (i = 0; i < ENTRIES; i++) {
+				ASSERT_EQ(IPC_NUM, wait_send(&self->ring,
+							     self->sender.id,
+							     5));
+			}
+		}
+		if (way % WAYS == AND_FAILED)
+			ASSERT_EQ(-ENOBUFS, wait_send(&self->ring,
+						      self->sender.id, 5));
+		watcher.edges = 0;
+		watcher.completions = 0;
+		look(&watcher);
+		EXPECT_EQ(0, watcher.edges);
+		EXPECT_EQ(0, watcher.completions);
+		if (self->all)
+			take_all(&self->ring, self->both.id);
+		ASSERT_EQ(5, wait_recv(&self->other, self->receiver.id));
+		EXPECT_TRUE(ipc_poll(({
+			look(&watcher);
+			watcher.edges && watcher.completions;
+		}))) TH_LOG("way %d", way);
+		/* The rest of the room is no news. */
+		for (i = 1; i < ENTRIES; i++) {
+			ASSERT_EQ(5, wait_recv(&self->other,
+					       self->receiver.id));
+			look(&watcher);
+		}
+		EXPECT_EQ(1, watcher.edges) TH_LOG("way %d", way);
+		EXPECT_EQ(1, watcher.completions) TH_LOG("way %d", way);
+	}
+	end_watch(&watcher);
+}
+
 /* Watchers do not keep a request from being woken. */
 TEST_F_TIMEOUT(poll, watchers_take_nothing, IPC_TIMEOUT)
 {

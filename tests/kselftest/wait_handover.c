@@ -84,6 +84,84 @@ TEST_F_TIMEOUT(handover, who_is_served, IPC_TIMEOUT)
 	io_uring_queue_exit(&third);
 }
 
+/* A request that was woken in vain is still the first one. */
+TEST_F_TIMEOUT(handover, receives_keep_their_order, IPC_TIMEOUT)
+{
+	enum { COUNT = 4 };
+	__u64 got[COUNT] = {}, stolen;
+	int i;
+
+	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->second_ring,
+						 self->second.id));
+	for (i = 0; i < COUNT; i++)
+		wait_get_recv(&self->first_ring, self->first.id, &got[i], i);
+	ASSERT_TRUE(wait_nothing(&self->first_ring));
+	for (i = 0; i < COUNT; i++) {
+		ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->sender.id, 50));
+		/* This one is submitted before the woken one runs. */
+		wait_get_recv(&self->first_ring, self->first.id, &stolen, 8)
+			->rw_flags = 0;
+		ASSERT_EQ(IPC_NUM, wait_for(&self->first_ring, 8));
+		ASSERT_EQ(50, stolen);
+		ASSERT_TRUE(wait_nothing(&self->first_ring));
+	}
+	for (i = 0; i < COUNT; i++) {
+		ASSERT_EQ(IPC_NUM, wait_send(&self->ring, self->sender.id,
+					     60 + i));
+		EXPECT_EQ(IPC_NUM, wait_for(&self->first_ring, i));
+		EXPECT_EQ(60 + i, got[i]);
+	}
+}
+
+TEST_F_TIMEOUT(handover, sends_keep_their_order, IPC_TIMEOUT)
+{
+	enum { COUNT = 6 };
+	struct ipc_sub subs[COUNT / 2], receiver;
+	__u64 num[COUNT], stolen;
+	int i;
+
+	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->first_ring,
+						 self->first.id));
+	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->second_ring,
+						 self->second.id));
+	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_RECV,
+				&receiver));
+	for (i = 0; i < ARRAY_SIZE(subs); i++) {
+		ASSERT_EQ(0, ipc_attach(&self->first_ring, self->channel,
+					IOIPC_SUB_SEND, &subs[i]));
+	}
+	ASSERT_EQ(ENTRIES, fill(&self->ring, self->sender.id));
+	/* Of several subscribers, one after the other, and unattached. */
+	for (i = 0; i < COUNT; i++) {
+		num[i] = 60 + i;
+		wait_get_send(&self->first_ring, i % 4 == 3 ? self->channel :
+			      subs[i % 4].id, &num[i], i);
+	}
+	ASSERT_TRUE(wait_nothing(&self->first_ring));
+	for (i = 0; i < COUNT; i++) {
+		__u64 more = ENTRIES + i;
+
+		/* One system call, so that no other request runs in between. */
+		wait_get_recv(&self->ring, receiver.id, &stolen, 8)->rw_flags =
+			0;
+		wait_get_send(&self->ring, self->sender.id, &more, 9)->rw_flags =
+			0;
+		ASSERT_EQ(2, io_uring_submit(&self->ring));
+		ASSERT_EQ(IPC_NUM, wait_for(&self->ring, 8));
+		ASSERT_EQ(i, stolen);
+		ASSERT_EQ(IPC_NUM, wait_for(&self->ring, 9));
+		ASSERT_TRUE(wait_nothing(&self->first_ring));
+	}
+	/* Each one takes the slot of a message that was there before. */
+	for (i = 0; i < COUNT; i++) {
+		ASSERT_EQ(i < ENTRIES ? COUNT + i : 60 + i - ENTRIES,
+			  wait_recv(&self->ring, receiver.id));
+		EXPECT_EQ(IPC_NUM, wait_for(&self->first_ring, i));
+	}
+	EXPECT_EQ(ENTRIES, drain(&self->ring, receiver.id, 60 + COUNT - ENTRIES,
+				 60 + COUNT));
+}
+
 /*
  * Both receivers were woken, and the second one takes the messages of the
  * first. The message for the second one alone is still there.

@@ -13,7 +13,7 @@
 /* The request has not completed. */
 #define IPC_HUNG	(-100001)
 /* Seconds until a request that should complete counts as hung. */
-#define WAIT_DEADLINE	30
+#define WAIT_DEADLINE	10
 /* Microseconds in which a request that should wait does not complete. */
 #define WAIT_NOTHING	3000
 
