@@ -3,14 +3,18 @@
 //! CREATE: the parameters of a channel, and how it is made.
 
 use kernel::{
+    new_spinlock,
     prelude::*,
-    sync::{aref::ARef, atomic::Atomic},
+    sync::{aref::ARef, atomic::Atomic, Arc},
 };
 
-use super::{cred::Permissions, places::Places, Channel, LineStart};
+use super::{
+    cred::Permissions, parking::Parking, places::Places, registry::Registry, waiting::Tick,
+    Channel, LineStart,
+};
 use crate::{
     kernel::{
-        bindings::io_uring_ipc_channel_create, percpu::PerCpuCounter, rcu::RcuObject,
+        bindings::io_uring_ipc_channel_create, later::Later, percpu::PerCpuCounter, rcu::RcuObject,
         rcu_xarray::RcuXArray, wait::WaitQueue,
     },
     memory::{charge::Account, region::Region},
@@ -72,7 +76,7 @@ impl Parameters {
 }
 
 impl Channel {
-    /// Makes a channel that is in no registry yet. May sleep.
+    /// Makes a channel that is not in its registry yet. May sleep.
     ///
     /// `creator` identifies the io_uring instance that creates it.
     ///
@@ -84,6 +88,7 @@ impl Channel {
         creator: usize,
         parameters: Parameters,
         account: &Account,
+        registry: Arc<Registry>,
     ) -> Result<ARef<RcuObject<Self>>> {
         let region = Region::new(
             parameters.entries,
@@ -106,8 +111,9 @@ impl Channel {
             _mark: LineStart,
             receivers_wait: Atomic::new(0),
             _waiting: LineStart,
-            last_woken: Atomic::new(0),
+            parking <- new_spinlock!(Parking::new()?),
             room <- WaitQueue::new(),
+            tick <- Later::new(Tick { id: *id, registry }),
             _rest: LineStart,
             places <- Places::new(),
             dropped: Atomic::new(0),

@@ -13,22 +13,22 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{Atomic, Relaxed},
-        Mutex, SetOnce,
+        Mutex, SetOnce, SpinLock,
     },
 };
 
-use super::{cred, LineStart};
+use super::{
+    cred,
+    parking::{LockedSeats, Parking, Seats},
+    LineStart,
+};
 use crate::{
     kernel::{
         compat::tgid,
         wait::{WaitQueue, HANGUP, READABLE},
     },
     memory::cursor_page::CursorPage,
-    observe::{
-        counters::{Counts, SharedCounts},
-        trace,
-    },
-    ring::Receiver,
+    observe::counters::{Counts, SharedCounts},
     uapi,
 };
 
@@ -68,7 +68,12 @@ pub(crate) struct Member {
     waits: Atomic<u64>,
 
     _waiting: LineStart,
-    /// Its requests that wait for a message, and its watchers.
+    /// Not 0 if it wants to know of a message for itself. The holder of the lock of `seats` writes
+    /// this.
+    pub(super) wants: Atomic<u32>,
+    /// Its requests that wait.
+    pub(super) seats: LockedSeats,
+    /// Its watchers for messages.
     #[pin]
     pub(super) readable: WaitQueue,
 
@@ -76,8 +81,6 @@ pub(crate) struct Member {
     /// File system uid and process of the caller that has attached it, in the initial namespaces.
     uid: u32,
     pid: i32,
-    /// Id of the channel, for tracing.
-    channel: u32,
     /// How much of its counts its channel has taken over.
     taken_over: SharedCounts,
     /// A caller holds it that attaches or detaches the subscriber, or takes over its counts.
@@ -89,9 +92,13 @@ pub(crate) struct Member {
 const _: () = assert!(offset_of!(Member, _receiving) == align_of::<LineStart>());
 
 impl Member {
-    /// A member that the caller has not attached yet. `flags` are `IOIPC_SUB_*`, `channel` is the id
-    /// of its channel.
-    pub(crate) fn new(id: u32, flags: u32, channel: u32) -> impl PinInit<Self, Error> {
+    /// A member that the caller has not attached yet. `flags` are `IOIPC_SUB_*`, `parking` is that of
+    /// its channel. May sleep.
+    pub(super) fn new(
+        id: u32,
+        flags: u32,
+        parking: &SpinLock<Parking>,
+    ) -> impl PinInit<Self, Error> + '_ {
         try_pin_init!(Self {
             cursor: Atomic::new(0),
             id,
@@ -107,11 +114,12 @@ impl Member {
             full: Atomic::new(0),
             waits: Atomic::new(0),
             _waiting: LineStart,
+            wants: Atomic::new(0),
+            seats: LockedSeats::new(parking, Seats::new()?),
             readable <- WaitQueue::new(),
             _rest: LineStart,
             uid: cred::caller_uid(),
             pid: tgid(kernel::current!()),
-            channel,
             taken_over: SharedCounts::new(),
             membership <- new_mutex!(()),
         }? Error)
@@ -258,40 +266,8 @@ impl Member {
         self.cursor_page.as_ref().ok_or(EAGAIN)
     }
 
-    /// Wakes all that wait or watch: the channel or the membership has ended.
-    pub(super) fn wake_all_for_the_end(&self) {
-        self.trace_wake(self.readable.wake_all(READABLE | HANGUP));
-    }
-
-    /// Tells tracers that a waker has woken so many requests. Returns whether there were any.
-    fn trace_wake(&self, requests: u32) -> bool {
-        trace::wake(|| (self.channel, self.id, requests));
-        requests > 0
-    }
-}
-
-impl Receiver for Member {
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    #[inline]
-    fn is_active(&self) -> bool {
-        self.readable.is_active()
-    }
-
-    #[inline]
-    fn has_targeted(&self) -> bool {
-        self.pending() != 0
-    }
-
-    #[inline]
-    fn wake_one(&self) -> bool {
-        self.trace_wake(self.readable.wake_one(READABLE))
-    }
-
-    #[inline]
-    fn wake_all(&self) {
-        self.trace_wake(self.readable.wake_all(READABLE));
+    /// Tells all watchers that the channel or the membership has ended.
+    pub(super) fn tell_the_end(&self) {
+        self.readable.wake_all(READABLE | HANGUP);
     }
 }

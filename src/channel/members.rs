@@ -8,7 +8,7 @@ use kernel::{
     sync::{aref::ARef, atomic::Relaxed, rcu},
 };
 
-use super::{member::Member, Channel};
+use super::{member::Member, parking::Side, Channel};
 use crate::{
     kernel::{
         compat::{synchronize_rcu, EUSERS},
@@ -98,6 +98,11 @@ impl Channel {
         Err(refuse(Asked::Channel(self.id), rule, EPERM))
     }
 
+    /// A member that the caller has not attached yet, see [`Member::new`].
+    pub(super) fn new_member(&self, id: u32, flags: u32) -> impl PinInit<Member, Error> + '_ {
+        Member::new(id, flags, &self.parking)
+    }
+
     /// Takes a place for a subscriber of the caller. May sleep.
     ///
     /// # Errors
@@ -124,6 +129,7 @@ impl Channel {
         // Until the member has joined, it holds the slots from its cursor on. So the cursor starts
         // at the latest slot.
         member.cursor.store(self.ring.new_cursor(), Relaxed);
+        self.rank(member);
         self.members
             .insert(member.id(), member.clone(), member.can_receive())
             .inspect_err(|_| self.places.give_back(member.uid()))?;
@@ -143,7 +149,8 @@ impl Channel {
         } else {
             self.ring.broadcast_join(&member.cursor);
         }
-        // Until now the member may have held more slots than from now on. Pairs with `poll` (D).
+        // Until now the member may have held more slots than from now on. Pairs with the requests
+        // that park (D).
         Region::full_barrier();
         self.wake_sender(&rcu::read_lock());
         Ok(())
@@ -165,6 +172,10 @@ impl Channel {
         self.drop_targeted_if_detached(member);
         self.ring.broadcast_let_go(&member.cursor);
         self.counts.add(member.take_counts());
+        // None of its requests parks any more. They leave their line before it leaves the channel.
+        while self.end_requests(member) {
+            let_others_run();
+        }
         self.members.remove(member.id());
         if member.is_lossy() {
             self.lossy.fetch_sub(1, Relaxed);
@@ -172,12 +183,24 @@ impl Channel {
         self.places.give_back(member.uid());
         trace::detach(|| (self.id, member.id()));
 
-        // All requests of the member end. Its requests for room wait in one queue with those of
-        // other senders.
-        member.wake_all_for_the_end();
-        self.wake_all_senders(WRITABLE);
+        // Its watchers for room are in one queue with those of others.
+        member.tell_the_end();
+        self.room.wake_all(WRITABLE);
         self.pass_on(member.can_receive().then_some(member), &rcu::read_lock());
         true
+    }
+
+    /// Ends requests that wait for `member`, because the membership or the channel has ended. Returns
+    /// whether more of them may be left.
+    fn end_requests(&self, member: &Member) -> bool {
+        if self.end_some(Some(member), Side::Receives) || self.end_some(Some(member), Side::Sends) {
+            return true;
+        }
+        // A request that is awake finds out by itself, and wakes no other one.
+        self.looks(Some(member), Side::Receives);
+        self.looks(Some(member), Side::Sends);
+        self.leave_lines(member);
+        false
     }
 
     /// Whether a subscriber of this channel is detached.
@@ -221,15 +244,29 @@ impl Channel {
         self.counts.add(member.take_counts());
     }
 
-    /// Ends sending, and wakes all that wait or watch. Receivers still get what is queued.
+    /// Ends sending, and wakes all that wait or watch. Receivers still get what is queued. May sleep.
     pub(crate) fn close(&self) {
         self.ring.close();
-        // Pairs with `poll`: a request that enters a queue after this sees that the ring is closed.
+        // Pairs with `poll`: a watcher that enters a queue after this sees that the ring is closed.
         Region::full_barrier();
-        self.wake_all_senders(WRITABLE | HANGUP);
-        self.members.for_each(&rcu::read_lock(), |member| {
-            member.wake_all_for_the_end();
-        });
+        while self.end_some(None, Side::Sends) {
+            let_others_run();
+        }
+        self.room.wake_all(WRITABLE | HANGUP);
+        let mut id = 0;
+        loop {
+            {
+                let guard = rcu::read_lock();
+                let Some(member) = self.member_from(id, &guard) else {
+                    return;
+                };
+                if !self.end_requests(member) {
+                    member.tell_the_end();
+                    id = member.id() + 1;
+                }
+            }
+            let_others_run();
+        }
     }
 
     /// The page in which a receiver of a broadcast says how far it has read. Makes one if there is

@@ -4,28 +4,31 @@
 //!
 //! This file has the state and what can be read of it. `create` makes a channel, `members` lets
 //! subscribers come and go, `sending` and `receiving` move messages, `overwriting` makes room in a
-//! full broadcast, and `waiting` is about requests that wait.
+//! full broadcast, `parking` keeps what waits, and `waiting` says when to wake it.
 //!
 //! Locking: sending and receiving run inside RCU read-side critical sections and use only the
 //! atomics of the ring. Attaching and detaching are called with the `uring_lock` of an io_uring
 //! instance held: that of the subscriber, or of another one that ends its membership. Inside it is
-//! the mutex [`Member::membership`], and inside that the mutex of [`Places`].
+//! the mutex [`Member::membership`], and inside that the mutex of [`Places`]. What waits is behind a
+//! spinlock, see `parking`.
 
 use kernel::{
     prelude::*,
     sync::{
         atomic::{Atomic, Relaxed},
-        rcu,
+        rcu, SpinLock,
     },
 };
 
 use self::{
     cred::{IpcNamespace, Permissions},
     member::Member,
+    parking::Parking,
     places::Places,
+    waiting::Tick,
 };
 use crate::{
-    kernel::{percpu::PerCpuCounter, rcu_xarray::RcuXArray, wait::WaitQueue},
+    kernel::{later::Later, percpu::PerCpuCounter, rcu_xarray::RcuXArray, wait::WaitQueue},
     memory::region::Region,
     observe::counters::{Counts, SharedCounts},
     ring::{Memory, Ring},
@@ -36,6 +39,7 @@ pub(crate) mod cred;
 pub(crate) mod member;
 mod members;
 mod overwriting;
+mod parking;
 mod places;
 mod receiving;
 pub(crate) mod registry;
@@ -82,15 +86,19 @@ pub(crate) struct Channel {
     permissions: Permissions,
 
     _mark: LineStart,
-    /// Not 0 if receivers may be waiting.
+    /// See [`Waiting::receivers_wait`](crate::ring::Waiting). The holder of `parking` writes this.
     receivers_wait: Atomic<u32>,
 
     _waiting: LineStart,
-    /// Id of the receiver that a sender has woken last.
-    last_woken: Atomic<u32>,
-    /// Requests that wait for room, and watchers.
+    /// What waits.
+    #[pin]
+    parking: SpinLock<Parking>,
+    /// Watchers for room.
     #[pin]
     room: WaitQueue,
+    /// Wakes those for which no other task may come.
+    #[pin]
+    tick: Later<Tick>,
 
     _rest: LineStart,
     /// The places of members, and which uid has how many.

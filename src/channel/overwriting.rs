@@ -103,7 +103,7 @@ impl Channel {
             }
             // A request of the receiver may have found the slot claimed, and waits.
             Region::full_barrier();
-            self.pass_on_message(receiver, guard);
+            self.pass_on_message(receiver);
         });
     }
 

@@ -342,7 +342,7 @@ impl Channel {
             self.ring.queue_reclaim();
         }
 
-        // Pairs with `mark_waiting` (D).
+        // After the messages, before the marks. Pairs with the requests that park (D).
         Region::full_barrier();
         if self.is_any_waiting() {
             self.wake_after_receiving(member, position, guard);
@@ -374,13 +374,13 @@ impl Channel {
         let mut most = BATCH_MESSAGES;
         if counted.count == 0 {
             self.accept_position(member);
-            // The new position may have made room. Pairs with `poll` (D).
+            // The new position may have made room. Pairs with the requests that park (D).
             Region::full_barrier();
-            self.wake_sender(guard);
+            self.wake_sender_for_much(guard);
             counted.last = self.next(member)?;
             counted.count = 1;
             // The messages stay, also for other requests of the receiver.
-            self.pass_on_message(member, guard);
+            self.pass_on_message(member);
             most -= 1;
         }
         // Senders that overwrite may publish as fast as this loop counts.

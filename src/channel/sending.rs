@@ -106,9 +106,14 @@ impl Channel {
     /// Reserves slots: `count` if there is room for so many, otherwise fewer, and at least one.
     #[inline(always)]
     fn reserve(&self, count: u32, guard: &rcu::Guard) -> Result<Reservations<'_, Region>> {
+        // To watchers for room it is news that the ring was full.
+        let is_exact = self.room.is_active();
         let mut attempts = 0;
         loop {
-            match self.ring.reserve_up_to(count, |_| self.reclaim(guard)) {
+            match self
+                .ring
+                .reserve_up_to(count, is_exact, |_| self.reclaim(guard))
+            {
                 Ok(slots) => return Ok(slots),
                 Err(NoRoom::Closed) => return Err(EPIPE),
                 Err(NoRoom::Full) => {
@@ -219,7 +224,7 @@ impl Channel {
         let mut sent = 0;
         let current = CurrentIdentity::new();
         let slots = self.reserve(ready, guard)?;
-        let end = slots.end();
+        let (end, fill_the_ring) = (slots.end(), slots.fill_the_ring());
         // Only receivers of a queue look at how many messages are for them alone.
         let counted = target.filter(|_| self.mode != Mode::Broadcast);
         for (slot, payload) in slots.zip(outgoing.payloads) {
@@ -233,10 +238,13 @@ impl Channel {
             sent += 1;
         }
 
-        // Pairs with `poll` (D).
+        // After the messages, before the marks. Pairs with the requests that park (D).
         Region::full_barrier();
         if let Some(target) = target {
             self.drop_targeted_if_detached(target);
+        }
+        if fill_the_ring {
+            self.has_filled(guard);
         }
         if self.is_any_waiting() {
             self.wake_after_sending(sent, target, end, guard);
@@ -252,10 +260,10 @@ impl Channel {
     #[cold]
     fn wake_after_sending(&self, sent: u32, target: Option<&Member>, end: u32, guard: &rcu::Guard) {
         if sent > 0 {
-            self.wake_receivers(target, guard);
+            self.wake_receivers(target);
         }
         self.wake_receivers_after(end, guard);
         // One receive can make room for many messages, and wakes one sender.
-        self.wake_sender(guard);
+        self.wake_sender_for_much(guard);
     }
 }

@@ -14,7 +14,7 @@ use kernel::{
 use super::{member::Member, Channel, Mode};
 use crate::{kernel::rcu::RcuObject, ring::Waiting};
 
-/// An attachment to a channel, or a sender that waits without one.
+/// An attachment to a channel.
 pub(crate) struct Subscriber {
     member: ARef<RcuObject<Member>>,
     channel: ARef<RcuObject<Channel>>,
@@ -31,7 +31,7 @@ impl Subscriber {
         flags: u32,
         channel: ARef<RcuObject<Channel>>,
     ) -> Result<ARef<RcuObject<Self>>> {
-        let member = RcuObject::new(Member::new(id, flags, channel.id()))?;
+        let member = RcuObject::new(channel.new_member(id, flags))?;
         RcuObject::new(Ok::<_, Error>(Self { member, channel }))
     }
 
@@ -66,11 +66,17 @@ impl Subscriber {
         self.channel.is_detached(&self.member)
     }
 
+    /// What its channel knows of it.
+    #[inline]
+    pub(crate) fn member(&self) -> &Member {
+        &self.member
+    }
+
     /// A request of it that may have been woken ends without having taken what the waker has woken
     /// it for: wakes another request if that is still there.
-    pub(crate) fn pass_on(&self) {
-        let receiver = self.can_receive().then_some(&**self.member);
-        self.channel.pass_on(receiver, &rcu::read_lock());
+    pub(crate) fn pass_on(&self, guard: &rcu::Guard) {
+        let receiver = self.can_receive().then_some(self.member());
+        self.channel.pass_on(receiver, guard);
     }
 
     /// How many bytes of the channel it may map.

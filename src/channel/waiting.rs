@@ -3,17 +3,108 @@
 //! Waiting: what a channel answers a request, poll(2) and epoll, and what the wake rules of the ring
 //! need of a channel.
 
-use kernel::sync::{atomic::Atomic, rcu};
+use kernel::{
+    prelude::*,
+    sync::{atomic::Atomic, rcu, Arc},
+};
 
-use super::{member::Member, Channel};
+use super::{member::Member, parking::Side, registry::Registry, Channel};
 use crate::{
-    kernel::wait::{WaitQueue, HANGUP, READABLE, WRITABLE},
+    kernel::{
+        later::Job,
+        parked::Parkable,
+        wait::{WaitQueue, HANGUP, READABLE, WRITABLE},
+    },
     memory::region::Region,
-    observe::trace,
     ring::{Memory, Mode, NoMessage, Ring, Waiting},
 };
 
+/// Calls [`Waiting::tick`] of a channel, unless it is destroyed: then nothing waits.
+pub(super) struct Tick {
+    /// Of the channel.
+    pub(super) id: u32,
+    pub(super) registry: Arc<Registry>,
+}
+
+impl Job for Tick {
+    fn run(&self) {
+        let guard = rcu::read_lock();
+        if let Some(channel) = self.registry.get(self.id, &guard) {
+            channel.tick(&guard);
+        }
+    }
+}
+
 impl Channel {
+    /// Parks a receive of `member`. `comes_back` if the request was woken in vain. Returns false if the
+    /// request should be tried again at once. Does not sleep.
+    pub(crate) fn park_receive(
+        &self,
+        member: &Member,
+        request: &Parkable<'_>,
+        comes_back: bool,
+        guard: &rcu::Guard,
+    ) -> bool {
+        if !self.enter(Some(member), Side::Receives, request, comes_back) {
+            return false;
+        }
+        // After the mark, before the look at the ring. Pairs with the wakers (D).
+        Region::full_barrier();
+        let is_empty = matches!(self.next(member), Err(NoMessage::Empty | NoMessage::Busy));
+        if !is_empty && self.leave(Some(member), Side::Receives, request) {
+            return false;
+        }
+        member.count_wait();
+        // No receiver may come for long now, so a little room has to do for a sender.
+        self.wake_sender(guard);
+        true
+    }
+
+    /// The same for a send of `member`, or without an attachment.
+    pub(crate) fn park_send(
+        &self,
+        member: Option<&Member>,
+        request: &Parkable<'_>,
+        comes_back: bool,
+        guard: &rcu::Guard,
+    ) -> bool {
+        if !self.enter(member, Side::Sends, request, comes_back) {
+            return false;
+        }
+        // As above.
+        Region::full_barrier();
+        !(self.has_room(guard) && self.leave(member, Side::Sends, request))
+    }
+
+    /// Takes a receive out that is parked. Returns false if it was woken.
+    pub(crate) fn unpark_receive(&self, member: &Member, request: &Parkable<'_>) -> bool {
+        self.leave(Some(member), Side::Receives, request)
+    }
+
+    /// The same for a send.
+    pub(crate) fn unpark_send(&self, member: Option<&Member>, request: &Parkable<'_>) -> bool {
+        self.leave(member, Side::Sends, request)
+    }
+
+    /// A receive of `member` was woken, and is about to look.
+    pub(crate) fn receive_looks(&self, member: &Member) {
+        self.looks(Some(member), Side::Receives);
+        // After the mark, before the look at the ring. Pairs with the wakers (D).
+        Region::full_barrier();
+    }
+
+    /// The same for a send of `member`, or without an attachment.
+    pub(crate) fn send_looks(&self, member: Option<&Member>) {
+        self.looks(member, Side::Sends);
+        // As above.
+        Region::full_barrier();
+    }
+
+    /// Whether there may be a message for `member`.
+    pub(crate) fn is_ready(&self, member: &Member) -> Result<(), NoMessage> {
+        Self::next(self, member).map(|_| ())
+    }
+
     /// Returns which of the `wanted` events have come for `member`. Calls `enter` with the queues
     /// whose wakers tell of the others.
     pub(crate) fn poll<'a>(
@@ -32,13 +123,18 @@ impl Channel {
         if wants_room {
             enter(&self.room);
         }
+        // After the queue of room, before the look at it. Pairs with `has_filled`.
+        Region::full_barrier();
         if wants_message {
-            match self.wait_for_message(member) {
+            self.watch(member);
+            // After the mark, before the look at the ring. Pairs with the wakers (D).
+            Region::full_barrier();
+            match self.next(member) {
                 Ok(_) | Err(NoMessage::Closed) => events |= READABLE,
                 Err(NoMessage::Empty | NoMessage::Busy | NoMessage::Detached) => (),
             }
         }
-        if wants_room && self.wait_for_room(&rcu::read_lock()) {
+        if wants_room && self.look_for_room(&rcu::read_lock()) {
             events |= WRITABLE;
         }
         // Pairs with `close` and `detach`: the queue comes first.
@@ -49,13 +145,27 @@ impl Channel {
         events
     }
 
-    /// Wakes all that wait for room. `events` say why.
-    pub(super) fn wake_all_senders(&self, events: u32) {
-        self.trace_wake_senders(self.room.wake_all(events));
+    /// Whether there is room. If not, watchers for room are told once there is.
+    fn look_for_room(&self, guard: &rcu::Guard) -> bool {
+        if self.has_room(guard) {
+            return true;
+        }
+        self.watch_room();
+        // After the mark, before the look at the ring. Pairs with the wakers (D).
+        Region::full_barrier();
+        self.has_room(guard)
     }
 
-    fn trace_wake_senders(&self, requests: u32) {
-        trace::wake(|| (self.id, 0, requests));
+    /// A sender has filled the ring: a watcher that has found room before wants to know of the next,
+    /// also if there is some already.
+    #[cold]
+    pub(super) fn has_filled(&self, guard: &rcu::Guard) {
+        if self.room.is_active() {
+            self.watch_room();
+            // After the mark, before the look at the ring. Pairs with the wakers (D).
+            Region::full_barrier();
+            self.wake_sender_for_much(guard);
+        }
     }
 }
 
@@ -80,13 +190,13 @@ impl Waiting for Channel {
     }
 
     #[inline]
-    fn senders_wait(&self) -> &Atomic<u32> {
-        self.region().senders_wait()
+    fn wants<'a>(&'a self, member: &'a Member) -> &'a Atomic<u32> {
+        &member.wants
     }
 
     #[inline]
-    fn last_woken(&self) -> &Atomic<u32> {
-        &self.last_woken
+    fn senders_wait(&self) -> &Atomic<u32> {
+        self.region().senders_wait()
     }
 
     #[inline]
@@ -96,19 +206,9 @@ impl Waiting for Channel {
             .map(|member| -> &Member { member })
     }
 
-    #[inline]
-    fn find_receiver(&self, id: u32, guard: &rcu::Guard, mut done: impl FnMut(&Member) -> bool) {
-        self.members.find_marked(id, guard, |member| done(member));
-    }
-
-    #[inline]
-    fn are_senders_active(&self) -> bool {
-        self.room.is_active()
-    }
-
-    #[inline]
-    fn wake_one_sender(&self) {
-        self.trace_wake_senders(self.room.wake_one(WRITABLE));
+    fn is_any_left(&self) -> bool {
+        self.first_in_line()
+            .is_some_and(|member| self.may_have_any(&member))
     }
 
     #[inline]
@@ -122,11 +222,57 @@ impl Waiting for Channel {
     }
 
     #[inline]
+    fn made_room(&self, member: &Member, position: u32) -> bool {
+        self.ring.broadcast_made_room(member.id(), position)
+    }
+
+    #[inline]
+    fn has_targeted(&self, member: &Member) -> bool {
+        member.pending() != 0
+    }
+
+    #[inline]
     fn reclaim(&self, guard: &rcu::Guard) {
         Self::reclaim(self, guard);
     }
 
     fn may_overwrite(&self, guard: &rcu::Guard) -> bool {
         self.can_overwrite(guard)
+    }
+
+    fn wake_any(&self, count: u32) {
+        self.wake_first_receivers(count);
+    }
+
+    fn wake_each(&self) {
+        self.wake_each_receiver();
+    }
+
+    fn wake_one_of(&self, member: &Member) {
+        self.wake_receive_of(member);
+    }
+
+    fn wake_senders(&self, count: u32) {
+        self.wake_first_senders(count);
+    }
+
+    fn tell_of_messages(&self, to_all: bool) {
+        self.tell_watchers(to_all);
+    }
+
+    fn tell_of_room(&self, to_all: bool) {
+        self.tell_of_some_room(to_all);
+    }
+
+    fn let_go(&self, each: impl FnMut(&Member)) {
+        self.let_go_of_held(each);
+    }
+
+    fn wait_no_longer(&self) -> (u32, u32) {
+        self.forget_awake()
+    }
+
+    fn arm_tick(&self) {
+        self.tick.arm();
     }
 }

@@ -84,6 +84,7 @@ fn create_now(
         instance.identity(),
         parameters,
         instance.account(),
+        instance.registry().clone(),
     )?;
     create.channel_id_out = id.get();
     argument.write_create(create)?;

@@ -14,7 +14,6 @@ use kernel::{
     ffi::{c_int, c_uint, c_void},
     prelude::*,
     sync::{
-        aref::ARef,
         atomic::{Acquire, Atomic, Relaxed, Release},
         Arc, ArcBorrow,
     },
@@ -23,7 +22,7 @@ use kernel::{
 };
 
 use crate::{
-    channel::{registry::Registry, subscriber::Subscriber},
+    channel::registry::Registry,
     io_uring::{
         command,
         instance::Instance,
@@ -35,9 +34,8 @@ use crate::{
         bindings::{self, safe_functions, Operations},
         callback::{callbacks, Argument},
         compat::this_module,
-        file::Private,
+        parked::Parkable,
         pointer::Pointer,
-        rcu::RcuObject,
     },
     memory::{
         buffer::Buffer,
@@ -63,8 +61,11 @@ static OPERATIONS: Operations<bindings::io_uring_ipc_ops> =
         send: Some(issue::<IpcSend>),
         recv_prep: Some(prepare::<IpcRecv>),
         recv: Some(issue::<IpcRecv>),
-        wait_file: Some(wait_file),
-        wait_done: Some(wait_done),
+        ready: Some(ready),
+        park: Some(park),
+        unpark: Some(unpark),
+        pass_on: Some(pass_on),
+        uses_file: Some(uses_file),
     });
 
 // io_uring calls the operations of a static table, as long as they are registered.
@@ -178,9 +179,9 @@ impl Opcode for IpcRecv {
 #[inline(always)]
 fn request(command: &mut bindings::io_uring_ipc_cmd) -> &mut Request {
     const {
-        let room = offset_of!(bindings::io_uring_ipc_cmd, data);
-        assert!(size_of::<Request>() <= size_of::<bindings::io_uring_ipc_cmd>() - room);
-        assert!(room % align_of::<Request>() == 0);
+        let start = offset_of!(bindings::io_uring_ipc_cmd, data);
+        assert!(size_of::<Request>() <= offset_of!(bindings::io_uring_ipc_cmd, node) - start);
+        assert!(start % align_of::<Request>() == 0);
     }
     // SAFETY: `data` is large enough, and aligned. It is borrowed as long as the result, which
     // consists of integers: any bytes will do.
@@ -299,6 +300,7 @@ callbacks! {
             if prepared.wants_info() {
                 command.flags |= bindings::IOIPC_CMD_ALIGN;
             }
+            Parkable::prepare(command);
             *request(command) = prepared;
             Ok(0)
         })
@@ -310,6 +312,9 @@ callbacks! {
         command: &mut bindings::io_uring_ipc_cmd,
         issue_flags: c_uint
     ) -> c_int {
+        if command.flags & bindings::IOIPC_CMD_WOKEN != 0 {
+            look_once(instance, request(command));
+        }
         let is_rest = command.flags & bindings::IOIPC_CMD_REST != 0;
         // Most buffers are in user memory, so only that case is in this function.
         let result = if request(command).has(uapi::IOIPC_FIXED_BUF) {
@@ -319,28 +324,84 @@ callbacks! {
             O::issue(request(command), instance, Buffer::User(buffer), is_rest)
         };
         match result {
-            // CAST: No message is that long, and no buffer either.
-            Ok(result) => result as c_int,
+            Ok(result) => {
+                // It has taken what it was woken for.
+                command.flags &= !bindings::IOIPC_CMD_WOKEN;
+                if command.flags & bindings::IOIPC_CMD_MULTISHOT != 0 {
+                    command.flags &= !bindings::IOIPC_CMD_MORE;
+                    if recv::is_ready(request(command), instance).is_ok() {
+                        command.flags |= bindings::IOIPC_CMD_MORE;
+                    }
+                }
+                // CAST: No message is that long, and no buffer either.
+                result as c_int
+            }
+            Err(EAGAIN) => {
+                instance.will_park(request(command));
+                EAGAIN.to_errno()
+            }
             Err(error) => error.to_errno(),
         }
     }
 
-    /// As `io_uring_ipc_ops.wait_file`.
-    fn wait_file(
-        instance: &Instance,
-        command: &mut bindings::io_uring_ipc_cmd,
-        early: bool
-    ) -> *mut bindings::file {
-        match instance.wait_file(request(command), early) {
-            Ok(file) => ARef::into_raw(file).as_ptr().cast(),
-            Err(error) => error.to_ptr(),
+    /// As `io_uring_ipc_ops.ready`.
+    fn ready(instance: &Instance, command: &mut bindings::io_uring_ipc_cmd) -> c_int {
+        let result = recv::is_ready(request(command), instance);
+        if result == Err(EAGAIN) {
+            instance.will_park(request(command));
         }
+        from_result(|| result.map(|()| 0))
     }
 
-    /// As `io_uring_ipc_ops.wait_done`.
-    fn wait_done(_instance: &Instance, command: &mut bindings::io_uring_ipc_cmd) {
-        // SAFETY: `wait_file` returned the file, and the request still has its reference. Its
-        // subscriber may have detached, so an instance might not find it by its id.
-        unsafe { Private::<RcuObject<Subscriber>>::from_c(command.file) }.0.pass_on();
+    /// As `io_uring_ipc_ops.park`.
+    fn park(instance: &Instance, command: Parkable<'_>) -> bool {
+        let was_woken = command.flags() & bindings::IOIPC_CMD_WOKEN != 0;
+        instance.park(&parked_request(&command), &command, was_woken)
+    }
+
+    /// As `io_uring_ipc_ops.unpark`.
+    fn unpark(instance: &Instance, command: Parkable<'_>) -> bool {
+        instance.unpark(&parked_request(&command), &command)
+    }
+
+    /// As `io_uring_ipc_ops.pass_on`.
+    fn pass_on(instance: &Instance, command: &mut bindings::io_uring_ipc_cmd) {
+        instance.pass_on(request(command));
+    }
+
+    /// As `io_uring_ipc_ops.uses_file`.
+    fn uses_file(instance: &Instance, command: Parkable<'_>, file: *mut bindings::file) -> bool {
+        instance.uses_file(&parked_request(&command), file)
+    }
+}
+
+/// Lets a request that was woken say that it looks, the first time that it does.
+#[cold]
+fn look_once(instance: &Instance, request: &mut Request) {
+    if !request.has_looked() {
+        request.set_has_looked(true);
+        instance.looks(request);
+    }
+}
+
+/// What a request that may be parked has of its SQE.
+fn parked_request(command: &Parkable<'_>) -> Request {
+    // SAFETY: `data` is large enough, and aligned, see `request`. Only the task that `Parkable` belongs
+    // to writes there. A request consists of integers.
+    unsafe {
+        (&raw const (*command.as_ptr()).data)
+            .cast::<Request>()
+            .read()
+    }
+}
+
+/// A request that may be parked.
+impl Argument for Parkable<'_> {
+    type C = *mut bindings::io_uring_ipc_cmd;
+
+    #[inline(always)]
+    unsafe fn from_c(command: *mut bindings::io_uring_ipc_cmd) -> Self {
+        // SAFETY: It is valid, and `prepare` was called for it before any other callback.
+        unsafe { Self::new(command) }
     }
 }

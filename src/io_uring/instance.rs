@@ -3,8 +3,7 @@
 //! What the module knows of an io_uring instance: its subscribers.
 //!
 //! Locking: all of this is called with the `uring_lock` of the instance held, except
-//! [`Instance::subscriber`], which is for RCU read-side critical sections, and
-//! [`Instance::wait_file`].
+//! [`Instance::subscriber`] and [`Instance::uses_file`], which need no lock.
 
 use core::{mem::offset_of, ptr};
 
@@ -19,15 +18,18 @@ use kernel::{
 };
 
 use crate::{
-    channel::{cred, registry::Registry, subscriber::Subscriber},
-    io_uring::{file, request::Request},
-    kernel::{alloc::GFP_MAYFAIL, bindings, file::FileCell, rcu::RcuObject, rcu_xarray::RcuXArray},
+    channel::{cred, member::Member, registry::Registry, subscriber::Subscriber, Channel},
+    io_uring::request::Request,
+    kernel::{
+        alloc::GFP_MAYFAIL, bindings, file::FileCell, parked::Parkable, rcu::RcuObject,
+        rcu_xarray::RcuXArray,
+    },
     memory::charge::Account,
     observe::refusal::{refuse, Asked},
-    uapi,
+    ring::Waiting,
 };
 
-/// A subscriber of an instance, with its file: as long as it is attached, requests can wait.
+/// A subscriber of an instance, with its file.
 ///
 /// The file has a reference to the subscriber. So the task that ends the attachment drops this
 /// reference to the file. The release of a file can wait for other tasks, for as long as they like.
@@ -162,7 +164,7 @@ impl Instance {
     }
 
     /// All channels.
-    pub(crate) fn registry(&self) -> &Registry {
+    pub(crate) fn registry(&self) -> &Arc<Registry> {
         &self.registry
     }
 
@@ -183,34 +185,82 @@ impl Instance {
         Some(&self.attachment(id, guard)?.subscriber)
     }
 
-    /// The file that tells when a request should be tried again. May sleep. Called without the
-    /// `uring_lock` if the request is in io-wq.
-    ///
-    /// # Errors
-    ///
-    /// `ENOENT`, also if it is too `early` to know whether the caller may send without being
-    /// attached; what [`Channel::check_unattached`] and [`file::open`] return.
-    pub(crate) fn wait_file(&self, request: &mut Request, early: bool) -> Result<ARef<File>> {
-        {
-            let guard = rcu::read_lock();
-            if let Some(attachment) = self.attachment(request.id, &guard) {
-                let file = attachment.file.get(&guard);
-                return file.ok_or_else(|| no_subscriber(request.id));
+    /// Calls `then` for the channel of a request, and for its subscriber if it has one. Returns `None`
+    /// if there is no such channel or subscriber any more.
+    fn with_waiter<R>(
+        &self,
+        request: &Request,
+        then: impl FnOnce(&Channel, Option<&Member>, &rcu::Guard) -> R,
+    ) -> Option<R> {
+        let guard = rcu::read_lock();
+        if let Some(subscriber) = self.subscriber(request.id, &guard) {
+            let member = subscriber.member();
+            return Some(then(subscriber.channel(), Some(member), &guard));
+        }
+        if !request.has_waited_unattached() {
+            return None;
+        }
+        let channel = self.registry.get(request.id, &guard)?;
+        Some(then(channel, None, &guard))
+    }
+
+    /// A request found nothing to do, and is going to park if it waits.
+    #[cold]
+    pub(crate) fn will_park(&self, request: &mut Request) {
+        request.set_has_looked(false);
+        if request.sends() && self.subscriber(request.id, &rcu::read_lock()).is_none() {
+            request.wait_unattached();
+        }
+    }
+
+    /// Parks a request that found nothing to do. `comes_back` if it was woken in vain. Returns false if
+    /// it should be tried again at once. Does not sleep.
+    pub(crate) fn park(
+        &self,
+        request: &Request,
+        parkable: &Parkable<'_>,
+        comes_back: bool,
+    ) -> bool {
+        self.with_waiter(request, |channel, member, guard| match member {
+            Some(member) if !request.sends() => {
+                channel.park_receive(member, parkable, comes_back, guard)
             }
-        }
-        if !request.sends() {
-            return Err(no_subscriber(request.id));
-        }
-        // A sender that is not attached gets a file just for this request. The file keeps the
-        // channel and its memory.
-        if early {
-            return Err(ENOENT);
-        }
-        let channel = self.registry.find(request.id).ok_or(ENOENT)?;
-        channel.check_unattached(self.identity())?;
-        let file = file::open(Subscriber::new(0, uapi::IOIPC_SUB_SEND, channel)?)?;
-        request.wait_unattached();
-        Ok(file)
+            _ => channel.park_send(member, parkable, comes_back, guard),
+        })
+        .unwrap_or(false)
+    }
+
+    /// Takes out a request that is parked. Returns false if it was woken. Does not sleep.
+    pub(crate) fn unpark(&self, request: &Request, parkable: &Parkable<'_>) -> bool {
+        self.with_waiter(request, |channel, member, _| match member {
+            Some(member) if !request.sends() => channel.unpark_receive(member, parkable),
+            _ => channel.unpark_send(member, parkable),
+        })
+        .unwrap_or(false)
+    }
+
+    /// A request was woken, and is about to look.
+    pub(crate) fn looks(&self, request: &Request) {
+        self.with_waiter(request, |channel, member, _| match member {
+            Some(member) if !request.sends() => channel.receive_looks(member),
+            _ => channel.send_looks(member),
+        });
+    }
+
+    /// A request that was woken ends, and may not have taken what it was woken for: wakes another one
+    /// for that.
+    pub(crate) fn pass_on(&self, request: &Request) {
+        self.looks(request);
+        self.with_waiter(request, |channel, member, guard| {
+            channel.pass_on(member.filter(|member| member.can_receive()), guard);
+        });
+    }
+
+    /// Whether a file is that of the subscriber of a request.
+    pub(crate) fn uses_file(&self, request: &Request, file: *mut bindings::file) -> bool {
+        let guard = rcu::read_lock();
+        self.attachment(request.id, &guard)
+            .is_some_and(|attachment| attachment.file.is(file))
     }
 
     /// Attaches a subscriber to its channel and makes it one of this instance. May sleep.

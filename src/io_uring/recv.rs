@@ -154,13 +154,15 @@ fn issue_any(
                 busy += 1;
                 cpu_relax();
             }
-            Err(Failure::NotPresent { .. }) => break EFAULT,
+            Err(Failure::NotPresent { .. }) => {
+                pass_on(request, instance);
+                break EFAULT;
+            }
             Err(_) if received.count > 0 => return Ok(received.len),
-            Err(Failure::Busy) => return Err(ended(EAGAIN, request, instance)),
-            Err(Failure::Error(error)) => return Err(ended(error, request, instance)),
+            Err(Failure::Busy) => return Err(EAGAIN),
+            Err(Failure::Error(error)) => return Err(error),
         }
     };
-    pass_on(request, instance);
     if received.count > 0 {
         return Ok(received.len);
     }
@@ -182,10 +184,28 @@ fn count_in_place(request: &Request, instance: &Instance) -> Result<u32> {
             Ok(true) if let_others_run() => (),
             Ok(_) => return Ok(counted.count),
             Err(_) if counted.count > 0 => return Ok(counted.count),
-            Err(Failure::Error(error)) => return Err(ended(error, request, instance)),
+            Err(Failure::Error(error)) => return Err(error),
             // Another request of the subscriber is receiving.
-            Err(_) => return Err(ended(EAGAIN, request, instance)),
+            Err(_) => return Err(EAGAIN),
         }
+    }
+}
+
+/// Looks whether there may be a message to receive.
+///
+/// # Errors
+///
+/// `EAGAIN` if there is none, or what [`issue`] returns.
+pub(crate) fn is_ready(request: &Request, instance: &Instance) -> Result {
+    let guard = rcu::read_lock();
+    let result = subscriber(request, instance, &guard).and_then(|subscriber| {
+        let channel = subscriber.channel();
+        channel.is_ready(subscriber).map_err(Failure::from)
+    });
+    match result {
+        Err(Failure::Error(error)) => Err(error),
+        // Another request of the subscriber is receiving.
+        _ => Ok(()),
     }
 }
 
@@ -193,24 +213,9 @@ fn count_in_place(request: &Request, instance: &Instance) -> Result<u32> {
 /// for the message.
 #[cold]
 fn pass_on(request: &Request, instance: &Instance) {
-    if let Some(subscriber) = instance.subscriber(request.id, &rcu::read_lock()) {
-        subscriber.pass_on();
-    }
-}
-
-/// Counts the request if it has to wait. Returns `error`.
-#[cold]
-fn ended(error: Error, request: &Request, instance: &Instance) -> Error {
-    if let Some(subscriber) = instance.subscriber(request.id, &rcu::read_lock()) {
-        count_wait(error, request, subscriber);
-    }
-    error
-}
-
-/// Counts a request that ends with `error`, if that means that the request has to wait.
-fn count_wait(error: Error, request: &Request, subscriber: &Subscriber) {
-    if error == EAGAIN && request.has(uapi::IOIPC_RECV_WAIT | uapi::IOIPC_RECV_MULTISHOT) {
-        subscriber.count_wait();
+    let guard = rcu::read_lock();
+    if let Some(subscriber) = instance.subscriber(request.id, &guard) {
+        subscriber.pass_on(&guard);
     }
 }
 
@@ -247,13 +252,7 @@ fn attempt_plain(
     let subscriber = subscriber(request, instance, &guard)?;
     let mut message = Received::default();
     let channel = subscriber.channel();
-    channel
-        .receive(subscriber, buffer, Wanted::MESSAGE, &mut message, &guard)
-        .inspect_err(|failure| {
-            if let Failure::Error(error) = *failure {
-                count_wait(error, request, subscriber);
-            }
-        })?;
+    channel.receive(subscriber, buffer, Wanted::MESSAGE, &mut message, &guard)?;
     subscriber.count_received(1);
     Ok(message.len)
 }

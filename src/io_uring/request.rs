@@ -17,22 +17,22 @@ pub(crate) enum Wait {
 
 /// A request. It consists of integers, so that any bytes are a valid one.
 #[derive(Clone, Copy)]
+#[repr(C)]
 pub(crate) struct Request {
     /// Id of the subscriber, or of the channel if the sender is not attached.
     pub(crate) id: u32,
     /// Id of the only receiver, or 0.
     pub(crate) target: u32,
-    /// A number that the sender gives the receiver.
-    pub(crate) sender_data: u64,
-    /// `rw_flags`, checked.
+    /// The halves of a number that the sender gives the receiver: there is no room for a gap.
+    sender_data: [u32; 2],
+    /// `rw_flags`, checked; [`Self::SENDS`], [`Self::HAS_WAITED_UNATTACHED`], [`Self::HAS_LOOKED`].
     flags: u32,
-    /// [`Self::SENDS`] and [`Self::HAS_WAITED_UNATTACHED`].
-    state: u32,
 }
 
 impl Request {
-    const SENDS: u32 = 1 << 0;
-    const HAS_WAITED_UNATTACHED: u32 = 1 << 1;
+    const SENDS: u32 = 1 << 31;
+    const HAS_WAITED_UNATTACHED: u32 = 1 << 30;
+    const HAS_LOOKED: u32 = 1 << 29;
 
     /// A send, from the fields of an SQE.
     pub(crate) fn send(id: i32, target: u32, sender_data: u64, flags: u32) -> Self {
@@ -40,33 +40,52 @@ impl Request {
             // CAST: A negative number becomes larger than any id.
             id: id as u32,
             target,
-            sender_data,
-            flags,
-            state: Self::SENDS,
+            // CAST: The lower half.
+            sender_data: [sender_data as u32, (sender_data >> 32) as u32],
+            flags: flags | Self::SENDS,
         }
     }
 
     /// A receive, from the fields of an SQE.
     pub(crate) fn receive(id: i32, flags: u32) -> Self {
         Self {
-            state: 0,
+            flags,
             ..Self::send(id, 0, 0, flags)
         }
     }
 
     /// Whether it sends. Only a send can come from a sender that is not attached.
     pub(crate) fn sends(&self) -> bool {
-        self.state & Self::SENDS != 0
+        self.flags & Self::SENDS != 0
     }
 
     /// Notes that it waits for room without a subscriber, and is allowed to send.
     pub(crate) fn wait_unattached(&mut self) {
-        self.state |= Self::HAS_WAITED_UNATTACHED;
+        self.flags |= Self::HAS_WAITED_UNATTACHED;
     }
 
     /// Whether it has waited like that. If its channel is unknown now, the channel was destroyed.
     pub(crate) fn has_waited_unattached(&self) -> bool {
-        self.state & Self::HAS_WAITED_UNATTACHED != 0
+        self.flags & Self::HAS_WAITED_UNATTACHED != 0
+    }
+
+    /// Notes whether it has looked at the ring since it was woken.
+    pub(crate) fn set_has_looked(&mut self, has_looked: bool) {
+        self.flags &= !Self::HAS_LOOKED;
+        if has_looked {
+            self.flags |= Self::HAS_LOOKED;
+        }
+    }
+
+    /// Whether it has.
+    pub(crate) fn has_looked(&self) -> bool {
+        self.flags & Self::HAS_LOOKED != 0
+    }
+
+    /// A number that the sender gives the receiver.
+    #[inline(always)]
+    pub(crate) fn sender_data(&self) -> u64 {
+        u64::from(self.sender_data[0]) | u64::from(self.sender_data[1]) << 32
     }
 
     /// Whether a flag of `rw_flags` is set.

@@ -153,7 +153,7 @@ fn send_some(request: &Request, instance: &Instance, payloads: &[Payload<'_>]) -
 fn pass_on(request: &Request, instance: &Instance) {
     let guard = rcu::read_lock();
     if let Some(subscriber) = instance.subscriber(request.id, &guard) {
-        subscriber.pass_on();
+        subscriber.pass_on(&guard);
     } else if request.has_waited_unattached() {
         // The waker woke only this request. Other senders may not do this: they were not woken.
         if let Some(channel) = instance.registry().get(request.id, &guard) {
@@ -186,7 +186,7 @@ fn attempt(
     };
     let outgoing = Outgoing {
         payloads,
-        sender_data: request.sender_data,
+        sender_data: request.sender_data(),
         sender: subscriber.map_or(0, |subscriber| subscriber.id()),
         target: request.target,
     };

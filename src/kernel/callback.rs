@@ -39,7 +39,7 @@ macro_rules! plain_arguments {
 }
 
 // Any value will do.
-plain_arguments!(bool, c_uint, *mut c_void);
+plain_arguments!(c_uint, *mut c_void, *mut bindings::file);
 
 /// A valid `struct seq_file`, which only the current task uses.
 impl Argument for &SeqFile {

@@ -7,7 +7,7 @@
 //! - It implements `struct file_operations` only for devices, configfs and debugfs, not for
 //!   `anon_inode_getfile()`: [`FileOperations`] and [`open`].
 //! - Its `PollTable` takes only a `PollCondVar`: [`PollTable`] takes a [`WaitQueue`].
-//! - It has no `get_file_rcu()`: [`FileCell`].
+//! - It has no reference to a file that a caller can take away: [`FileCell`].
 
 use core::{
     marker::PhantomData,
@@ -24,8 +24,7 @@ use kernel::{
     str::CStr,
     sync::{
         aref::{ARef, AlwaysRefCounted},
-        atomic::{Atomic, Full},
-        rcu,
+        atomic::{Atomic, Relaxed},
     },
 };
 
@@ -224,7 +223,7 @@ impl<'f> PollTable<'f> {
     }
 }
 
-/// A reference to a file that readers under RCU may take, until a writer takes it away.
+/// A reference to a file, until a caller takes it away.
 ///
 /// # Invariants
 ///
@@ -238,23 +237,16 @@ impl FileCell {
         Self(Atomic::new(ARef::into_raw(file).as_ptr().cast()))
     }
 
-    /// Returns another reference to the file, unless a writer took the file away.
-    pub(crate) fn get(&self, _guard: &rcu::Guard) -> Option<ARef<File>> {
-        // SAFETY: By the type invariants it is NULL or a file, or was that when this read-side
-        // critical section began. `get_file_rcu()` takes a reference only if that still holds.
-        let file = unsafe { bindings::get_file_rcu(self.0.as_ptr()) };
-        let file = NonNull::new(file.cast::<File>())?;
-        // SAFETY: This passes on that reference. By the type invariants there is no `fdget_pos`.
-        Some(unsafe { ARef::from_raw(file) })
+    /// Whether it is this file.
+    pub(crate) fn is(&self, file: *mut bindings::file) -> bool {
+        ptr::eq(self.0.load(Relaxed), file)
     }
 
     /// Takes the file away. If this is the last reference, the kernel releases the file when the
     /// current task returns to user space.
     pub(crate) fn take(&self) -> Option<ARef<File>> {
-        // Full: the allocator uses the memory of the file again only after this, as
-        // `get_file_rcu()` needs.
         // INVARIANT: The reference passes to the caller.
-        let file = self.0.xchg(ptr::null_mut(), Full);
+        let file = self.0.xchg(ptr::null_mut(), Relaxed);
         let file = NonNull::new(file.cast::<File>())?;
         // SAFETY: By the type invariants.
         Some(unsafe { ARef::from_raw(file) })

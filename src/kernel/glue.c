@@ -98,6 +98,18 @@ void ioipc_queue_rcu_work(struct workqueue_struct *queue, struct rcu_work *work,
 	queue_rcu_work(queue, work);
 }
 
+/* kernel/later.rs; INIT_DELAYED_WORK() is a macro with a lock class of its own. */
+void ioipc_init_later(struct delayed_work *work, work_func_t function)
+{
+	INIT_DELAYED_WORK(work, function);
+}
+
+/* kernel/later.rs; queue_delayed_work() is an inline function. */
+void ioipc_arm_later(struct delayed_work *work)
+{
+	queue_delayed_work(system_dfl_wq, work, 1);
+}
+
 /*
  * memory/region.rs; the kernel crate does not wrap si_mem_available().
  *

@@ -68,8 +68,13 @@ bool ioipc_current_is_ipc_owner(void);
 
 void ioipc_init_waitqueue(struct wait_queue_head *queue);
 bool ioipc_waitqueue_active(struct wait_queue_head *queue);
-/* Wakes @nr exclusive waiters, all if 0; returns how many that were. */
-int ioipc_wake(struct wait_queue_head *queue, int nr, unsigned int events);
+/*
+ * Wakes all waiters, but of the exclusive ones only the first that cares, unless
+ * @to_all; returns whether others of these are left.
+ */
+bool ioipc_wake(struct wait_queue_head *queue, bool to_all);
+/* Wakes all waiters. */
+void ioipc_wake_all(struct wait_queue_head *queue, unsigned int events);
 unsigned int ioipc_poll_requested_events(struct poll_table_struct *table);
 void ioipc_cond_resched(void);
 bool ioipc_fatal_signal_pending(void);
@@ -118,6 +123,10 @@ void ioipc_debug_refusal(const char *what, u64 number, const char *rule,
 struct workqueue_struct *ioipc_alloc_workqueue(void);
 void ioipc_queue_rcu_work(struct workqueue_struct *queue, struct rcu_work *work,
 			  work_func_t function);
+
+void ioipc_init_later(struct delayed_work *work, work_func_t function);
+/* Has the work done one jiffy from now, unless it is going to be done anyway. */
+void ioipc_arm_later(struct delayed_work *work);
 
 /* Whether there are more pages than those that the kernel keeps in reserve. */
 bool ioipc_is_memory_left(unsigned long nr_pages);

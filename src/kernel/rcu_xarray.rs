@@ -137,18 +137,9 @@ impl<T: 'static> RcuXArray<T> {
         Entry::new(xa_load(&self.array, index as usize), guard).object()
     }
 
-    /// Calls `each` for all objects, in the order of their indices.
+    /// Calls `each` for all marked objects, in the order of their indices.
     ///
     /// It may leave out or not what other tasks insert or remove at the same time.
-    pub(crate) fn for_each(&self, guard: &rcu::Guard, mut each: impl FnMut(&RcuObject<T>)) {
-        let mut index = 0;
-        while let Some(object) = self.find(&mut index, guard) {
-            each(object);
-            index += 1;
-        }
-    }
-
-    /// The same for the marked objects, which is faster the fewer they are.
     pub(crate) fn for_each_marked(&self, guard: &rcu::Guard, mut each: impl FnMut(&RcuObject<T>)) {
         self.find_marked(0, guard, |object| {
             each(object);

@@ -21,11 +21,29 @@ bool ioipc_waitqueue_active(struct wait_queue_head *queue)
 	return waitqueue_active(queue);
 }
 
-/* kernel/wait.rs; poll_to_key() is a macro. */
-int ioipc_wake(struct wait_queue_head *queue, int nr, unsigned int events)
+/* kernel/wait.rs; looks at fields of wait queues. */
+bool ioipc_wake(struct wait_queue_head *queue, bool to_all)
 {
-	return __wake_up(queue, TASK_NORMAL, nr,
-			 poll_to_key((__force __poll_t)events));
+	struct wait_queue_entry *last;
+	unsigned long flags;
+	bool is_left;
+
+	/* no events: a watcher that is told of them does not look for itself */
+	if (!__wake_up(queue, TASK_NORMAL, to_all ? 0 : 1, NULL) || to_all)
+		return false;
+	spin_lock_irqsave(&queue->lock, flags);
+	/* exclusive waiters enter the queue behind the others */
+	last = list_empty(&queue->head) ? NULL :
+	       list_last_entry(&queue->head, struct wait_queue_entry, entry);
+	is_left = last && (last->flags & WQ_FLAG_EXCLUSIVE);
+	spin_unlock_irqrestore(&queue->lock, flags);
+	return is_left;
+}
+
+/* kernel/wait.rs; poll_to_key() is a macro. */
+void ioipc_wake_all(struct wait_queue_head *queue, unsigned int events)
+{
+	__wake_up(queue, TASK_NORMAL, 0, poll_to_key((__force __poll_t)events));
 }
 
 /* kernel/file.rs; poll_requested_events() is an inline function. */

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Wait queues, for the watchers of a file: io_uring on behalf of a request that waits, poll(2) and
-//! epoll.
+//! Wait queues, for the watchers of a file: poll(2), epoll, and POLL_ADD of io_uring.
 //!
 //! The kernel crate's `PollCondVar` waits for a grace period whenever one is dropped, and cannot
 //! tell whether there is a watcher. Here the private data of the watched file owns the queue, so
@@ -10,7 +9,7 @@
 //! Locking: the lock of the queue, inside. The wake-up functions of the watchers take their own
 //! locks inside that.
 
-use kernel::{ffi::c_int, prelude::*, types::Opaque};
+use kernel::{prelude::*, types::Opaque};
 
 use crate::kernel::bindings::{self, safe_functions};
 
@@ -43,11 +42,9 @@ unsafe impl Sync for WaitQueue {}
 safe_functions! { generated:
     fn ioipc_waitqueue_active(queue: &WaitQueue as *mut bindings::wait_queue_head) -> bool;
 
-    fn ioipc_wake(
-        queue: &WaitQueue as *mut bindings::wait_queue_head,
-        requests: c_int,
-        events: u32
-    ) -> c_int;
+    fn ioipc_wake(queue: &WaitQueue as *mut bindings::wait_queue_head, to_all: bool) -> bool;
+
+    fn ioipc_wake_all(queue: &WaitQueue as *mut bindings::wait_queue_head, events: u32);
 }
 
 impl WaitQueue {
@@ -73,18 +70,15 @@ impl WaitQueue {
         ioipc_waitqueue_active(self)
     }
 
-    /// Wakes all watchers, and one request that waits. Returns how many requests that were: 0 or 1.
-    pub(crate) fn wake_one(&self, events: u32) -> u32 {
-        self.wake(1, events)
+    /// Wakes all watchers, but of those that want to be woken alone (`EPOLLEXCLUSIVE`) only one, unless
+    /// it is `to_all`. All of them look what has happened. Returns whether others of those that want to
+    /// be alone are left.
+    pub(crate) fn wake(&self, to_all: bool) -> bool {
+        ioipc_wake(self, to_all)
     }
 
-    /// Wakes all watchers and all requests. Returns how many requests that were.
-    pub(crate) fn wake_all(&self, events: u32) -> u32 {
-        self.wake(0, events)
-    }
-
-    fn wake(&self, requests: i32, events: u32) -> u32 {
-        // CAST: It is a number of requests.
-        ioipc_wake(self, requests, events) as u32
+    /// Wakes all watchers. `events` say why.
+    pub(crate) fn wake_all(&self, events: u32) {
+        ioipc_wake_all(self, events);
     }
 }

@@ -64,7 +64,7 @@ mod queue;
 mod wake;
 
 pub use broadcast::Hold;
-pub use wake::{Mode, Receiver, Waiting};
+pub use wake::{Mode, Waiting, OTHERS, REQUESTS, WATCHERS};
 
 /// The atomic operations on a word of type `T` that the ring is made of.
 pub trait Atomic<T: Copy> {
@@ -299,6 +299,18 @@ impl<M: Memory> Ring<M> {
         self.tail_position().wrapping_sub(head) >= self.memory.entries()
     }
 
+    /// Whether at most half of the slots are in use or not reclaimed.
+    pub fn is_half_free(&self) -> bool {
+        let head = self.head_position();
+        self.tail_position().wrapping_sub(head) <= self.memory.entries() / 2
+    }
+
+    /// Whether no slot is in use, or all of them are reclaimed.
+    pub fn is_empty(&self) -> bool {
+        let head = self.head_position();
+        self.tail_position() == head
+    }
+
     /// Ends sending. Senders still publish slots that they have reserved, and receivers still get all
     /// published messages.
     ///
@@ -324,7 +336,7 @@ impl<M: Memory> Ring<M> {
     /// sleep before it has published the slot, because receivers wait for the slot.
     #[inline]
     pub fn reserve(&self, reclaim: impl FnMut(&Self)) -> Result<Reservation<'_, M>, NoRoom> {
-        let (position, _) = self.advance_tail(1, reclaim)?;
+        let (position, ..) = self.advance_tail(1, false, reclaim)?;
         Ok(Reservation {
             ring: self,
             position,
@@ -332,29 +344,32 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Reserves the next slots for a sender, at most `count` and at least one. As
-    /// [`Self::reserve`].
+    /// [`Self::reserve`], but if `is_exact` this calls `reclaim` also if the ring would look full then.
     #[inline]
     pub fn reserve_up_to(
         &self,
         count: u32,
+        is_exact: bool,
         reclaim: impl FnMut(&Self),
     ) -> Result<Reservations<'_, M>, NoRoom> {
-        let (next, remaining) = self.advance_tail(count, reclaim)?;
+        let (next, remaining, fill_the_ring) = self.advance_tail(count, is_exact, reclaim)?;
         Ok(Reservations {
             ring: self,
             next,
             remaining,
+            fill_the_ring,
         })
     }
 
-    /// Moves `tail` over `count` slots, or as many as there is room for. Returns the first position
-    /// and how many they are.
+    /// Moves `tail` over `count` slots, or as many as there is room for. Returns the first position,
+    /// how many they are, and whether they seem to be the last ones of a full ring.
     #[inline]
     fn advance_tail(
         &self,
         count: u32,
+        is_exact: bool,
         mut reclaim: impl FnMut(&Self),
-    ) -> Result<(u32, u32), NoRoom> {
+    ) -> Result<(u32, u32, bool), NoRoom> {
         let producer = self.memory.producer();
         let seen_head = self.memory.seen_head();
         let mut reclaimed = None;
@@ -371,29 +386,29 @@ impl<M: Memory> Ring<M> {
                 .memory
                 .entries()
                 .saturating_sub(second.wrapping_sub(seen));
-            if room < count {
+            if room < count || (is_exact && room == count) {
                 let head = self.head_position();
                 if head != seen {
                     // Pairs with the load above (B).
                     seen_head.store_release(head);
                     continue;
                 }
-                if room == 0 {
-                    if reclaimed == Some(head) {
-                        return Err(NoRoom::Full);
-                    }
+                if (room == 0 || is_exact) && reclaimed != Some(head) {
                     reclaim(self);
-                    // If `head` has not moved, there is no room. If it has, other senders may have
-                    // taken the room.
+                    // If `head` has not moved, there is no more room. If it has, other senders may
+                    // have taken the room.
                     reclaimed = Some(head);
                     continue;
+                }
+                if room == 0 {
+                    return Err(NoRoom::Full);
                 }
             }
             let count = count.min(room);
             let new = Pair::new(first, second.wrapping_add(count)).pack();
             // Acquire: this sender writes the slots only after the swap.
             if producer.swap_if_acquire(old, new).is_ok() {
-                return Ok((second, count));
+                return Ok((second, count, count == room));
             }
         }
     }
@@ -467,12 +482,18 @@ pub struct Reservations<'a, M: Memory> {
     ring: &'a Ring<M>,
     next: u32,
     remaining: u32,
+    fill_the_ring: bool,
 }
 
 impl<M: Memory> Reservations<'_, M> {
     /// The position after the last one.
     pub fn end(&self) -> u32 {
         self.next.wrapping_add(self.remaining)
+    }
+
+    /// Whether the ring is full with them, or may seem so if they are not exact.
+    pub fn fill_the_ring(&self) -> bool {
+        self.fill_the_ring
     }
 }
 

@@ -2,8 +2,9 @@
 
 //! The wake rules: which requests a waker wakes after it has changed the ring.
 //!
-//! Each receiver has a queue for its requests, and all senders share one queue for theirs. This file
-//! does not know what these queues are. Like the ring, it runs wherever there are atomics.
+//! A request that waits is parked: receives in a queue of their receiver, sends in queues that all
+//! senders share. A lock protects these queues. This file does not know what they are. Like the ring,
+//! it runs wherever there are atomics.
 
 use super::{Atomic, Memory, NoMessage, Ring};
 
@@ -29,72 +30,35 @@ impl Mode {
     }
 }
 
-/// What a wake-up has reached.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Woken {
-    /// All queues are empty.
-    Nothing,
-    /// Only watchers: poll, epoll.
-    Watchers,
-    /// A request that waits, of the receiver with this number.
-    Request(u32),
-}
-
-impl<M: Memory> Ring<M> {
-    /// Sets the mark of the queues. The caller has entered a queue, and looks at the ring next.
-    pub fn mark_waiting(mark: &M::U32) {
-        // Pairs with `wake_marked` (D).
-        mark.swap_full(1);
-    }
-
-    /// Calls `wake` if `mark` is set: a request may be waiting. `wake` returns whether a queue had an
-    /// entry. Seldom it calls `wake_all` as well, which wakes all requests that can go on.
-    ///
-    /// The caller has changed the ring, and had a full barrier after that (D).
-    #[inline]
-    pub fn wake_marked(mark: &M::U32, mut wake: impl FnMut() -> bool, wake_all: impl FnOnce()) {
-        if mark.load_relaxed() == 0 || wake() {
-            return;
-        }
-        mark.store_relaxed(0);
-        // Pairs with `mark_waiting` (D): if a request has entered a queue before the mark was
-        // cleared, `wake` sees it now.
-        M::full_barrier();
-        if wake() {
-            // Another waker may have changed the ring since the mark was cleared. It has seen no
-            // mark, and has woken no request.
-            mark.swap_full(1);
-            wake_all();
-        }
-    }
-}
-
-/// A receiver, with the queue where its requests wait for a message.
-pub trait Receiver {
-    /// Its number, which is not 0.
-    fn id(&self) -> u32;
-    /// Whether the queue has an entry.
-    fn is_active(&self) -> bool;
-    /// Whether the ring may have messages for this receiver alone. A sender counts such a message
-    /// before it publishes it.
-    fn has_targeted(&self) -> bool;
-    /// Wakes all watchers, and one request that waits. Returns whether there was one.
-    fn wake_one(&self) -> bool;
-    /// Wakes all watchers and requests.
-    fn wake_all(&self);
-}
+/// A mark has this if requests wait, and none of them is awake that has not looked.
+pub const REQUESTS: u32 = 1;
+/// A mark has this if there are watchers to tell.
+pub const WATCHERS: u32 = 2;
+/// [`Waiting::receivers_wait`] has this if requests wait, and one of them is awake: some of them may
+/// wait for messages that only their receiver can get.
+pub const OTHERS: u32 = 4;
 
 /// A ring with requests that can wait.
 ///
-/// A request that waits enters a queue, sets the mark, and then looks at the ring. A waker changes
-/// the ring, and then looks at the mark. Both have a full barrier in between (D), so one of them sees
-/// the other. A waker that finds all queues empty clears the mark in the same way: it looks at the
-/// queues once more after a full barrier.
+/// A request that waits is parked under the lock, which sets a mark. Then it looks at the ring. A waker
+/// changes the ring, and then looks at the mark. Both have a full barrier in between (D), so one of
+/// them sees the other. Only the holder of the lock writes marks.
+///
+/// Of the requests that wait for messages for any receiver, at most one is awake that has not looked
+/// at the ring yet. As long as there is one, the mark is 0: it will look, and wakes the next one if it
+/// leaves a message. The same holds for requests that wait for room, and for the receives of one
+/// receiver that wait for messages which only this receiver can get.
+///
+/// A task that is stopped may keep such a request. So whenever others are parked then, [`Self::tick`]
+/// runs a moment later, and wakes the next one.
+///
+/// A watcher takes nothing, so a waker tells all watchers, besides the request. They are told only
+/// once: a watcher that looks again is told again.
 pub trait Waiting {
     /// Of the ring.
     type Memory: Memory;
     /// A receiver.
-    type Receiver: Receiver;
+    type Receiver;
     /// Receivers stay valid as long as the guard under which they were found.
     type Guard;
 
@@ -102,53 +66,57 @@ pub trait Waiting {
     fn ring(&self) -> &Ring<Self::Memory>;
     /// Which receivers get a message.
     fn mode(&self) -> Mode;
-    /// Not 0 if receivers may be waiting.
+    /// What wants to know of messages: [`REQUESTS`] and [`WATCHERS`] of a message for any receiver. It is
+    /// 0 if nothing waits for messages at all.
     fn receivers_wait(&self) -> &<Self::Memory as Memory>::U32;
-    /// Not 0 if senders may be waiting.
+    /// Not 0 if `receiver` wants to know of a message for itself.
+    fn wants<'a>(&'a self, receiver: &'a Self::Receiver) -> &'a <Self::Memory as Memory>::U32;
+    /// What wants to know of room: [`REQUESTS`] and [`WATCHERS`].
     fn senders_wait(&self) -> &<Self::Memory as Memory>::U32;
-    /// Number of the receiver that a waker has woken last.
-    fn last_woken(&self) -> &<Self::Memory as Memory>::U32;
     /// Finds the receiver with a number.
     fn receiver<'a>(&'a self, id: u32, guard: &'a Self::Guard) -> Option<&'a Self::Receiver>;
-    /// Calls `done` for the receivers from number `id` on, in this order, until it returns true.
-    fn find_receiver(
-        &self,
-        id: u32,
-        guard: &Self::Guard,
-        done: impl FnMut(&Self::Receiver) -> bool,
-    );
-    /// Whether the queue of senders has an entry.
-    fn are_senders_active(&self) -> bool;
-    /// Wakes all watchers for room, and one request that waits for room.
-    fn wake_one_sender(&self);
+    /// Whether the next receiver in line sees that the ring of a queue may have a message that any
+    /// receiver can claim.
+    fn is_any_left(&self) -> bool;
     /// Finds the next message for a receiver.
     fn next(&self, receiver: &Self::Receiver) -> Result<u32, NoMessage>;
     /// Whether the ring of a queue may have a message that any receiver can claim. `receiver` looks
     /// from its place on.
     fn may_have_any(&self, receiver: &Self::Receiver) -> bool;
+    /// Whether `receiver` of a broadcast may have made room when it moved its cursor from `position` on.
+    fn made_room(&self, receiver: &Self::Receiver, position: u32) -> bool;
+    /// Whether the ring may have messages for this receiver alone. A sender counts such a message
+    /// before it publishes it.
+    fn has_targeted(&self, receiver: &Self::Receiver) -> bool;
     /// Moves the head of the ring if possible.
     fn reclaim(&self, guard: &Self::Guard);
     /// Whether a sender can take the oldest slot of a full ring from the receivers that have not
     /// received its message.
     fn may_overwrite(&self, guard: &Self::Guard) -> bool;
 
-    /// Looks for a message for a request that has entered the queue of `receiver`. If there is none,
-    /// the request waits.
-    #[inline]
-    fn wait_for_message(&self, receiver: &Self::Receiver) -> Result<u32, NoMessage> {
-        // After the queue, before the look at the ring (D).
-        Ring::<Self::Memory>::mark_waiting(self.receivers_wait());
-        self.next(receiver)
-    }
-
-    /// Looks for room for a request that has entered the queue of senders. If there is none, the
-    /// request waits.
-    #[inline]
-    fn wait_for_room(&self, guard: &Self::Guard) -> bool {
-        // After the queue, before the look at the ring (D).
-        Ring::<Self::Memory>::mark_waiting(self.senders_wait());
-        self.has_room(guard)
-    }
+    /// Under the lock: unless a request is awake that has not looked, takes the next `count` ones out
+    /// that wait for a message for any receiver, and wakes them.
+    fn wake_any(&self, count: u32);
+    /// The same for one request of each receiver of a broadcast.
+    fn wake_each(&self);
+    /// The same for a request of `receiver`, and tells its watchers.
+    fn wake_one_of(&self, receiver: &Self::Receiver);
+    /// The same for `count` requests that wait for room.
+    fn wake_senders(&self, count: u32);
+    /// Under the lock: takes the watchers for messages out, and wakes them. Of those that want to be
+    /// woken alone it wakes one of each receiver, unless it is `to_all`.
+    fn tell_of_messages(&self, to_all: bool);
+    /// The same with those for room.
+    fn tell_of_room(&self, to_all: bool);
+    /// Under the lock: the same as [`Self::wait_no_longer`] for messages that only one receiver can get.
+    /// Calls `each`, without the lock, for each receiver that has others parked.
+    fn let_go(&self, each: impl FnMut(&Self::Receiver));
+    /// Under the lock: the requests that are awake may be those of stopped tasks, so others may be
+    /// woken from now on. Returns how many receives and sends to wake at once: the more, the longer
+    /// none of those has looked that are awake.
+    fn wait_no_longer(&self) -> (u32, u32);
+    /// Has [`Self::tick`] called a moment later.
+    fn arm_tick(&self);
 
     /// Whether there is room for a message. It reclaims only if the ring is full. So messages that all
     /// receivers have received stay in the ring, for receivers that want the history.
@@ -165,20 +133,19 @@ pub trait Waiting {
     ///
     /// The caller has had a full barrier after that (D).
     #[inline]
-    fn wake_receivers(&self, target: Option<&Self::Receiver>, guard: &Self::Guard) {
-        let wake = || match target {
+    fn wake_receivers(&self, target: Option<&Self::Receiver>) {
+        match target {
             Some(target) => {
-                target.wake_one();
-                true
+                if self.wants(target).load_relaxed() != 0 {
+                    self.wake_one_of(target);
+                }
             }
-            None => wake_any_receivers(self, guard) != Woken::Nothing,
-        };
-        Ring::<Self::Memory>::wake_marked(self.receivers_wait(), wake, || {
-            self.find_receiver(0, guard, |receiver| {
-                receiver.wake_all();
-                false
-            });
-        });
+            None => {
+                if self.receivers_wait().load_relaxed() & (REQUESTS | WATCHERS) != 0 {
+                    wake_for_any(self);
+                }
+            }
+        }
     }
 
     /// Wakes requests for messages from `position` on that other senders have published already. Those
@@ -188,9 +155,6 @@ pub trait Waiting {
     /// The caller has had a full barrier after that (D).
     #[inline]
     fn wake_receivers_after(&self, mut position: u32, guard: &Self::Guard) {
-        if self.receivers_wait().load_relaxed() == 0 {
-            return;
-        }
         // A sender that reserves after this load publishes later and wakes for its message.
         let end = self.ring().tail_position();
         while position != end {
@@ -199,7 +163,7 @@ pub trait Waiting {
             };
             match message {
                 Some(0) => {
-                    self.wake_receivers(None, guard);
+                    self.wake_receivers(None);
                     if self.mode() == Mode::Broadcast {
                         // Each woken receiver goes on to the messages that follow.
                         return;
@@ -207,7 +171,7 @@ pub trait Waiting {
                 }
                 Some(id) => {
                     if let Some(target) = self.receiver(id, guard) {
-                        self.wake_receivers(Some(target), guard);
+                        self.wake_receivers(Some(target));
                     }
                 }
                 None => (),
@@ -216,130 +180,150 @@ pub trait Waiting {
         }
     }
 
-    /// Wakes a sender if there is room. The caller has had a full barrier before this (D).
+    /// A receiver has taken messages. Wakes a sender if at most half of the ring is in use: a sender
+    /// that wakes up for each single slot costs more than its message. If there is less room, the
+    /// tick wakes a sender, unless a receiver parks before. Watchers are told of any room.
+    ///
+    /// The caller has had a full barrier before this (D).
+    #[inline]
+    fn wake_sender_for_much(&self, guard: &Self::Guard) {
+        if self.senders_wait().load_relaxed() != 0 {
+            wake_for_room(self, true, 1, guard);
+        }
+    }
+
+    /// Wakes a sender if there is any room. The caller has had a full barrier before this (D).
     #[inline]
     fn wake_sender(&self, guard: &Self::Guard) {
-        let wake = || {
-            if !self.are_senders_active() {
-                return false;
-            }
-            if self.has_room(guard) {
-                self.wake_one_sender();
-            }
-            true
-        };
-        Ring::<Self::Memory>::wake_marked(self.senders_wait(), wake, || {
-            wake();
-        });
+        if self.senders_wait().load_relaxed() != 0 {
+            wake_for_room(self, false, 1, guard);
+        }
     }
 
     /// `receiver` has taken messages from `position` on. Wakes a sender for the room, and a receiver
     /// for the messages that are left.
     #[inline]
     fn has_received(&self, receiver: &Self::Receiver, position: u32, guard: &Self::Guard) {
-        // Pairs with `mark_waiting` (D).
+        // After the messages, before the marks (D).
         Self::Memory::full_barrier();
         // In a broadcast only the receiver that was farthest behind makes room. A sender that waits
         // has moved `head` to the position of this receiver.
         if self.senders_wait().load_relaxed() != 0
-            && (self.mode() != Mode::Broadcast
-                || self.ring().broadcast_made_room(receiver.id(), position))
+            && (self.mode() != Mode::Broadcast || self.made_room(receiver, position))
         {
-            self.wake_sender(guard);
+            self.wake_sender_for_much(guard);
         }
-        self.pass_on_message(receiver, guard);
+        self.pass_on_message(receiver);
     }
 
     /// Wakes a receiver if `receiver` still sees a message, for itself or for any receiver. The caller
     /// has had a full barrier before this (D).
     #[inline]
-    fn pass_on_message(&self, receiver: &Self::Receiver, guard: &Self::Guard) {
-        if self.receivers_wait().load_relaxed() == 0 {
-            return;
-        }
+    fn pass_on_message(&self, receiver: &Self::Receiver) {
         if self.mode() == Mode::Broadcast {
-            if self.next(receiver).is_ok() {
-                receiver.wake_one();
-            }
+            wake_own(self, receiver);
             return;
         }
-        let mut woken = Woken::Nothing;
-        if self.may_have_any(receiver) {
-            woken = wake_any_receivers(self, guard);
+        if self.receivers_wait().load_relaxed() & (REQUESTS | WATCHERS) != 0
+            && self.may_have_any(receiver)
+        {
+            wake_for_any(self);
         }
         // No other receiver looks for the messages that only this one can receive.
-        if woken != Woken::Request(receiver.id()) && receiver.is_active() && receiver.has_targeted()
-        {
-            receiver.wake_one();
-        }
+        wake_own(self, receiver);
     }
 
     /// A request ends, and a waker may have woken it for a message or for room that it has not taken.
     /// Wakes another request if the message or the room is still there. `receiver` is the receiver of
     /// the request, if it has one.
     fn pass_on(&self, receiver: Option<&Self::Receiver>, guard: &Self::Guard) {
-        // Pairs with `mark_waiting` (D).
+        // After the lock, before the marks and the ring (D).
         Self::Memory::full_barrier();
         self.wake_sender(guard);
         if let Some(receiver) = receiver {
-            self.pass_on_message(receiver, guard);
+            self.pass_on_message(receiver);
+        }
+    }
+
+    /// A moment has passed since a request was woken while others were parked, or since there was
+    /// little room: wakes the next requests if there is something for them.
+    fn tick(&self, guard: &Self::Guard) {
+        let (receives, sends) = self.wait_no_longer();
+        self.let_go(|receiver| {
+            // As below.
+            Self::Memory::full_barrier();
+            wake_own(self, receiver);
+        });
+        // As in `pass_on`.
+        Self::Memory::full_barrier();
+        if self.senders_wait().load_relaxed() & WATCHERS != 0 && self.has_room(guard) {
+            self.tell_of_room(true);
+        }
+        if self.senders_wait().load_relaxed() != 0 {
+            wake_for_room(self, false, sends, guard);
+        }
+        if self.receivers_wait().load_relaxed() & (REQUESTS | WATCHERS) == 0 {
+            return;
+        }
+        if self.mode() == Mode::Broadcast {
+            self.tell_of_messages(true);
+            return;
+        }
+        if self.is_any_left() {
+            self.wake_any(receives);
+        }
+        if !self.ring().is_empty() {
+            self.tell_of_messages(true);
         }
     }
 }
 
-/// Wakes one receiver, or all receivers of a broadcast. Returns what the wake-up has reached.
-///
-/// A woken receiver of a queue takes one message or many. If it leaves some, it wakes the next
-/// receiver.
-fn wake_any_receivers<W: Waiting + ?Sized>(waiting: &W, guard: &W::Guard) -> Woken {
-    match waiting.mode() {
-        Mode::Broadcast => {
-            let mut woken = Woken::Nothing;
-            waiting.find_receiver(0, guard, |receiver| {
-                if receiver.is_active() {
-                    woken = woken.max(wake(receiver));
-                }
-                false
-            });
-            woken
-        }
-        // The receiver that attached first.
-        Mode::Unicast => wake_receiver_from(waiting, 0, guard),
-        // In turn.
-        Mode::Multicast => {
-            let next = waiting.last_woken().load_relaxed().wrapping_add(1);
-            match wake_receiver_from(waiting, next, guard) {
-                request @ Woken::Request(_) => request,
-                others => others.max(wake_receiver_from(waiting, 0, guard)),
-            }
-        }
+/// Wakes a request of `receiver` if there is a message that only this receiver can get.
+#[inline]
+fn wake_own<W: Waiting + ?Sized>(waiting: &W, receiver: &W::Receiver) {
+    if waiting.wants(receiver).load_relaxed() == 0 {
+        return;
+    }
+    let is_any_left = match waiting.mode() {
+        Mode::Broadcast => waiting.next(receiver).is_ok(),
+        Mode::Unicast | Mode::Multicast => waiting.has_targeted(receiver),
+    };
+    if is_any_left {
+        waiting.wake_one_of(receiver);
     }
 }
 
-/// Wakes one request of a receiver, and its watchers. Its queue has an entry.
-fn wake<R: Receiver>(receiver: &R) -> Woken {
-    if receiver.wake_one() {
-        Woken::Request(receiver.id())
+#[cold]
+fn wake_for_room<W: Waiting + ?Sized>(waiting: &W, wants_much: bool, count: u32, guard: &W::Guard) {
+    if !waiting.has_room(guard) {
+        return;
+    }
+    let mark = waiting.senders_wait().load_relaxed();
+    if mark & WATCHERS != 0 {
+        waiting.tell_of_room(false);
+    }
+    if mark & REQUESTS == 0 {
+        return;
+    }
+    if wants_much {
+        waiting.reclaim(guard);
+        if !waiting.ring().is_half_free() {
+            waiting.arm_tick();
+            return;
+        }
+    }
+    waiting.wake_senders(count);
+}
+
+#[cold]
+fn wake_for_any<W: Waiting + ?Sized>(waiting: &W) {
+    let mark = waiting.receivers_wait().load_relaxed();
+    if waiting.mode() == Mode::Broadcast {
+        waiting.wake_each();
     } else {
-        Woken::Watchers
+        waiting.wake_any(1);
     }
-}
-
-/// Wakes the first receiver from number `id` on that has a request waiting.
-///
-/// On its way it wakes all watchers: a watcher need not take the message, but a request does.
-fn wake_receiver_from<W: Waiting + ?Sized>(waiting: &W, id: u32, guard: &W::Guard) -> Woken {
-    let mut woken = Woken::Nothing;
-    waiting.find_receiver(id, guard, |receiver| {
-        if !receiver.is_active() {
-            return false;
-        }
-        woken = wake(receiver);
-        if woken == Woken::Watchers {
-            return false;
-        }
-        waiting.last_woken().store_relaxed(receiver.id());
-        true
-    });
-    woken
+    if mark & WATCHERS != 0 {
+        waiting.tell_of_messages(false);
+    }
 }

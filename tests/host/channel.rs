@@ -280,7 +280,7 @@ impl Channel {
 
     /// Reserves up to `count` slots.
     pub fn reserve_up_to(&self, count: u32) -> Result<Reservations<'_, TestMemory>, NoRoom> {
-        self.ring.reserve_up_to(count, |_| self.reclaim())
+        self.ring.reserve_up_to(count, false, |_| self.reclaim())
     }
 
     /// Writes a message to a slot and publishes it.

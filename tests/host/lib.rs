@@ -9,6 +9,7 @@ pub mod ring;
 
 pub mod channel;
 pub mod memory;
+pub mod parking;
 #[cfg(loom)]
 pub mod waiting;
 

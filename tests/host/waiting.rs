@@ -1,270 +1,207 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What `src/channel` and io_uring do to let requests wait, on top of [`Channel`], for loom. The
-//! source that the kernel runs, [`Waiting`], decides which request to wake and when.
+//! What io_uring does to let requests and watchers wait, on top of [`ParkingChannel`], for loom.
 //!
 //! A thread blocks when it has nothing to do but wait. So if a wake-up is lost, all threads of a
 //! model are blocked, and loom fails the model.
+//!
+//! Only a request that is stopped, or little room, needs the tick. So it does not run, except in the
+//! models of [`WaitingChannel::with_tick`].
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use loom::{
-    sync::atomic::{AtomicU32, Ordering},
-    thread::{self, Thread},
+use std::sync::{
+    atomic::{AtomicBool, AtomicU32, Ordering},
+    Mutex, MutexGuard, PoisonError,
 };
+
+use loom::thread::{self, Thread};
 
 use crate::{
     channel::{Channel, Message, MAX_SUBSCRIBERS},
     memory::TestMemory,
-    ring::{self, Memory, Mode, NoMessage, NoRoom, Ring, Waiting},
+    parking::{receives, sends, ParkingChannel, Place, Tasks},
+    ring::{Memory, NoMessage, NoRoom, Waiting},
 };
 
-/// How many senders can wait. Their numbers start with 1.
-const MAX_SENDERS: u32 = 2;
+/// How many requests a model can have. They are numbered.
+const MAX_REQUESTS: usize = 4;
 
-/// A request that waits: its entry in a wait queue. Wake-ups are exclusive.
+/// A request or a watcher that waits. Loom does not know of this: the lock of the channel, and blocking
+/// and waking, order the accesses to it.
+#[derive(Default)]
 struct Waiter {
-    /// 1 as long as the entry is in the queue.
-    is_queued: AtomicU32,
-    /// 1 if the request was cancelled.
-    is_cancelled: AtomicU32,
-    /// The thread to wake. Loom does not know of this mutex: `is_queued` orders the accesses to it.
     thread: Mutex<Option<Thread>>,
+    /// [`Self::NOTHING`], [`Self::WOKEN`] or [`Self::ENDED`].
+    news: AtomicU32,
+    /// Whether the request was cancelled.
+    is_cancelled: AtomicBool,
 }
 
 impl Waiter {
-    fn new() -> Self {
-        Self {
-            is_queued: AtomicU32::new(0),
-            is_cancelled: AtomicU32::new(0),
-            thread: Mutex::new(None),
-        }
-    }
+    const NOTHING: u32 = 0;
+    /// It can go on.
+    const WOKEN: u32 = 1;
+    /// It was cancelled while it was parked.
+    const ENDED: u32 = 2;
 
     fn thread(&self) -> MutexGuard<'_, Option<Thread>> {
         self.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn unpark(&self) {
+    fn enter(&self) {
+        *self.thread() = Some(thread::current());
+    }
+
+    fn tell(&self, news: u32) {
         if let Some(thread) = &*self.thread() {
+            self.news.store(news, Ordering::Relaxed);
             thread.unpark();
         }
     }
 
-    fn enter(&self) {
-        *self.thread() = Some(thread::current());
-        self.is_queued.store(1, Ordering::Release);
+    fn has_news(&self) -> bool {
+        self.news.load(Ordering::Relaxed) != Self::NOTHING
     }
 
-    /// Takes the entry out of the queue, and returns whether the entry was there.
-    fn take(&self) -> bool {
-        self.is_queued
-            .compare_exchange(1, 0, Ordering::AcqRel, Ordering::Relaxed)
-            .is_ok()
-    }
-
-    /// A look without the lock of the queue.
-    fn is_active(&self) -> bool {
-        self.is_queued.load(Ordering::Relaxed) == 1
-    }
-
-    fn wake(&self) -> bool {
-        let woken = self.is_active() && self.take();
-        if woken {
-            self.unpark();
-        }
-        woken
-    }
-
-    fn cancel(&self) {
-        self.is_cancelled.swap(1, Ordering::AcqRel);
-        self.unpark();
+    fn take_news(&self) -> u32 {
+        self.news.swap(Self::NOTHING, Ordering::Relaxed)
     }
 
     fn is_cancelled(&self) -> bool {
-        // Not a load, which might not see that the request was cancelled before it entered the
-        // queue.
-        self.is_cancelled.fetch_add(0, Ordering::AcqRel) == 1
+        self.is_cancelled.load(Ordering::Relaxed)
     }
 }
 
-/// A subscriber, with the queue where one of its requests waits for a message.
-pub struct Receiver {
-    id: u32,
-    channel: Arc<Channel>,
-    readable: Waiter,
+/// The threads of the requests and watchers.
+#[derive(Default)]
+pub struct Threads {
+    requests: [Waiter; MAX_REQUESTS],
+    /// One watcher of each subscriber.
+    watchers: [Waiter; MAX_SUBSCRIBERS as usize],
+    /// A watcher for room.
+    room: Waiter,
 }
 
-impl ring::Receiver for Receiver {
-    fn id(&self) -> u32 {
-        self.id
+impl Tasks for Threads {
+    fn wake(&self, request: usize) {
+        self.requests[request].tell(Waiter::WOKEN);
     }
 
-    fn is_active(&self) -> bool {
-        self.readable.is_active()
+    fn tell(&self, id: u32, _to_all: bool) -> bool {
+        self.watchers[id as usize - 1].tell(Waiter::WOKEN);
+        false
     }
 
-    fn has_targeted(&self) -> bool {
-        self.channel.has_targeted(self.id)
+    fn tell_of_room(&self, _to_all: bool) -> bool {
+        self.room.tell(Waiter::WOKEN);
+        false
     }
 
-    fn wake_one(&self) -> bool {
-        self.readable.wake()
+    fn is_room_watched(&self) -> bool {
+        self.room.thread().is_some()
     }
 
-    fn wake_all(&self) {
-        self.readable.wake();
+    fn tell_the_end(&self, id: u32) {
+        self.tell(id, true);
+        self.tell_of_room(true);
     }
+}
+
+/// What a request wants.
+#[derive(Clone, Copy)]
+enum Kind {
+    Receive,
+    Send { payload: u32 },
 }
 
 /// A request that waits if necessary.
 #[derive(Clone, Copy)]
-pub enum Request {
+pub struct Request {
+    number: usize,
+    place: Place,
+    kind: Kind,
+}
+
+impl Request {
     /// A subscriber receives a message.
-    Receive { id: u32 },
-    /// A sender sends a message to all receivers.
-    Send { number: u32, payload: u32 },
+    pub fn receive(number: usize, id: u32) -> Self {
+        Self {
+            number,
+            place: receives(id),
+            kind: Kind::Receive,
+        }
+    }
+
+    /// A subscriber, or with 0 a sender that is not attached, sends a message to all receivers.
+    pub fn send(number: usize, id: u32, payload: u32) -> Self {
+        Self {
+            number,
+            place: sends(id),
+            kind: Kind::Send { payload },
+        }
+    }
 }
 
 /// A channel where requests can wait.
 pub struct WaitingChannel {
-    pub channel: Arc<Channel>,
-    receivers_wait: AtomicU32,
-    senders_wait: AtomicU32,
-    last_woken: AtomicU32,
-    receivers: Vec<Receiver>,
-    /// Where senders wait for room.
-    room: Vec<Waiter>,
-}
-
-impl Waiting for WaitingChannel {
-    type Memory = TestMemory;
-    type Receiver = Receiver;
-    type Guard = ();
-
-    fn ring(&self) -> &Ring<TestMemory> {
-        &self.channel.ring
-    }
-
-    fn mode(&self) -> Mode {
-        self.channel.mode
-    }
-
-    fn receivers_wait(&self) -> &AtomicU32 {
-        &self.receivers_wait
-    }
-
-    fn senders_wait(&self) -> &AtomicU32 {
-        &self.senders_wait
-    }
-
-    fn last_woken(&self) -> &AtomicU32 {
-        &self.last_woken
-    }
-
-    fn receiver<'a>(&'a self, id: u32, (): &'a ()) -> Option<&'a Receiver> {
-        self.channel
-            .is_attached(id)
-            .then(|| &self.receivers[id as usize - 1])
-    }
-
-    fn find_receiver(&self, id: u32, (): &(), mut done: impl FnMut(&Receiver) -> bool) {
-        let from = id.saturating_sub(1) as usize;
-        self.receivers
-            .iter()
-            .skip(from)
-            .any(|receiver| self.channel.is_attached(receiver.id) && done(receiver));
-    }
-
-    fn are_senders_active(&self) -> bool {
-        self.room.iter().any(Waiter::is_active)
-    }
-
-    fn wake_one_sender(&self) {
-        self.room.iter().any(Waiter::wake);
-    }
-
-    fn next(&self, receiver: &Receiver) -> Result<u32, NoMessage> {
-        self.channel.next(receiver.id)
-    }
-
-    fn may_have_any(&self, receiver: &Receiver) -> bool {
-        self.channel.may_have_any(receiver.id)
-    }
-
-    fn reclaim(&self, (): &()) {
-        self.channel.reclaim();
-    }
-
-    fn may_overwrite(&self, (): &()) -> bool {
-        false
-    }
+    pub parking: ParkingChannel<Threads>,
+    runs_tick: bool,
 }
 
 impl WaitingChannel {
-    /// Lets requests wait for what happens in `channel`. Earlier requests may have left the marks
-    /// of the receivers and of the senders set.
-    pub fn new(channel: Channel, receivers_wait: bool, senders_wait: bool) -> Self {
-        let channel = Arc::new(channel);
+    /// Lets requests wait for what happens in `channel`.
+    pub fn new(channel: Channel) -> Self {
         Self {
-            receivers_wait: AtomicU32::new(receivers_wait.into()),
-            senders_wait: AtomicU32::new(senders_wait.into()),
-            last_woken: AtomicU32::new(0),
-            receivers: (1..=MAX_SUBSCRIBERS)
-                .map(|id| Receiver {
-                    id,
-                    channel: channel.clone(),
-                    readable: Waiter::new(),
-                })
-                .collect(),
-            room: (0..MAX_SENDERS).map(|_| Waiter::new()).collect(),
-            channel,
+            parking: ParkingChannel::new(channel, Threads::default()),
+            runs_tick: false,
         }
     }
 
-    fn subscriber(&self, id: u32) -> &Receiver {
-        &self.receivers[id as usize - 1]
+    /// The same, and the thread that arms the tick runs it when it has nothing else to do.
+    pub fn with_tick(channel: Channel) -> Self {
+        Self {
+            runs_tick: true,
+            ..Self::new(channel)
+        }
+    }
+
+    fn channel(&self) -> &Channel {
+        &self.parking.channel
     }
 
     fn waiter(&self, request: Request) -> &Waiter {
-        match request {
-            Request::Receive { id } => &self.subscriber(id).readable,
-            Request::Send { number, .. } => &self.room[number as usize - 1],
-        }
+        &self.parking.tasks.requests[request.number]
     }
 
-    /// What a sender does after it has published `count` messages before `end`: for `target`, or
-    /// for any receiver with 0.
+    /// Ends what a thread does with the channel for now.
+    fn pause(&self) {
+        while self.runs_tick && self.parking.run_tick() {}
+    }
+
     fn has_sent(&self, target: u32, count: u32, end: u32) {
-        TestMemory::full_barrier();
-        if count > 0 {
-            let target = (target != 0).then(|| self.subscriber(target));
-            self.wake_receivers(target, &());
-        }
-        self.wake_receivers_after(end, &());
-        self.wake_sender(&());
+        self.parking.has_sent(target, count, end);
+        self.pause();
     }
 
     /// Sends a message to all receivers.
     pub fn send(&self, payload: u32) -> Result<Message, NoRoom> {
-        let message = self.channel.send(payload)?;
+        let message = self.channel().send(payload)?;
         self.has_sent(0, 1, message.position.wrapping_add(1));
         Ok(message)
     }
 
     /// Sends a message to one subscriber.
     pub fn send_to(&self, target: u32, payload: u32) -> Result<Message, NoRoom> {
-        let message = self.channel.send_to(target, payload)?;
+        let message = self.channel().send_to(target, payload)?;
         self.has_sent(target, 1, message.position.wrapping_add(1));
         Ok(message)
     }
 
     /// Sends as many messages as there is room for, with one reservation.
     pub fn send_up_to(&self, payloads: &[u32]) -> Result<(), NoRoom> {
-        let slots = self.channel.reserve_up_to(payloads.len() as u32)?;
+        let slots = self.channel().reserve_up_to(payloads.len() as u32)?;
         let (mut sent, end) = (0, slots.end());
         for (slot, &payload) in slots.zip(payloads) {
-            self.channel.publish(slot, 0, payload);
+            self.channel().publish(slot, 0, payload);
             sent += 1;
         }
         self.has_sent(0, sent, end);
@@ -273,35 +210,29 @@ impl WaitingChannel {
 
     /// Gives up a slot, like a sender whose buffer goes away.
     pub fn send_in_vain(&self) {
-        if let Ok(slot) = self.channel.reserve() {
+        if let Ok(slot) = self.channel().reserve() {
             let end = slot.position().wrapping_add(1);
             drop(slot);
             self.has_sent(0, 0, end);
         }
     }
 
-    /// Ends like a sender whose message a receiver has received at once, without waiting. Clears
-    /// marks that others have left.
-    pub fn end_send(&self) {
-        TestMemory::full_barrier();
-        self.wake_receivers(None, &());
-        self.wake_sender(&());
-    }
-
     fn has_received(&self, id: u32, position: u32) {
-        Waiting::has_received(self, self.subscriber(id), position, &());
+        let receiver = self.parking.member(id);
+        self.parking.has_received(receiver, position, &());
+        self.pause();
     }
 
     /// Receives a message if there is one.
     pub fn receive(&self, id: u32) -> Result<Message, NoMessage> {
-        let message = self.channel.receive(id)?;
+        let message = self.channel().receive(id)?;
         self.has_received(id, message.position);
         Ok(message)
     }
 
     /// Receives up to `most` messages.
     pub fn receive_bundle(&self, id: u32, most: usize) -> Vec<Message> {
-        let messages = self.channel.receive_bundle(id, most).unwrap_or_default();
+        let messages = self.channel().receive_bundle(id, most).unwrap_or_default();
         if let Some(first) = messages.first() {
             self.has_received(id, first.position);
         }
@@ -310,25 +241,25 @@ impl WaitingChannel {
 
     /// Ends like a receiver whose buffer goes away. Returns the message that it had claimed.
     pub fn receive_in_vain(&self, id: u32) -> Option<Message> {
-        let claim = self.channel.claim(id).ok()?;
-        let message = self.channel.read(&claim);
-        self.channel.put_back(id, claim);
-        self.pass_on(Some(self.subscriber(id)), &());
+        let claim = self.channel().claim(id).ok()?;
+        let message = self.channel().read(&claim);
+        self.channel().put_back(id, claim);
+        self.parking.will_sleep(receives(id));
         Some(message)
     }
 
     /// Returns nothing if the request has to wait.
     fn issue(&self, request: Request) -> Option<Option<Message>> {
-        match request {
-            Request::Receive { id } if self.channel.ring.is_detached(self.channel.cursor(id)) => {
-                Some(None)
-            }
-            Request::Receive { id } => match self.receive(id) {
+        if self.parking.is_detached(request.place.id) {
+            return Some(None);
+        }
+        match request.kind {
+            Kind::Receive => match self.receive(request.place.id) {
                 Ok(message) => Some(Some(message)),
                 Err(NoMessage::Empty | NoMessage::Busy) => None,
                 Err(NoMessage::Closed | NoMessage::Detached) => Some(None),
             },
-            Request::Send { payload, .. } => match self.send(payload) {
+            Kind::Send { payload } => match self.send(payload) {
                 Ok(message) => Some(Some(message)),
                 Err(NoRoom::Full) => None,
                 Err(NoRoom::Closed) => Some(None),
@@ -336,132 +267,139 @@ impl WaitingChannel {
         }
     }
 
-    /// Lets a request wait, and returns whether it can go on at once.
-    fn poll(&self, request: Request) -> bool {
-        self.waiter(request).enter();
-        let (is_ready, is_detached) = match request {
-            Request::Receive { id } => {
-                let found = self.wait_for_message(self.subscriber(id));
-                TestMemory::full_barrier();
-                (
-                    matches!(found, Ok(_) | Err(NoMessage::Closed)),
-                    self.channel.ring.is_detached(self.channel.cursor(id)),
-                )
-            }
-            Request::Send { .. } => {
-                let is_ready = self.wait_for_room(&());
-                TestMemory::full_barrier();
-                (is_ready, false)
-            }
-        };
-        is_ready || is_detached || self.channel.ring.is_closed()
-    }
-
-    /// Ends a request, possibly after a waker has woken it for a message or room that it has not
-    /// taken.
-    fn give_up(&self, request: Request) {
-        let receiver = match request {
-            Request::Receive { id } => Some(self.subscriber(id)),
-            Request::Send { .. } => None,
-        };
-        self.pass_on(receiver, &());
-    }
-
     /// Runs a request until it waits. Returns its result if it ends. The result is `None` if the
     /// request was cancelled, if the channel was closed, or if the subscriber detached.
-    fn run(&self, request: Request) -> Option<Option<Message>> {
+    fn run(&self, request: Request, is_woken: bool) -> Option<Option<Message>> {
         let waiter = self.waiter(request);
+        let Request { number, place, .. } = request;
+        if is_woken && waiter.is_cancelled() {
+            self.parking.end_in_vain(place);
+            return Some(None);
+        }
         loop {
-            if waiter.is_cancelled() {
-                waiter.take();
-                self.give_up(request);
-                return Some(None);
-            }
-            if waiter.is_active() {
-                // The wake-up was for another request.
-                return None;
+            if is_woken {
+                self.parking.looks(place);
             }
             let result = self.issue(request);
-            if result == Some(None) {
-                self.give_up(request);
+            if is_woken && result == Some(None) {
+                self.parking.end_in_vain(place);
             }
             if result.is_some() {
                 return result;
             }
-            if self.poll(request) {
-                waiter.take();
+            if self.parking.park(number, place, is_woken) {
+                // A cancellation finds a request only once it is parked.
+                let has_left = waiter.is_cancelled() && self.parking.leave(number, place);
+                return has_left.then_some(None);
             }
         }
     }
 
     /// Runs requests to their end in this thread. The result of a cancelled request is `None`.
     pub fn submit<const N: usize>(&self, requests: [Request; N]) -> [Option<Message>; N] {
-        let mut results = [None; N];
+        let mut results = requests.map(|request| {
+            self.waiter(request).enter();
+            self.run(request, false)
+        });
         loop {
-            for (request, result) in requests.iter().zip(&mut results) {
-                if result.is_none() {
-                    *result = self.run(*request);
-                }
-            }
             if results.iter().all(Option::is_some) {
+                self.pause();
                 return results.map(Option::flatten);
             }
-            thread::park();
+            self.pause();
+            // Loom forgets that a thread was unparked if the thread waits for a lock after that.
+            if !requests.iter().any(|&request| self.waiter(request).has_news()) {
+                thread::park();
+            }
+            for (request, result) in requests.iter().zip(&mut results) {
+                if result.is_none() {
+                    *result = match self.waiter(*request).take_news() {
+                        Waiter::NOTHING => None,
+                        Waiter::ENDED => Some(None),
+                        _ => self.run(*request, true),
+                    };
+                }
+            }
         }
     }
 
-    /// Checks for room, like poll(2).
-    pub fn watch_room(&self) -> bool {
-        self.wait_for_room(&())
+    /// Parks a request, whose task is stopped from now on: it never looks when it is woken.
+    pub fn stop(&self, request: Request) {
+        assert!(self.parking.park(request.number, request.place, false));
+    }
+
+    /// Waits like poll(2) until there is a message for a subscriber, until it is detached or until the
+    /// channel is closed.
+    pub fn watch(&self, id: u32) {
+        self.watch_until(&self.parking.tasks.watchers[id as usize - 1], || {
+            let is_readable = self.parking.look_for_message(id);
+            TestMemory::full_barrier();
+            is_readable || self.parking.is_detached(id) || self.channel().ring.is_closed()
+        });
+    }
+
+    /// Waits like poll(2) until there is room.
+    pub fn watch_room(&self) {
+        self.watch_until(&self.parking.tasks.room, || self.parking.look_for_room());
+    }
+
+    fn watch_until(&self, watcher: &Waiter, look: impl Fn() -> bool) {
+        watcher.enter();
+        while !look() {
+            self.pause();
+            while watcher.take_news() == Waiter::NOTHING {
+                thread::park();
+            }
+        }
+    }
+
+    /// Looks for room, and goes on without it.
+    pub fn look_for_room(&self) {
+        self.parking.look_for_room();
     }
 
     /// Cancels a request.
     pub fn cancel(&self, request: Request) {
-        self.waiter(request).cancel();
+        let waiter = self.waiter(request);
+        waiter.is_cancelled.store(true, Ordering::Relaxed);
+        if self.parking.leave(request.number, request.place) {
+            waiter.tell(Waiter::ENDED);
+        }
     }
 
     /// Ends sending.
     pub fn close(&self) {
-        self.channel.ring.close();
-        TestMemory::full_barrier();
-        self.room.iter().for_each(|waiter| {
-            waiter.wake();
-        });
-        self.receivers.iter().for_each(ring::Receiver::wake_all);
+        self.parking.close();
     }
 
     /// Detaches a subscriber that is not receiving at the moment.
     pub fn detach(&self, id: u32) {
-        assert!(!self.channel.leave(id));
-        self.channel.remove(id);
-        ring::Receiver::wake_all(self.subscriber(id));
-        self.room.iter().for_each(|waiter| {
-            waiter.wake();
-        });
-        self.pass_on(Some(self.subscriber(id)), &());
+        self.parking.detach(id);
+        self.pause();
     }
 
     /// Takes the oldest message of a broadcast away from all receivers that have not received it.
     pub fn overwrite_oldest(&self) {
-        self.channel.overwrite_oldest(1);
+        self.channel().overwrite_oldest(1);
         // A request may have found the claim, and now waits.
         TestMemory::full_barrier();
-        self.receivers
-            .iter()
-            .for_each(|receiver| self.pass_on_message(receiver, &()));
+        for id in 1..=MAX_SUBSCRIBERS {
+            self.parking.pass_on_message(self.parking.member(id));
+        }
     }
 
     /// Reads the message at `position` in place, like a receiver in user space, and stores the
     /// position after it. Returns the message, if there is one.
     pub fn receive_in_place(&self, id: u32, position: u32) -> Option<Message> {
-        let message = self.channel.read_in_place(position)?;
-        self.channel.store_position(id, position.wrapping_add(1));
+        let message = self.channel().read_in_place(position)?;
+        self.channel().store_position(id, position.wrapping_add(1));
         TestMemory::full_barrier();
-        if self.senders_wait.load(Ordering::Relaxed) != 0 {
+        if self.parking.senders_wait().load(Ordering::Relaxed) != 0 {
             // Calls the kernel, see `count_mapped` in `src/channel`.
-            self.channel.accept_position(id);
+            self.channel().accept_position(id);
             TestMemory::full_barrier();
-            self.wake_sender(&());
+            self.parking.wake_sender_for_much(&());
+            self.pause();
         }
         Some(message)
     }

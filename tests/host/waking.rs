@@ -1,150 +1,117 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Whether a request is woken for each message and for all room, whichever receivers come and go.
-//! Each receiver has many requests, and one of them makes one step at a time. Loom checks two steps
-//! that run at once.
+//! Whether a request is woken for each message and for all room, whichever receivers come and go, and
+//! whichever tasks are stopped. Each receiver has many requests, and one of them makes one step at a
+//! time. Loom checks two steps that run at once.
 
 #![cfg(not(loom))]
 
 use std::{
     cell::{Cell, RefCell},
-    collections::VecDeque,
-    rc::Rc,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::Ordering,
 };
 
 use host::{
     channel::{Channel, MAX_SUBSCRIBERS},
-    memory::TestMemory,
-    ring::{self, Memory, Mode, NoMessage, NoRoom, Receiver as _, Ring, Waiting},
+    parking::{receives, sends, ParkingChannel, Place, Tasks},
+    ring::{Mode, Waiting},
 };
 use proptest::prelude::*;
 
-/// Requests that wait, by their numbers. Wake-ups are exclusive.
-#[derive(Default)]
-struct Queue(RefCell<VecDeque<usize>>);
-
-struct Receiver {
-    id: u32,
-    channel: Rc<Channel>,
-    readable: Queue,
-    /// Requests of this receiver that were woken since the last look.
-    woken: RefCell<Vec<usize>>,
-}
-
-impl ring::Receiver for Receiver {
-    fn id(&self) -> u32 {
-        self.id
-    }
-
-    fn is_active(&self) -> bool {
-        !self.readable.0.borrow().is_empty()
-    }
-
-    fn has_targeted(&self) -> bool {
-        self.channel.has_targeted(self.id)
-    }
-
-    fn wake_one(&self) -> bool {
-        let first = self.readable.0.borrow_mut().pop_front();
-        self.woken.borrow_mut().extend(first);
-        first.is_some()
-    }
-
-    fn wake_all(&self) {
-        while self.wake_one() {}
-    }
-}
-
 #[derive(Clone, Copy, Debug)]
 enum Kind {
-    Receive { id: u32 },
-    Send { target: u32 },
+    Receive {
+        id: u32,
+    },
+    /// With id 0 the sender is not attached.
+    Send {
+        id: u32,
+        target: u32,
+    },
+}
+
+impl Kind {
+    fn place(self) -> Place {
+        match self {
+            Self::Receive { id } => receives(id),
+            Self::Send { id, .. } => sends(id),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// The request is in a queue.
+    /// The request is parked.
     Waits,
     /// A waker has woken the request, or its memory is there now. It has yet to run.
     Runnable,
+    /// The same, but its task is stopped.
+    Stopped,
     /// The request sleeps in a page fault: its memory is not there.
     Sleeps,
     Ended,
 }
 
-struct World {
-    channel: Rc<Channel>,
-    receivers_wait: AtomicU32,
-    senders_wait: AtomicU32,
-    last_woken: AtomicU32,
-    receivers: Vec<Receiver>,
-    room: Queue,
-    woken_senders: RefCell<Vec<usize>>,
-    requests: Vec<(Kind, Cell<State>)>,
+struct Request {
+    kind: Kind,
+    state: Cell<State>,
+    /// A waker has woken it, and it has not parked since.
+    is_woken: Cell<bool>,
 }
 
-impl Waiting for World {
-    type Memory = TestMemory;
-    type Receiver = Receiver;
-    type Guard = ();
+/// A watcher in the queue of a receiver, or with id 0 in that of watchers for room.
+#[derive(Clone, Copy, Debug)]
+struct Watcher {
+    id: u32,
+    /// Whether a waker tells only one of these.
+    is_exclusive: bool,
+}
 
-    fn ring(&self) -> &Ring<TestMemory> {
-        &self.channel.ring
+#[derive(Default)]
+struct Queues {
+    /// Requests that were woken since the last look.
+    woken: RefCell<Vec<usize>>,
+    watchers: RefCell<Vec<Watcher>>,
+}
+
+impl Tasks for Queues {
+    fn wake(&self, request: usize) {
+        self.woken.borrow_mut().push(request);
     }
 
-    fn mode(&self) -> Mode {
-        self.channel.mode
+    fn tell(&self, id: u32, to_all: bool) -> bool {
+        let (mut is_one_told, mut is_one_left) = (false, false);
+        self.watchers.borrow_mut().retain(|watcher| {
+            let is_left = watcher.is_exclusive && is_one_told && !to_all;
+            if watcher.id != id {
+                return true;
+            }
+            is_one_told |= watcher.is_exclusive;
+            is_one_left |= is_left;
+            is_left
+        });
+        is_one_left
     }
 
-    fn receivers_wait(&self) -> &AtomicU32 {
-        &self.receivers_wait
+    fn tell_of_room(&self, to_all: bool) -> bool {
+        self.tell(0, to_all)
     }
 
-    fn senders_wait(&self) -> &AtomicU32 {
-        &self.senders_wait
+    fn is_room_watched(&self) -> bool {
+        self.watchers.borrow().iter().any(|watcher| watcher.id == 0)
     }
 
-    fn last_woken(&self) -> &AtomicU32 {
-        &self.last_woken
+    fn tell_the_end(&self, id: u32) {
+        let is_told = |watcher: &Watcher| watcher.id == id || watcher.id == 0;
+        self.watchers
+            .borrow_mut()
+            .retain(|watcher| !is_told(watcher));
     }
+}
 
-    fn receiver<'a>(&'a self, id: u32, (): &'a ()) -> Option<&'a Receiver> {
-        self.channel.is_attached(id).then(|| self.subscriber(id))
-    }
-
-    fn find_receiver(&self, id: u32, (): &(), mut done: impl FnMut(&Receiver) -> bool) {
-        let from = id.saturating_sub(1) as usize;
-        self.receivers
-            .iter()
-            .skip(from)
-            .any(|receiver| self.channel.is_attached(receiver.id) && done(receiver));
-    }
-
-    fn are_senders_active(&self) -> bool {
-        !self.room.0.borrow().is_empty()
-    }
-
-    fn wake_one_sender(&self) {
-        let first = self.room.0.borrow_mut().pop_front();
-        self.woken_senders.borrow_mut().extend(first);
-    }
-
-    fn next(&self, receiver: &Receiver) -> Result<u32, NoMessage> {
-        self.channel.next(receiver.id)
-    }
-
-    fn may_have_any(&self, receiver: &Receiver) -> bool {
-        self.channel.may_have_any(receiver.id)
-    }
-
-    fn reclaim(&self, (): &()) {
-        self.channel.reclaim();
-    }
-
-    fn may_overwrite(&self, (): &()) -> bool {
-        false
-    }
+struct World {
+    parking: ParkingChannel<Queues>,
+    requests: Vec<Request>,
 }
 
 /// Something that happens. Requests are picked among those that are in the right state.
@@ -154,6 +121,10 @@ enum Step {
     Submit(Kind),
     /// A runnable request runs.
     Run(prop::sample::Index),
+    /// The task of a woken request is stopped.
+    Stop(prop::sample::Index),
+    /// The task of a request goes on.
+    Continue(prop::sample::Index),
     /// The memory of a running request is not there.
     Fault(prop::sample::Index),
     /// The memory of a request is there now.
@@ -165,158 +136,147 @@ enum Step {
     /// An enlisted receiver joins, with or without the messages in the ring.
     Join(u32, bool),
     Detach(u32),
-    /// A watcher checks for room.
-    Watch,
+    /// A new watcher looks, and waits if there is nothing.
+    Watch(Watcher),
+    Tick,
+}
+
+/// What comes of one try of a request.
+enum Outcome {
+    Done,
+    Failed,
+    Nothing,
 }
 
 impl World {
     fn new(mode: Mode, entries: u32) -> Self {
-        let channel = Rc::new(match mode {
+        let channel = match mode {
             Mode::Unicast => Channel::queue(entries, 0),
             Mode::Multicast => Channel::multicast(entries, 0),
             Mode::Broadcast => Channel::broadcast(entries, 0),
-        });
+        };
         // One receiver comes later.
         (1..MAX_SUBSCRIBERS).for_each(|id| channel.attach(id));
         Self {
-            receivers_wait: AtomicU32::new(0),
-            senders_wait: AtomicU32::new(0),
-            last_woken: AtomicU32::new(0),
-            receivers: (1..=MAX_SUBSCRIBERS)
-                .map(|id| Receiver {
-                    id,
-                    channel: channel.clone(),
-                    readable: Queue::default(),
-                    woken: RefCell::default(),
-                })
-                .collect(),
-            room: Queue::default(),
-            woken_senders: RefCell::default(),
+            parking: ParkingChannel::new(channel, Queues::default()),
             requests: Vec::new(),
-            channel,
         }
     }
 
-    fn subscriber(&self, id: u32) -> &Receiver {
-        &self.receivers[id as usize - 1]
-    }
-
-    fn queue(&self, kind: Kind) -> &Queue {
-        match kind {
-            Kind::Receive { id } => &self.subscriber(id).readable,
-            Kind::Send { .. } => &self.room,
-        }
+    fn channel(&self) -> &Channel {
+        &self.parking.channel
     }
 
     /// Whether a receiver takes part: it has joined and has not left.
     fn takes_part(&self, id: u32) -> bool {
-        self.channel.is_attached(id) && !self.channel.ring.is_detached(self.channel.cursor(id))
+        self.channel().is_attached(id) && !self.parking.is_detached(id)
     }
 
     /// Makes the woken requests runnable.
     fn collect_woken(&self) {
-        for woken in self.receivers.iter().map(|receiver| &receiver.woken) {
-            woken
-                .borrow_mut()
-                .drain(..)
-                .for_each(|number| self.set(number, State::Runnable));
+        for number in self.parking.tasks.woken.borrow_mut().drain(..) {
+            self.requests[number].is_woken.set(true);
+            self.set(number, State::Runnable);
         }
-        let mut woken = self.woken_senders.borrow_mut();
-        woken
-            .drain(..)
-            .for_each(|number| self.set(number, State::Runnable));
     }
 
     fn set(&self, number: usize, state: State) {
-        self.requests[number].1.set(state);
+        self.requests[number].state.set(state);
     }
 
     fn pick(&self, index: &prop::sample::Index, states: &[State]) -> Option<usize> {
         let numbers: Vec<usize> = (0..self.requests.len())
-            .filter(|&number| states.contains(&self.requests[number].1.get()))
+            .filter(|&number| states.contains(&self.requests[number].state.get()))
             .collect();
         (!numbers.is_empty()).then(|| *index.get(&numbers))
     }
 
-    /// What `Channel::send` does after it has published. Returns whether there was room.
+    fn is_any(&self, state: State) -> bool {
+        self.requests
+            .iter()
+            .any(|request| request.state.get() == state)
+    }
+
+    /// What `Channel::send` does. Returns whether there was room.
     fn send(&self, target: u32) -> bool {
         let sent = match target {
-            0 => self.channel.send(0),
-            id => self.channel.send_to(id, 0),
+            0 => self.channel().send(0),
+            id => self.channel().send_to(id, 0),
         };
         let Ok(message) = sent else {
             return false;
         };
-        TestMemory::full_barrier();
-        let target = (target != 0).then(|| self.subscriber(target));
-        self.wake_receivers(target, &());
-        self.wake_receivers_after(message.position.wrapping_add(1), &());
-        self.wake_sender(&());
+        let end = message.position.wrapping_add(1);
+        self.parking.has_sent(target, 1, end);
         true
     }
 
     /// What `Channel::receive` does. Returns whether there was a message.
     fn receive(&self, id: u32) -> bool {
-        let Ok(message) = self.channel.receive(id) else {
+        let Ok(message) = self.channel().receive(id) else {
             return false;
         };
-        self.has_received(self.subscriber(id), message.position, &());
+        self.parking
+            .has_received(self.parking.member(id), message.position, &());
         true
     }
 
-    /// Returns whether the request has ended.
-    fn issue(&self, kind: Kind) -> bool {
-        match kind {
-            Kind::Receive { id } if !self.takes_part(id) => true,
+    fn issue(&self, kind: Kind) -> Outcome {
+        let is_done = match kind {
+            Kind::Receive { id } if !self.takes_part(id) => return Outcome::Failed,
             Kind::Receive { id } => self.receive(id),
             // `ENOENT`.
-            Kind::Send { target } if target != 0 && !self.takes_part(target) => {
-                self.end_in_vain(kind);
-                true
+            Kind::Send { id, target }
+                if [id, target]
+                    .iter()
+                    .any(|&id| id != 0 && !self.takes_part(id)) =>
+            {
+                return Outcome::Failed
             }
-            Kind::Send { target } => self.send(target),
-        }
-    }
-
-    /// What the hook does when a request ends after a waker may have woken it.
-    fn end_in_vain(&self, kind: Kind) {
-        let receiver = match kind {
-            Kind::Receive { id } => Some(self.subscriber(id)),
-            Kind::Send { .. } => None,
+            Kind::Send { target, .. } => self.send(target),
         };
-        self.pass_on(receiver, &());
+        if is_done {
+            Outcome::Done
+        } else {
+            Outcome::Nothing
+        }
     }
 
     /// Runs a request until it ends or waits.
     fn run(&self, number: usize) {
-        let kind = self.requests[number].0;
+        let Request { kind, is_woken, .. } = &self.requests[number];
+        let place = kind.place();
         loop {
-            if self.issue(kind) {
-                self.set(number, State::Ended);
-                return;
+            if is_woken.get() {
+                self.parking.looks(place);
             }
-            self.queue(kind).0.borrow_mut().push_back(number);
-            self.set(number, State::Waits);
-            let is_ready = match kind {
-                Kind::Receive { id } => {
-                    self.wait_for_message(self.subscriber(id)).is_ok() || !self.takes_part(id)
+            match self.issue(*kind) {
+                Outcome::Nothing => (),
+                Outcome::Done => break,
+                Outcome::Failed => {
+                    if is_woken.get() {
+                        self.parking.end_in_vain(place);
+                    }
+                    break;
                 }
-                Kind::Send { .. } => self.wait_for_room(&()),
-            };
-            if !is_ready {
+            }
+            if self.parking.park(number, place, is_woken.get()) {
+                is_woken.set(false);
+                self.set(number, State::Waits);
                 return;
             }
-            self.queue(kind)
-                .0
-                .borrow_mut()
-                .retain(|&other| other != number);
         }
+        self.set(number, State::Ended);
     }
 
     fn step(&mut self, step: &Step) {
         match step {
             Step::Submit(kind) => {
-                self.requests.push((*kind, Cell::new(State::Runnable)));
+                self.requests.push(Request {
+                    kind: *kind,
+                    state: Cell::new(State::Runnable),
+                    is_woken: Cell::new(false),
+                });
                 self.run(self.requests.len() - 1);
             }
             Step::Run(index) => {
@@ -324,10 +284,24 @@ impl World {
                     self.run(number);
                 }
             }
+            Step::Stop(index) => {
+                if let Some(number) = self.pick(index, &[State::Runnable]) {
+                    self.set(number, State::Stopped);
+                }
+            }
+            Step::Continue(index) => {
+                if let Some(number) = self.pick(index, &[State::Stopped]) {
+                    self.set(number, State::Runnable);
+                }
+            }
             Step::Fault(index) => {
                 if let Some(number) = self.pick(index, &[State::Runnable]) {
+                    let Request { kind, is_woken, .. } = &self.requests[number];
+                    if is_woken.get() {
+                        self.parking.looks(kind.place());
+                    }
                     // As `recv.rs` and `send.rs` do before they sleep.
-                    self.end_in_vain(self.requests[number].0);
+                    self.parking.will_sleep(kind.place());
                     self.set(number, State::Sleeps);
                 }
             }
@@ -337,48 +311,59 @@ impl World {
                 }
             }
             Step::Cancel(index) => {
-                if let Some(number) = self.pick(index, &[State::Waits, State::Runnable]) {
-                    let kind = self.requests[number].0;
-                    self.queue(kind)
-                        .0
-                        .borrow_mut()
-                        .retain(|&other| other != number);
+                let states = [State::Waits, State::Runnable, State::Stopped];
+                if let Some(number) = self.pick(index, &states) {
+                    let place = self.requests[number].kind.place();
+                    if !self.parking.leave(number, place) {
+                        self.parking.end_in_vain(place);
+                    }
                     self.set(number, State::Ended);
-                    self.end_in_vain(kind);
                 }
             }
             Step::Enlist(id) => {
-                if !self.channel.is_attached(*id) {
-                    self.channel.enlist(*id);
+                if !self.channel().is_attached(*id) {
+                    self.parking.rank(*id);
+                    self.channel().enlist(*id);
                 }
             }
             Step::Join(id, history) => {
-                if self.channel.is_attached(*id) && !self.takes_part(*id) {
-                    self.channel.join(*id, history.then_some(0));
-                    TestMemory::full_barrier();
-                    self.wake_sender(&());
+                if self.channel().is_attached(*id) && !self.takes_part(*id) {
+                    self.channel().join(*id, history.then_some(0));
+                    self.parking.has_joined();
                 }
             }
             Step::Detach(id) => {
                 if self.takes_part(*id) {
-                    assert!(!self.channel.leave(*id));
-                    self.channel.remove(*id);
-                    self.subscriber(*id).wake_all();
-                    while self.are_senders_active() {
-                        self.wake_one_sender();
-                    }
-                    self.pass_on(Some(self.subscriber(*id)), &());
+                    self.parking.detach(*id);
                 }
             }
-            Step::Watch => {
-                self.wait_for_room(&());
+            Step::Watch(watcher) => {
+                self.watch(*watcher);
+            }
+            Step::Tick => {
+                self.parking.run_tick();
             }
         }
         self.collect_woken();
     }
 
+    fn watch(&self, watcher: Watcher) {
+        if watcher.id != 0 && !self.takes_part(watcher.id) {
+            return;
+        }
+        let watchers = &self.parking.tasks.watchers;
+        watchers.borrow_mut().push(watcher);
+        let is_ready = match watcher.id {
+            0 => self.parking.look_for_room(),
+            id => self.parking.look_for_message(id),
+        };
+        if is_ready {
+            watchers.borrow_mut().pop();
+        }
+    }
+
     /// Runs all runnable requests, in some order.
-    fn settle(&mut self, order: &[prop::sample::Index]) {
+    fn settle(&self, order: &[prop::sample::Index]) {
         for index in order.iter().cycle() {
             let Some(number) = self.pick(index, &[State::Runnable]) else {
                 return;
@@ -388,46 +373,84 @@ impl World {
         }
     }
 
-    /// No request waits for a message or for room that is there.
+    /// No request waits for a message or for room that is there. For a little room a sender waits until
+    /// the tick.
     fn check(&self) {
-        for (kind, state) in &self.requests {
+        let has_room = self.parking.has_room(&());
+        let waits_for_tick = self.parking.is_tick_armed() && !self.channel().ring.is_half_free();
+        let has_room = has_room && !waits_for_tick;
+        for Request { kind, state, .. } in &self.requests {
             if state.get() != State::Waits {
                 continue;
             }
             match *kind {
                 Kind::Receive { id } => assert!(
-                    self.takes_part(id) && self.channel.next(id).is_err(),
+                    self.takes_part(id) && self.channel().next(id).is_err(),
                     "receiver {id} waits although there is a message for it"
                 ),
                 Kind::Send { .. } => {
-                    assert!(!self.has_room(&()), "a sender waits although there is room")
+                    assert!(!has_room, "a sender waits although there is room")
                 }
             }
         }
+        for watcher in &*self.parking.tasks.watchers.borrow() {
+            let is_ready = match watcher.id {
+                0 => has_room,
+                id => self.channel().next(id).is_ok(),
+            };
+            assert!(!is_ready, "{watcher:?} waits");
+        }
+    }
+
+    /// Lets all go on whose tasks are not stopped, at first without the tick, and checks them.
+    fn finish(&self, order: &[prop::sample::Index]) {
+        self.settle(order);
+        let is_exclusive = |watcher: &Watcher| watcher.is_exclusive;
+        let is_any_exclusive = self
+            .parking
+            .tasks
+            .watchers
+            .borrow()
+            .iter()
+            .any(is_exclusive);
+        if !self.is_any(State::Stopped) && !is_any_exclusive {
+            self.check();
+        }
+        while self.parking.run_tick() {
+            self.collect_woken();
+            self.settle(order);
+        }
+        self.check();
     }
 }
 
 fn kind() -> impl Strategy<Value = Kind> {
+    let id = || 1..=MAX_SUBSCRIBERS;
+    let sender = || 0..=MAX_SUBSCRIBERS;
     prop_oneof![
-        4 => (1..=MAX_SUBSCRIBERS).prop_map(|id| Kind::Receive { id }),
-        2 => Just(Kind::Send { target: 0 }),
-        1 => (1..=MAX_SUBSCRIBERS).prop_map(|target| Kind::Send { target }),
+        4 => id().prop_map(|id| Kind::Receive { id }),
+        2 => sender().prop_map(|id| Kind::Send { id, target: 0 }),
+        1 => (sender(), id()).prop_map(|(id, target)| Kind::Send { id, target }),
     ]
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let index = any::<prop::sample::Index>;
     let id = || 1..=MAX_SUBSCRIBERS;
+    let watcher = || (0..=MAX_SUBSCRIBERS, any::<bool>());
     prop_oneof![
         8 => kind().prop_map(Step::Submit),
         3 => index().prop_map(Step::Run),
+        1 => index().prop_map(Step::Stop),
+        1 => index().prop_map(Step::Continue),
         1 => index().prop_map(Step::Fault),
         1 => index().prop_map(Step::Resume),
         1 => index().prop_map(Step::Cancel),
         1 => id().prop_map(Step::Enlist),
         1 => (id(), any::<bool>()).prop_map(|(id, history)| Step::Join(id, history)),
         1 => id().prop_map(Step::Detach),
-        1 => Just(Step::Watch),
+        1 => watcher().prop_map(|(id, is_exclusive)| Step::Watch(Watcher { id, is_exclusive })),
+        1 => Just(Step::Tick),
     ]
 }
 
@@ -459,8 +482,7 @@ proptest! {
         for step in &steps {
             world.step(step);
         }
-        world.settle(&order);
-        world.check();
+        world.finish(&order);
     }
 
     /// The same after a few messages for any receiver or for one of two receivers, which have many
@@ -478,27 +500,13 @@ proptest! {
             world.step(&Step::Submit(Kind::Receive { id }));
         }
         for target in targets {
-            world.step(&Step::Submit(Kind::Send { target }));
+            world.step(&Step::Submit(Kind::Send { id: 0, target }));
         }
         if let Some(index) = cancelled {
             world.step(&Step::Cancel(index));
         }
-        world.settle(&order);
-        world.check();
+        world.finish(&order);
     }
-}
-
-/// A mark stays only as long as a request waits.
-#[test]
-fn marks_are_taken_back() {
-    let mut world = World::new(Mode::Unicast, 1);
-    world.step(&Step::Submit(Kind::Receive { id: 1 }));
-    world.step(&Step::Submit(Kind::Send { target: 0 }));
-    world.run(0);
-    world.check();
-    world.step(&Step::Submit(Kind::Send { target: 0 }));
-    assert_eq!(world.receivers_wait.load(Ordering::Relaxed), 0);
-    assert!(matches!(world.channel.send(0), Err(NoRoom::Full)));
 }
 
 /// How much a receive looks at to hand on a wake-up does not grow with the number of messages in
@@ -508,23 +516,26 @@ fn work_of_handing_on() {
     let entries = 1024;
     for target in [0, 1] {
         let mut world = World::new(Mode::Multicast, entries);
-        world.step(&Step::Submit(Kind::Receive { id: 2 }));
+        for _ in 0..entries {
+            // A receive may wake two requests of its receiver.
+            for id in [1, 1, 2] {
+                world.step(&Step::Submit(Kind::Receive { id }));
+            }
+        }
         for _ in 0..entries {
             match target {
-                0 => world.channel.send(0).unwrap(),
-                id => world.channel.send_to(id, 0).unwrap(),
+                0 => world.channel().send(0).unwrap(),
+                id => world.channel().send_to(id, 0).unwrap(),
             };
         }
         for _ in 0..entries {
-            // There is always a request that waits.
-            world.step(&Step::Submit(Kind::Receive { id: 1 }));
-            world.step(&Step::Submit(Kind::Receive { id: 2 }));
-            world.receivers_wait.store(1, Ordering::Relaxed);
-            let before = world.channel.ring.memory().slot_looks();
-            if !world.receive(1) {
-                break;
-            }
-            let looks = world.channel.ring.memory().slot_looks() - before;
+            // No request is awake, and some wait.
+            world.parking.looks(receives(1));
+            world.parking.looks(receives(2));
+            assert_ne!(world.parking.receivers_wait().load(Ordering::Relaxed), 0);
+            let before = world.channel().ring.memory().slot_looks();
+            assert!(world.receive(1));
+            let looks = world.channel().ring.memory().slot_looks() - before;
             assert!(looks < 150, "{looks} looks");
         }
     }

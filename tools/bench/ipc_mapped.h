@@ -89,18 +89,6 @@ static __always_inline void store_position(struct endpoint *endpoint)
 	uring_submit_and_wait(&ipc->ring, 0);
 }
 
-static __always_inline const struct io_uring_ipc_msg_desc *next_message(const struct ipc *ipc)
-{
-	const char *descs = (const char *)ipc->region + ipc->region->desc_offset;
-	const struct io_uring_ipc_msg_desc *desc =
-		(const void *)(descs + (size_t)(ipc->position & ipc->region->ring_mask) *
-			       ipc->region->desc_stride);
-
-	if (__atomic_load_n(&desc->seq, __ATOMIC_ACQUIRE) != ipc->position + 1)
-		return NULL;
-	return desc;
-}
-
 /*
  * Storing a position is a full barrier.  So this function does it once for all messages
  * that are there, or for a quarter of the ring.
@@ -108,23 +96,26 @@ static __always_inline const struct io_uring_ipc_msg_desc *next_message(const st
 static __always_inline bool take_mapped(struct endpoint *endpoint)
 {
 	struct ipc *ipc = endpoint->state;
+	const char *region = (const char *)ipc->region;
+	const char *descs = region + ipc->region->desc_offset;
+	size_t stride = ipc->region->desc_stride;
+	uint32_t mask = ipc->region->ring_mask;
+	uint32_t position = ipc->position, end = position + endpoint->job->slots / 4;
 	const struct io_uring_ipc_msg_desc *desc;
-	unsigned int taken = 0, most = endpoint->job->slots / 4;
 
-	while (taken < most && sink_open(&endpoint->sink)) {
-		desc = next_message(ipc);
-		if (!desc)
+	for (; position != end && sink_open(&endpoint->sink); position++) {
+		desc = (const void *)(descs + (position & mask) * stride);
+		if (__atomic_load_n(&desc->seq, __ATOMIC_ACQUIRE) != position + 1)
 			break;
 		if (__atomic_load_n(&desc->state, __ATOMIC_ACQUIRE) == IOIPC_MSG_READY &&
 		    (!desc->target || desc->target == ipc->in))
-			sink_take(&endpoint->sink, (const char *)ipc->region + desc->offset,
-				  desc->len);
-		ipc->position++;
-		taken++;
+			sink_take(&endpoint->sink, region + desc->offset, desc->len);
 	}
-	if (taken)
-		store_position(endpoint);
-	return taken;
+	if (position == ipc->position)
+		return false;
+	ipc->position = position;
+	store_position(endpoint);
+	return true;
 }
 
 static const struct ipc_receive receive_mapped = {

@@ -8,7 +8,7 @@ use std::sync::{
     Arc,
 };
 
-use host::ring::{self, Claim, Mode, NoMessage, NoRoom, Reservation, Ring, Waiting};
+use host::ring::{self, Claim, Mode, NoMessage, NoRoom, Reservation, Ring, Waiting, REQUESTS};
 
 use crate::machine::{Event, Line, Machine, Word};
 
@@ -117,7 +117,7 @@ pub struct Member {
     /// In the line of `pending`: `received`, and how many messages were lost.
     received: Line,
     sent: Line,
-    readable: Line,
+    wants: Word,
 }
 
 impl Member {
@@ -132,33 +132,8 @@ impl Member {
             pending: received.word(),
             received,
             sent: machine.line("counts"),
-            readable: machine.line("queue of receives"),
+            wants: machine.word("queue of receives"),
         }
-    }
-}
-
-impl ring::Receiver for Member {
-    fn id(&self) -> u32 {
-        self.constant.read();
-        self.id
-    }
-
-    fn is_active(&self) -> bool {
-        self.readable.read();
-        false
-    }
-
-    fn has_targeted(&self) -> bool {
-        self.pending.load() != 0
-    }
-
-    fn wake_one(&self) -> bool {
-        self.readable.read();
-        false
-    }
-
-    fn wake_all(&self) {
-        self.readable.read();
     }
 }
 
@@ -175,10 +150,11 @@ pub struct Channel {
     /// What each message reads and none writes: `ring`, `mode`.
     constant: Line,
     receivers_wait: Word,
-    last_woken: Word,
-    room: Line,
-    /// Whether a request waits in `room`.
+    /// The lock of what waits, and what it protects.
+    parking: Line,
+    /// Whether a send is parked.
     sender_waits: AtomicBool,
+    is_tick_armed: AtomicBool,
 }
 
 impl Channel {
@@ -191,7 +167,6 @@ impl Channel {
         receivers: usize,
     ) -> Self {
         let constant = machine.line("channel");
-        let waiting = machine.line("queue of sends");
         let ring = Ring::new(Memory::new(machine, entries), 0);
         let new = Self {
             mode,
@@ -203,9 +178,9 @@ impl Channel {
             processes: (0..members).map(|_| machine.line("process")).collect(),
             constant,
             receivers_wait: machine.word("mark of receivers"),
-            last_woken: waiting.word(),
-            room: waiting,
+            parking: machine.line("lock"),
             sender_waits: AtomicBool::new(false),
+            is_tick_armed: AtomicBool::new(false),
             machine: machine.clone(),
         };
         for member in &new.members[receivers..] {
@@ -244,29 +219,39 @@ impl Channel {
         let member = &self.members[number];
         member.constant.read();
         self.constant.read();
-        let slots = self.ring.reserve_up_to(1, |_| self.reclaim(&()))?;
+        let slots = self.ring.reserve_up_to(1, false, |_| self.reclaim(&()))?;
         let end = slots.end();
         for slot in slots {
             self.fill(slot, number);
         }
-        self.wake_receivers(None, &());
-        self.wake_receivers_after(end, &());
-        self.wake_sender(&());
+        if self.is_any_waiting() {
+            self.wake_receivers(None);
+            self.wake_receivers_after(end, &());
+            self.wake_sender_for_much(&());
+        }
         member.sent.write();
         self.machine.tell(Event::Sent);
         Ok(())
     }
 
-    /// Lets a send wait that has found no room, as `Channel::poll`. Returns false if there is room by
+    /// Parks a send that has found no room, as `Channel::park_send`. Returns false if there is room by
     /// now.
     pub fn wait_for_room(&self) -> bool {
-        self.room.write();
+        self.parking.write();
         self.sender_waits.store(true, Ordering::Relaxed);
-        let waits = !Waiting::wait_for_room(self, &());
+        self.memory().senders_wait.store(REQUESTS.into());
+        let waits = !self.has_room(&());
         if !waits {
-            self.wake_one_sender();
+            self.wake_senders(1);
         }
         waits
+    }
+
+    /// As the tick, if it is armed.
+    fn run_tick(&self) {
+        if self.is_tick_armed.swap(false, Ordering::Relaxed) {
+            self.tick(&());
+        }
     }
 
     /// As `Region::copy_out` and `Translation::describe`.
@@ -305,10 +290,18 @@ impl Channel {
         if self.mode != Mode::Broadcast {
             self.ring.queue_reclaim();
         }
-        self.has_received(member, position, &());
+        if self.is_any_waiting() {
+            self.has_received(member, position, &());
+        }
         member.received.write();
         self.machine.tell(Event::Received);
+        // Nothing else is going to happen.
+        self.run_tick();
         Ok(())
+    }
+
+    fn is_any_waiting(&self) -> bool {
+        self.receivers_wait.load() | self.memory().senders_wait.load() != 0
     }
 
     /// How many slots there are.
@@ -343,29 +336,54 @@ impl Waiting for Channel {
         &self.memory().senders_wait
     }
 
-    fn last_woken(&self) -> &Word {
-        &self.last_woken
+    fn wants<'a>(&'a self, member: &'a Member) -> &'a Word {
+        &member.wants
     }
 
     fn receiver<'a>(&'a self, id: u32, (): &'a ()) -> Option<&'a Member> {
         self.members.get(id as usize - 1)
     }
 
-    fn find_receiver(&self, id: u32, (): &(), done: impl FnMut(&Member) -> bool) {
-        let first = self.receivers.max(id.saturating_sub(1) as usize);
-        self.members[first..].iter().any(done);
+    fn is_any_left(&self) -> bool {
+        false
     }
 
-    fn are_senders_active(&self) -> bool {
-        self.room.read();
-        self.sender_waits.load(Ordering::Relaxed)
+    fn made_room(&self, member: &Member, position: u32) -> bool {
+        member.constant.read();
+        self.ring.broadcast_made_room(member.id, position)
     }
 
-    fn wake_one_sender(&self) {
-        self.room.write();
+    fn has_targeted(&self, member: &Member) -> bool {
+        member.pending.load() != 0
+    }
+
+    fn wake_any(&self, _count: u32) {}
+
+    fn wake_each(&self) {}
+
+    fn wake_one_of(&self, _member: &Member) {}
+
+    fn wake_senders(&self, _count: u32) {
+        self.parking.write();
         if self.sender_waits.swap(false, Ordering::Relaxed) {
+            self.memory().senders_wait.store(0);
             self.machine.tell(Event::SenderWoken);
         }
+    }
+
+    fn tell_of_messages(&self, _to_all: bool) {}
+
+    fn tell_of_room(&self, _to_all: bool) {}
+
+    fn let_go(&self, _each: impl FnMut(&Member)) {}
+
+    fn wait_no_longer(&self) -> (u32, u32) {
+        self.parking.write();
+        (1, 1)
+    }
+
+    fn arm_tick(&self) {
+        self.is_tick_armed.store(true, Ordering::Relaxed);
     }
 
     fn next(&self, member: &Member) -> Result<u32, NoMessage> {
@@ -391,7 +409,8 @@ impl Waiting for Channel {
             let (before, from) = self.members[self.receivers..].split_at(first - self.receivers);
             from.iter().chain(before).any(|receiver| {
                 self.accept_position(receiver);
-                each(&receiver.cursor, ring::Receiver::id(receiver))
+                receiver.constant.read();
+                each(&receiver.cursor, receiver.id)
             });
         });
     }

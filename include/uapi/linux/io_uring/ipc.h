@@ -50,10 +50,9 @@ extern "C" {
  *			gets -ENOENT instead, unless its request was waiting then
  *	  -EFAULT	the message cannot be read, or is not inside the registered
  *			buffer
- *	  -ENOMEM	no memory for the first request of a ring, for a request to
- *			wait without being attached, or for a copy of the message.
- *			The kernel makes such a copy only if the pages of the
- *			message go away again and again
+ *	  -ENOMEM	no memory for the first request of a ring, or for a copy of
+ *			the message.  The kernel makes such a copy only if the
+ *			pages of the message go away again and again
  *
  * RECV:
  *	fd		id of a subscriber of this ring that may receive
