@@ -107,7 +107,7 @@ void ioipc_init_later(struct delayed_work *work, work_func_t function)
 /* kernel/later.rs; queue_delayed_work() is an inline function. */
 void ioipc_arm_later(struct delayed_work *work)
 {
-	queue_delayed_work(system_dfl_wq, work, 1);
+	queue_delayed_work(system_dfl_wq, work, msecs_to_jiffies(10));
 }
 
 /*

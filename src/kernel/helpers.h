@@ -125,7 +125,7 @@ void ioipc_queue_rcu_work(struct workqueue_struct *queue, struct rcu_work *work,
 			  work_func_t function);
 
 void ioipc_init_later(struct delayed_work *work, work_func_t function);
-/* Has the work done one jiffy from now, unless it is going to be done anyway. */
+/* Has the work done 10 ms from now, unless it is going to be done anyway. */
 void ioipc_arm_later(struct delayed_work *work);
 
 /* Whether there are more pages than those that the kernel keeps in reserve. */

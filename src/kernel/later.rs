@@ -19,7 +19,7 @@ pub(crate) trait Job: Send + Sync + 'static {
     fn run(&self);
 }
 
-/// A [`Job`] that the kernel runs one tick after a caller has asked for it. Dropping this waits until
+/// A [`Job`] that the kernel runs 10 ms after a caller has asked for it. Dropping this waits until
 /// the job has ended, so it may sleep.
 ///
 /// # Invariants
@@ -52,7 +52,7 @@ impl<J: Job> Later<J> {
         })
     }
 
-    /// Has the job run one tick from now, unless it is going to run anyway.
+    /// Has the job run 10 ms from now, unless it is going to run anyway.
     #[inline]
     pub(crate) fn arm(&self) {
         // SAFETY: By the type invariants.

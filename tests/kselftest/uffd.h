@@ -52,16 +52,27 @@ static inline int uffd_open(struct uffd *uffd, int flags)
 	ASSERT_EQ(0, __ret);						\
 } while (0)
 
-/* Returns true when a task blocks on the page, false if none does in time. */
-static inline bool uffd_wait(struct uffd *uffd)
+static inline bool uffd_wait_for(struct uffd *uffd, int ms)
 {
 	struct pollfd pollfd = { .fd = uffd->fd, .events = POLLIN };
 	struct uffd_msg msg;
 
-	if (poll(&pollfd, 1, IPC_DEADLINE * 1000) != 1)
+	if (poll(&pollfd, 1, ms) != 1)
 		return false;
 	return read(uffd->fd, &msg, sizeof(msg)) == sizeof(msg) &&
 	       msg.event == UFFD_EVENT_PAGEFAULT;
+}
+
+/* Returns true when a task blocks on the page, false if none does in time. */
+static inline bool uffd_wait(struct uffd *uffd)
+{
+	return uffd_wait_for(uffd, IPC_DEADLINE * 1000);
+}
+
+/* Whether a task blocks on the page that uffd_wait() has not told of. */
+static inline bool uffd_waits(struct uffd *uffd)
+{
+	return uffd_wait_for(uffd, 0);
 }
 
 /* Lets all blocked tasks go on, and fills the page with this byte. */
