@@ -47,13 +47,8 @@ struct channel {
 	/* Slots from here to tail are in use, unless this is a broadcast. */
 	uint32_t head, tail;
 	struct message messages[MAX_MESSAGES];
-	/* The subscriber that was woken last, for a multicast. */
-	uint32_t turn;
-	/*
-	 * A request has handed its wake-up on, to more than one.  For that message and
-	 * the next one, the model does not know whose turn it is.
-	 */
-	unsigned int open_turns;
+	/* The last message was there for several receives that waited. */
+	bool contended;
 	uint64_t dropped;
 	/* The oldest message that was seen in the ring. */
 	uint32_t oldest;

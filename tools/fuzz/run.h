@@ -25,7 +25,7 @@ struct request {
 	/* Where the request receives, and how many bytes behind that must not change. */
 	uint8_t *buffer;
 	size_t guard;
-	/* The order in which requests were made. */
+	/* The order in which requests began to wait. */
 	unsigned long order;
 	/* The channel that the request is waiting for. */
 	struct channel *channel;

@@ -7,6 +7,7 @@
 
 struct delivery delivery;
 
+/* The order of the last request that began to wait. */
 static unsigned long order;
 
 /* An unused request, with its own buffer, or NULL if all are used. */
@@ -27,7 +28,6 @@ struct request *new_request(struct place place)
 	*found = (struct request) {
 		.place = place,
 		.user_data = (uint64_t)serial << 32 | serial * 2654435761U,
-		.order = ++order,
 	};
 	while (used[found->slot])
 		found->slot++;
@@ -115,12 +115,9 @@ static void receive_completion(struct request *request, bool waited)
 	if (cqe.res >= 0 && request->multishot)
 		flags |= IORING_CQE_F_MORE;
 	expect("flags of the completion", flags, cqe.flags);
-	if (cqe.res == -EFAULT) {
-		/* The buffer may have a part of the message. */
-		if (waited && !(request->channel->flags & IOIPC_F_BROADCAST))
-			request->channel->open_turns = 2;
+	/* The buffer may have a part of the message. */
+	if (cqe.res == -EFAULT)
 		return;
-	}
 	if (request->buffer && !has(buffer, size, &delivery)) {
 		size_t at = 0;
 
@@ -146,6 +143,7 @@ void receive_now(struct request *request, bool waited)
 		predict(request, MAX_MESSAGES);
 		if (must_wait(request)) {
 			request->waits = true;
+			request->order = ++order;
 			return;
 		}
 		request->waits = false;
@@ -176,24 +174,6 @@ unsigned int waiting(const struct channel *channel, bool receives)
 	return count;
 }
 
-/* The longest-waiting request of a subscriber, or with 0 of any subscriber. */
-static struct request *first_waiting(const struct channel *channel, uint32_t subscriber)
-{
-	struct request *first = NULL;
-
-	for (unsigned int i = 0; i < MAX_REQUESTS; i++) {
-		struct request *request = &requests[i];
-
-		if (!request->waits || !request->receives || request->channel != channel)
-			continue;
-		if (subscriber && request->incoming.id != subscriber)
-			continue;
-		if (!first || request->order < first->order)
-			first = request;
-	}
-	return first;
-}
-
 /* Whether a request that waits for a message can go on. */
 static bool is_ready(struct request *request)
 {
@@ -204,69 +184,35 @@ static bool is_ready(struct request *request)
 	return !subscriber || model_next(&model, subscriber, &position) != -EAGAIN;
 }
 
-/* Of the receivers of a queue that wait for its next message, the one that has received it. */
-static struct subscriber *who_has_it(const struct channel *channel)
-{
-	double end = now() + DEADLINE;
-
-	while (!failed && now() < end) {
-		for (unsigned int i = 0; i < model.subscriber_count; i++) {
-			struct subscriber *subscriber = &model.subscribers[i];
-			struct request *request;
-			int res;
-
-			request = subscriber->channel == channel ?
-				  first_waiting(channel, subscriber->id) : NULL;
-			if (!request || !is_ready(request))
-				continue;
-			reap(request->place, 0);
-			if (has_completed(request->place, request->user_data, &res))
-				return subscriber;
-		}
-	}
-	return NULL;
-}
-
-/* The request that is woken: of those that have a message, the one whose turn it is. */
+/*
+ * The receive that has gone on, of those that can, or NULL.  A message for any receiver
+ * is usually for the first in line.  But on a slow machine the channel may take the task
+ * of that one for stopped, and offer the message to others, too.
+ */
 static struct request *next_receiver(struct channel *channel)
 {
-	struct subscriber *first = NULL, *next = NULL;
-	bool broadcast = channel->flags & IOIPC_F_BROADCAST;
+	struct request *ready, *done = NULL;
+	double end = now() + DEADLINE;
+	int res;
 
-	for (unsigned int i = 0; i < model.subscriber_count; i++) {
-		struct subscriber *subscriber = &model.subscribers[i];
-		struct request *request;
-		uint32_t position;
+	do {
+		ready = NULL;
+		channel->contended = false;
+		for (unsigned int i = 0; i < MAX_REQUESTS; i++) {
+			struct request *request = &requests[i];
 
-		if (subscriber->channel != channel)
-			continue;
-		request = first_waiting(channel, subscriber->id);
-		if (!request || !is_ready(request))
-			continue;
-		if (broadcast || !subscriber->attached || channel->destroyed)
-			return request;
-		/* A message for one receiver does not use up a turn. */
-		model_next(&model, subscriber, &position);
-		if (channel->messages[position].target)
-			return request;
-		if (!first)
-			first = subscriber;
-		if (!next && subscriber->id > channel->turn)
-			next = subscriber;
-	}
-	if (!first)
-		return NULL;
-	if (!next || !(channel->flags & IOIPC_F_MULTICAST))
-		next = first;
-	if (channel->open_turns) {
-		struct subscriber *found = who_has_it(channel);
-
-		if (found)
-			next = found;
-		channel->open_turns--;
-	}
-	channel->turn = next->id;
-	return first_waiting(channel, next->id);
+			if (!request->waits || !request->receives ||
+			    request->channel != channel || !is_ready(request))
+				continue;
+			channel->contended = ready;
+			ready = request;
+			reap(request->place, 0);
+			if (has_completed(request->place, request->user_data, &res) &&
+			    (!done || request->order < done->order))
+				done = request;
+		}
+	} while (channel->contended && !done && !failed && now() < end);
+	return done ?: ready;
 }
 
 static struct request *waiting_sender(const struct channel *channel)
@@ -287,7 +233,7 @@ static bool may_end_in_vain(const struct request *request, int res)
 {
 	if (request->selects)
 		return res == -ENOBUFS && !state_of(request->place)->provided_count;
-	return res == -EFAULT && request->receives && request->channel->open_turns &&
+	return res == -EFAULT && request->receives && request->channel->contended &&
 	       request->incoming.writable < request->incoming.len;
 }
 
