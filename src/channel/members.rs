@@ -305,4 +305,25 @@ impl Channel {
             let_others_run();
         }
     }
+
+    /// Calls `is_wanted` for receivers until it returns true: from number `first` on, and then for
+    /// those before.
+    #[inline]
+    pub(super) fn find_receiver<'a>(
+        &self,
+        first: u32,
+        guard: &'a rcu::Guard,
+        mut is_wanted: impl FnMut(&'a Member) -> bool,
+    ) {
+        let mut is_found = false;
+        self.members.find_marked(first, guard, |receiver| {
+            is_found = is_wanted(receiver);
+            is_found
+        });
+        if !is_found && first != 0 {
+            self.members.find_marked(0, guard, |receiver| {
+                receiver.id() >= first || is_wanted(receiver)
+            });
+        }
+    }
 }

@@ -58,7 +58,7 @@ impl Channel {
             return Err(Holder::Sender);
         }
         let (mut takeable, mut holder) = (count, None);
-        self.members.find_marked(0, guard, |receiver| {
+        self.find_receiver(self.ring.slowest(), guard, |receiver| {
             match self.hold(receiver, head) {
                 Some(Hold::Idle { ahead }) if !self.may_take_from(receiver) => {
                     takeable = takeable.min(ahead);

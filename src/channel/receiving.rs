@@ -46,7 +46,7 @@ impl Wanted {
 
     /// What comes before each message, in bytes.
     #[inline]
-    pub(crate) fn prefix(&self) -> u32 {
+    pub(crate) const fn prefix(&self) -> u32 {
         if self.info {
             size_of::<MessageInfo>() as u32
         } else {

@@ -83,20 +83,10 @@ impl Channel {
     pub(super) fn reclaim(&self, guard: &rcu::Guard) {
         if self.mode == Mode::Broadcast {
             self.ring.reclaim_broadcast(|first, each| {
-                let mut look = |receiver: &Member| {
+                self.find_receiver(first, guard, |receiver| {
                     self.accept_position(receiver);
-                    each(&receiver.cursor, receiver.id())
-                };
-                let mut is_done = false;
-                self.members.find_marked(first, guard, |receiver| {
-                    is_done = look(receiver);
-                    is_done
+                    each(&receiver.cursor, receiver.id(), self.may_take_from(receiver))
                 });
-                if !is_done && first != 0 {
-                    self.members.find_marked(0, guard, |receiver| {
-                        receiver.id() >= first || look(receiver)
-                    });
-                }
             });
         } else {
             self.ring.queue_reclaim();

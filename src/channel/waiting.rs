@@ -223,7 +223,8 @@ impl Waiting for Channel {
 
     #[inline]
     fn made_room(&self, member: &Member, position: u32) -> bool {
-        self.ring.broadcast_made_room(member.id(), position)
+        self.ring
+            .broadcast_made_room(member.id(), position, self.may_take_from(member))
     }
 
     #[inline]

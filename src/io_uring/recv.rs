@@ -72,6 +72,11 @@ fn is_consistent(sqe: &Sqe, request: &Request) -> bool {
     {
         return false;
     }
+    // With the length 0 it takes as much of the provided buffer as there is.
+    let too_short = 1..Wanted::BUNDLE.prefix();
+    if sqe.selects_buffer && request.wants_info() && too_short.contains(&sqe.len) {
+        return false;
+    }
     let others = sqe.rw_flags & !(uapi::IOIPC_RECV_MAPPED | uapi::IOIPC_RECV_WAIT);
     !request.has(uapi::IOIPC_RECV_MAPPED)
         || (others == 0 && !sqe.selects_buffer && sqe.addr == 0 && sqe.len == 0)

@@ -283,8 +283,9 @@ impl<M: Memory> Ring<M> {
     /// that join at the oldest message. If others move `head` meanwhile, or join there again and
     /// again, it leaves the work to them.
     ///
-    /// `for_each` calls its second argument with the cursor and the number of each receiver, until
-    /// that returns true: the other receivers do not matter then. It begins with the receiver whose
+    /// `for_each` calls its second argument with the cursor and the number of each receiver, and
+    /// whether senders can take messages away from it, until that returns true: the other receivers do
+    /// not matter then. It begins with the receiver whose
     /// number is its first argument, or with the next one: the receiver that was farthest behind last
     /// time mostly still is. This moves each cursor over slots that have no message for its receiver,
     /// but no farther than `head` can move now. So only messages that a receiver could receive hold
@@ -292,7 +293,7 @@ impl<M: Memory> Ring<M> {
     #[inline]
     pub fn reclaim_broadcast(
         &self,
-        mut for_each: impl FnMut(u32, &mut dyn FnMut(&M::U64, u32) -> bool),
+        mut for_each: impl FnMut(u32, &mut dyn FnMut(&M::U64, u32, bool) -> bool),
     ) {
         let most = self.reclaim_step();
         let start = self.head_position();
@@ -308,20 +309,22 @@ impl<M: Memory> Ring<M> {
                 return;
             }
             let named = self.memory.slowest().load_relaxed();
-            let (mut last, mut slowest) = (self.tail_position(), named);
+            let (mut last, mut slowest, mut yields) = (self.tail_position(), named, false);
             // Pairs with `broadcast_join` (C) and `broadcast_made_room` (F).
             M::full_barrier();
-            for_each(named, &mut |cursor, receiver| {
+            for_each(named, &mut |cursor, receiver, is_lossy| {
                 // Its load pairs with `release` (B).
                 let (word, _) = self.skip(cursor, receiver, Some(head.wrapping_add(most)));
                 let Pair {
                     first: position,
                     second: flags,
                 } = Pair::unpack(word);
-                if flags != DETACHED && distance(last, position) < 0 {
-                    (last, slowest) = (position, receiver);
+                let ahead = distance(last, position);
+                // Of two at one position, senders wait for the one that is not lossy.
+                if flags != DETACHED && (ahead < 0 || (ahead == 0 && yields && !is_lossy)) {
+                    (last, slowest, yields) = (position, receiver, is_lossy);
                 }
-                distance(head, last) <= 0
+                distance(head, last) <= 0 && !yields
             });
             let mut to = head;
             // The cursor of a receiver that is joining can be behind `head`.
@@ -349,15 +352,23 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Whether a receiver may have made room for senders. It has moved its cursor from `position` on,
-    /// and then had a full barrier.
+    /// and then had a full barrier. A lossy receiver may have, whenever it was at `head`: a sender
+    /// waits for it only while a request is reading, and that may have begun after the sender has
+    /// looked who the slowest one is.
     #[inline]
-    pub fn broadcast_made_room(&self, receiver: u32, position: u32) -> bool {
+    pub fn broadcast_made_room(&self, receiver: u32, position: u32, is_lossy: bool) -> bool {
         // Pairs with `reclaim_broadcast` (F).
         let slowest = self.memory.slowest().load_acquire();
         match distance(self.head_position(), position) {
-            0 => slowest == receiver,
+            0 => is_lossy || slowest == receiver,
             ahead => ahead < 0,
         }
+    }
+
+    /// The receiver that was farthest behind when a sender looked last. Senders wait for it, if they
+    /// wait for any.
+    pub fn slowest(&self) -> u32 {
+        self.memory.slowest().load_relaxed()
     }
 
     /// Drops all messages that only `target` could have received and has not, and returns how many.

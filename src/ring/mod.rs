@@ -45,9 +45,9 @@
 //!   it, then has a full barrier, then loads `tail`. The reclaimer loads `tail`, then has a full
 //!   barrier, then looks at the cursors. So the reclaimer sees the new cursor, or its `tail` is not
 //!   after the position where the receiver starts.
-//! - D: A request that waits enters a queue, sets the mark with [`Ring::mark_waiting`], and then
-//!   looks at the ring. The waker changes the ring, and then looks at the mark in
-//!   [`Ring::wake_marked`]. Both have a full barrier in between, so one of them sees the other.
+//! - D: A request that waits parks, which sets a mark, and then looks at the ring. The waker changes
+//!   the ring, and then looks at the mark, see [`Waiting`]. Both have a full barrier in between, so
+//!   one of them sees the other.
 //! - E: A receiver that joins at `head` stores its cursor, and then counts up the generation in the
 //!   word of `head` with release. The reclaimer loads this word with acquire, looks at the cursors,
 //!   and moves `head` only if the word is still the same. So a reclaimer that moves `head` after the

@@ -430,7 +430,7 @@ fn head_moves_forward_only() {
         let mut reached = channel.head();
         channel.ring.reclaim_broadcast(|_, each| {
             // This reclaimer sees the cursor here, and another one overtakes it.
-            each(channel.cursor(1), 1);
+            each(channel.cursor(1), 1, false);
             receive_all(&channel, 1);
             channel.reclaim();
             assert!(is_ahead(channel.head(), reached));
@@ -485,8 +485,8 @@ fn head_and_a_cursor_that_is_behind() {
         let head = channel.head();
         for _ in 0..2 * entries {
             channel.ring.reclaim_broadcast(|_, each| {
-                each(channel.cursor(1), 1);
-                each(&behind, 2);
+                each(channel.cursor(1), 1, false);
+                each(&behind, 2, false);
             });
             assert_eq!(channel.head(), head);
         }
@@ -495,6 +495,45 @@ fn head_and_a_cursor_that_is_behind() {
 }
 
 /// A sender can reserve several slots at once.
+/// Of the receivers at `head`, the ring names one that senders wait for, and no lossy one. So the
+/// named one has made room once it goes on, wherever the lossy one is found.
+#[test]
+fn lossy_receivers_are_not_named() {
+    for (channel, entries) in broadcasts() {
+        for (lossy, strict) in [(1, 2), (2, 1)] {
+            for id in [1, 2, 3] {
+                channel.attach(id);
+            }
+            let position = channel.head();
+            fill(&channel, 0..entries);
+            channel.receive(3).unwrap();
+            let reclaim = || {
+                channel.ring.reclaim_broadcast(|_, each| {
+                    let _ = [1, 2, 3]
+                        .into_iter()
+                        .any(|id| each(channel.cursor(id), id, id == lossy));
+                });
+            };
+            reclaim();
+            assert_eq!(channel.head(), position);
+            assert_eq!(channel.ring.slowest(), strict);
+            let made_room = |id| channel.ring.broadcast_made_room(id, position, id == lossy);
+            assert!(made_room(strict));
+            assert!(!made_room(3));
+            // A sender may wait for it while it is reading.
+            assert!(made_room(lossy));
+            channel.receive(strict).unwrap();
+            reclaim();
+            assert_eq!(channel.head(), position);
+            for id in [1, 2, 3] {
+                receive_all(&channel, id);
+                detach(&channel, id);
+            }
+            channel.reclaim_all();
+        }
+    }
+}
+
 #[test]
 fn batches() {
     for (channel, entries) in broadcasts() {
@@ -648,7 +687,7 @@ fn join_at_oldest_while_slots_are_reclaimed() {
                 // the round. Then it names the receiver, and looks at it once more.
                 channel.attach_at_oldest(1, 0);
             } else {
-                each(channel.cursor(1), 1);
+                each(channel.cursor(1), 1, false);
             }
             times += 1;
         });

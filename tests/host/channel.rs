@@ -226,7 +226,7 @@ impl Channel {
                 (first..=MAX_SUBSCRIBERS).chain(1..first).any(|id| {
                     self.is_attached(id) && {
                         self.accept_position(id);
-                        each(self.cursor(id), id)
+                        each(self.cursor(id), id, false)
                     }
                 });
             }),

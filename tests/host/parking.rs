@@ -223,7 +223,9 @@ impl<T: Tasks> Waiting for ParkingChannel<T> {
     }
 
     fn made_room(&self, member: &Member, position: u32) -> bool {
-        self.channel.ring.broadcast_made_room(member.id, position)
+        self.channel
+            .ring
+            .broadcast_made_room(member.id, position, false)
     }
 
     fn next(&self, member: &Member) -> Result<u32, NoMessage> {

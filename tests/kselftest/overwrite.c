@@ -883,6 +883,22 @@ TEST_F_TIMEOUT(lossy, waiting_sender, IPC_TIMEOUT)
 	EXPECT_EQ(IPC_NUM, wait_for(&self->ring, data));
 }
 
+/* Both hold the oldest slot.  The sender waits only for the strict receiver. */
+TEST_F_TIMEOUT(lossy, behind_the_strict_one, IPC_TIMEOUT)
+{
+	__u64 num = 100, data = wait_new_data();
+	int n = LOSSY_ENTRIES;
+	struct msg_num got;
+
+	SEND(0, n);
+	wait_get_send(&self->ring, self->sender.id, &num, data);
+	ASSERT_TRUE(wait_nothing(&self->ring));
+	ASSERT_EQ(0, msg_recv_num(&self->other, self->strict.id, &got));
+	EXPECT_EQ(IPC_NUM, wait_for(&self->ring, data));
+	ASSERT_EQ(1, msg_recv_num(&self->other, self->lossy.id, &got));
+	EXPECT_EQ(1, got.info.lost);
+}
+
 /* No receiver is left that senders wait for, and poll() says so. */
 TEST_F_TIMEOUT(lossy, strict_one_detaches, IPC_TIMEOUT)
 {

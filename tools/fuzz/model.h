@@ -47,7 +47,7 @@ struct channel {
 	/* Slots from here to tail are in use, unless this is a broadcast. */
 	uint32_t head, tail;
 	struct message messages[MAX_MESSAGES];
-	/* The last message was there for several receives that waited. */
+	/* The last message that a receive waited for was there for several of them. */
 	bool contended;
 	uint64_t dropped;
 	/* The oldest message that was seen in the ring. */

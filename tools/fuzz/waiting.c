@@ -53,26 +53,24 @@ void predict(struct request *request, unsigned int limit)
 	struct ring_state *state = state_of(request->place);
 	struct incoming incoming = request->incoming;
 
-	memset(&delivery, 0, sizeof(delivery));
-	if (request->selects && !request->waits &&
-	    !model_subscriber(&model, request->place, incoming.id)) {
-		/*
-		 * Without a subscriber, the request selects no buffer.  Later it has
-		 * one already.
-		 */
-		delivery.res = -ENOENT;
-		return;
-	}
 	if (request->selects) {
-		if (!state->provided_count) {
-			delivery.res = -ENOBUFS;
-			return;
-		}
 		incoming.writable = PROVIDED_SIZE;
 		if (!incoming.len || incoming.len > PROVIDED_SIZE)
 			incoming.len = PROVIDED_SIZE;
 	}
 	model_receive(&model, request->place, &incoming, limit, &delivery);
+	if (!request->selects || state->provided_count)
+		return;
+	/* It selects a buffer if it was woken, or if nothing else is wrong. */
+	switch (request->waits ? 0 : delivery.res) {
+	case -EINVAL:
+	case -ENOENT:
+	case -EACCES:
+	case -EPIPE:
+		return;
+	}
+	memset(&delivery, 0, sizeof(delivery));
+	delivery.res = -ENOBUFS;
 }
 
 /*
@@ -193,25 +191,28 @@ static struct request *next_receiver(struct channel *channel)
 {
 	struct request *ready, *done = NULL;
 	double end = now() + DEADLINE;
+	bool contended;
 	int res;
 
 	do {
 		ready = NULL;
-		channel->contended = false;
+		contended = false;
 		for (unsigned int i = 0; i < MAX_REQUESTS; i++) {
 			struct request *request = &requests[i];
 
 			if (!request->waits || !request->receives ||
 			    request->channel != channel || !is_ready(request))
 				continue;
-			channel->contended = ready;
+			contended = ready;
 			ready = request;
 			reap(request->place, 0);
 			if (has_completed(request->place, request->user_data, &res) &&
 			    (!done || request->order < done->order))
 				done = request;
 		}
-	} while (channel->contended && !done && !failed && now() < end);
+	} while (contended && !done && !failed && now() < end);
+	if (ready)
+		channel->contended = contended;
 	return done ?: ready;
 }
 

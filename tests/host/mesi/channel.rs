@@ -350,7 +350,7 @@ impl Waiting for Channel {
 
     fn made_room(&self, member: &Member, position: u32) -> bool {
         member.constant.read();
-        self.ring.broadcast_made_room(member.id, position)
+        self.ring.broadcast_made_room(member.id, position, false)
     }
 
     fn has_targeted(&self, member: &Member) -> bool {
@@ -410,7 +410,7 @@ impl Waiting for Channel {
             from.iter().chain(before).any(|receiver| {
                 self.accept_position(receiver);
                 receiver.constant.read();
-                each(&receiver.cursor, receiver.id)
+                each(&receiver.cursor, receiver.id, false)
             });
         });
     }
