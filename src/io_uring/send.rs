@@ -65,8 +65,8 @@ pub(crate) fn issue(request: &Request, instance: &Instance, buffer: Buffer<'_>) 
         };
     }
     // The usual way of a single message, on which it is worth to leave loops out.
-    match attempt(request, instance, &[Payload::Buffer(buffer)]) {
-        Ok(_) => Ok(buffer.len()),
+    match attempt_one(request, instance, Payload::Buffer(buffer)) {
+        Ok(()) => Ok(buffer.len()),
         Err(SendFailure::NotPresent) => fault_in_and_send(request, instance, buffer),
         Err(SendFailure::Error(error)) => Err(error),
     }
@@ -162,43 +162,101 @@ fn pass_on(request: &Request, instance: &Instance) {
     }
 }
 
+/// Where a request sends.
+struct Sender<'a> {
+    channel: &'a Channel,
+    /// `None` if it is not attached.
+    subscriber: Option<&'a Subscriber>,
+    outgoing: Outgoing,
+}
+
+impl<'a> Sender<'a> {
+    #[inline(always)]
+    fn find(request: &Request, instance: &Instance, guard: &'a rcu::Guard) -> Result<Self> {
+        let subscriber = instance.subscriber(request.id, guard);
+        let channel = match subscriber {
+            Some(subscriber) if subscriber.can_send() => subscriber.channel(),
+            Some(_) => return Err(may_not_send(request)),
+            None => unattached(request, instance, guard)?,
+        };
+        Ok(Self {
+            channel,
+            subscriber,
+            outgoing: Outgoing {
+                sender_data: request.sender_data(),
+                sender: subscriber.map_or(0, |subscriber| subscriber.id()),
+                target: request.target,
+            },
+        })
+    }
+
+    #[inline(always)]
+    fn count(&self, sent: u32) {
+        match self.subscriber {
+            Some(subscriber) => subscriber.count_sent(sent),
+            None => self.channel.count_sent_unattached(sent),
+        }
+    }
+
+    /// Counts a send that has found no room. Returns with what the request ends or waits.
+    #[cold]
+    fn failed(
+        &self,
+        failure: SendFailure,
+        request: &Request,
+        guard: &rcu::Guard,
+    ) -> SendFailure {
+        if !matches!(failure, SendFailure::Error(ENOBUFS)) {
+            return failure;
+        }
+        let waits = request.has(uapi::IOIPC_SEND_WAIT);
+        match self.subscriber {
+            Some(subscriber) => subscriber.count_full(waits),
+            None => self.channel.count_full_unattached(waits),
+        }
+        trace::full(|| {
+            let Outgoing { sender, .. } = self.outgoing;
+            (self.channel.id(), sender, waits, self.channel.holder(guard))
+        });
+        if waits {
+            EAGAIN.into()
+        } else {
+            failure
+        }
+    }
+}
+
 #[inline(never)]
 fn attempt_many(
     request: &Request,
     instance: &Instance,
     payloads: &[Payload<'_>],
 ) -> Result<u32, SendFailure> {
-    attempt(request, instance, payloads)
+    let guard = rcu::read_lock();
+    let sender = Sender::find(request, instance, &guard)?;
+    match sender.channel.send(payloads, &sender.outgoing, &guard) {
+        Ok(sent) => {
+            sender.count(sent);
+            Ok(sent)
+        }
+        Err(failure) => Err(sender.failed(failure, request, &guard)),
+    }
 }
 
 #[inline(always)]
-fn attempt(
+fn attempt_one(
     request: &Request,
     instance: &Instance,
-    payloads: &[Payload<'_>],
-) -> Result<u32, SendFailure> {
+    payload: Payload<'_>,
+) -> Result<(), SendFailure> {
     let guard = rcu::read_lock();
-    let subscriber = instance.subscriber(request.id, &guard);
-    let channel = match subscriber {
-        Some(subscriber) if subscriber.can_send() => subscriber.channel(),
-        Some(_) => return Err(may_not_send(request).into()),
-        None => unattached(request, instance, &guard)?,
-    };
-    let outgoing = Outgoing {
-        payloads,
-        sender_data: request.sender_data(),
-        sender: subscriber.map_or(0, |subscriber| subscriber.id()),
-        target: request.target,
-    };
-    match channel.send(&outgoing, &guard) {
-        Ok(count) => {
-            match subscriber {
-                Some(subscriber) => subscriber.count_sent(count),
-                None => channel.count_sent_unattached(count),
-            }
-            Ok(count)
+    let sender = Sender::find(request, instance, &guard)?;
+    match sender.channel.send_one(payload, &sender.outgoing, &guard) {
+        Ok(()) => {
+            sender.count(1);
+            Ok(())
         }
-        Err(failure) => Err(failed(failure, request, channel, subscriber, &guard)),
+        Err(failure) => Err(sender.failed(failure, request, &guard)),
     }
 }
 
@@ -206,34 +264,6 @@ fn attempt(
 fn may_not_send(request: &Request) -> Error {
     let rule = c"it has attached only to receive";
     refuse(Asked::Subscriber(request.id), rule, EACCES)
-}
-
-/// Counts a send that has found no room. Returns with what the request ends or waits.
-#[cold]
-fn failed(
-    failure: SendFailure,
-    request: &Request,
-    channel: &Channel,
-    subscriber: Option<&Subscriber>,
-    guard: &rcu::Guard,
-) -> SendFailure {
-    if !matches!(failure, SendFailure::Error(ENOBUFS)) {
-        return failure;
-    }
-    let waits = request.has(uapi::IOIPC_SEND_WAIT);
-    match subscriber {
-        Some(subscriber) => subscriber.count_full(waits),
-        None => channel.count_full_unattached(waits),
-    }
-    trace::full(|| {
-        let sender = subscriber.map_or(0, |subscriber| subscriber.id());
-        (channel.id(), sender, waits, channel.holder(guard))
-    });
-    if waits {
-        EAGAIN.into()
-    } else {
-        failure
-    }
 }
 
 /// The channel that the caller may send to without being attached.
