@@ -232,7 +232,7 @@ impl Channel {
         }
     }
 
-    /// Counts a seat as waiting or not, and sets the marks. A seat that waits stands in line.
+    /// Counts a seat as waiting or not, and sets the mark of its side. A seat that waits stands in line.
     fn settle(&self, parking: &mut Parking, member: Option<&Member>, side: Side) {
         let mut is_held_up = false;
         if let (Some(member), Side::Receives) = (member, side) {
@@ -260,7 +260,7 @@ impl Channel {
                 }
             }
         }
-        self.set_marks(parking);
+        self.set_mark_of(parking, side);
     }
 
     /// Lets a member enter or leave the line of those that are held.
@@ -319,23 +319,31 @@ impl Channel {
         }
     }
 
-    fn set_marks(&self, parking: &Parking) {
-        let (mut messages, mut room) = (0, 0);
-        if parking.receivers.waiting != 0 {
-            let is_any_awake = parking.awake_receiver != 0;
-            messages |= if is_any_awake { OTHERS } else { REQUESTS };
+    /// Sets the mark for messages or for room.
+    #[inline]
+    fn set_mark_of(&self, parking: &Parking, side: Side) {
+        let mut value = 0;
+        match side {
+            Side::Receives => {
+                if parking.receivers.waiting != 0 {
+                    let is_any_awake = parking.awake_receiver != 0;
+                    value |= if is_any_awake { OTHERS } else { REQUESTS };
+                }
+                if parking.watched.len != 0 {
+                    value |= WATCHERS;
+                }
+                set_mark(&self.receivers_wait, value);
+            }
+            Side::Sends => {
+                if parking.senders.waiting != 0 && parking.awake_sender == 0 {
+                    value |= REQUESTS;
+                }
+                if parking.is_room_watched {
+                    value |= WATCHERS;
+                }
+                set_mark(self.senders_wait(), value);
+            }
         }
-        if parking.watched.len != 0 {
-            messages |= WATCHERS;
-        }
-        set_mark(&self.receivers_wait, messages);
-        if parking.senders.waiting != 0 && parking.awake_sender == 0 {
-            room |= REQUESTS;
-        }
-        if parking.is_room_watched {
-            room |= WATCHERS;
-        }
-        set_mark(self.senders_wait(), room);
     }
 
     /// The first one in line that waits and whose turn is not before `turn`. On the way, others leave
@@ -434,7 +442,7 @@ impl Channel {
                 return;
             }
         }
-        self.set_marks(&parking);
+        self.set_mark_of(&parking, side);
     }
 
     /// A membership has ended: its seats leave their lines. The caller has woken what was there.
@@ -499,7 +507,7 @@ impl Channel {
     pub(super) fn watch_room(&self) {
         let mut parking = self.parking.lock();
         parking.is_room_watched = true;
-        self.set_marks(&parking);
+        self.set_mark_of(&parking, Side::Sends);
     }
 
     /// Tells the watchers of `member` of a message.
@@ -632,7 +640,7 @@ impl Channel {
         {
             let mut parking = self.parking.lock();
             parking.is_room_watched = false;
-            self.set_marks(&parking);
+            self.set_mark_of(&parking, Side::Sends);
         }
         if self.room.wake(to_all) {
             // The one that was told may be stopped.
@@ -662,7 +670,8 @@ impl Channel {
         };
         let receives = forget(awake_receiver, receiver_stalls);
         let sends = forget(awake_sender, sender_stalls);
-        self.set_marks(&parking);
+        self.set_mark_of(&parking, Side::Receives);
+        self.set_mark_of(&parking, Side::Sends);
         (receives, sends)
     }
 

@@ -122,13 +122,14 @@ trait Opcode {
     /// Checks an SQE.
     fn prepare(sqe: &Sqe) -> Result<(Request, Wait)>;
 
-    /// Runs a request. `is_rest` if its buffer is the rest of a larger one.
+    /// Runs a request. `is_rest` if its buffer is the rest of a larger one. Returns its result, and
+    /// whether a multishot receive may receive more at once.
     fn issue(
         request: &Request,
         instance: &Instance,
         buffer: Buffer<'_>,
         is_rest: bool,
-    ) -> Result<u32>;
+    ) -> Result<(u32, bool)>;
 }
 
 struct IpcSend;
@@ -148,8 +149,8 @@ impl Opcode for IpcSend {
         instance: &Instance,
         buffer: Buffer<'_>,
         _is_rest: bool,
-    ) -> Result<u32> {
-        send::issue(request, instance, buffer)
+    ) -> Result<(u32, bool)> {
+        Ok((send::issue(request, instance, buffer)?, false))
     }
 }
 
@@ -170,7 +171,7 @@ impl Opcode for IpcRecv {
         instance: &Instance,
         buffer: Buffer<'_>,
         is_rest: bool,
-    ) -> Result<u32> {
+    ) -> Result<(u32, bool)> {
         recv::issue(request, instance, buffer, is_rest)
     }
 }
@@ -194,7 +195,7 @@ fn issue_fixed<O: Opcode>(
     instance: &Instance,
     command: &mut bindings::io_uring_ipc_cmd,
     issue_flags: c_uint,
-) -> Result<u32> {
+) -> Result<(u32, bool)> {
     // SAFETY: io_uring is issuing the request.
     let fixed = unsafe { FixedBuffer::import(command, O::DIRECTION, issue_flags) }?;
     let is_rest = command.flags & bindings::IOIPC_CMD_REST != 0;
@@ -324,14 +325,11 @@ callbacks! {
             O::issue(request(command), instance, Buffer::User(buffer), is_rest)
         };
         match result {
-            Ok(result) => {
+            Ok((result, is_more)) => {
                 // It has taken what it was woken for.
-                command.flags &= !bindings::IOIPC_CMD_WOKEN;
-                if command.flags & bindings::IOIPC_CMD_MULTISHOT != 0 {
-                    command.flags &= !bindings::IOIPC_CMD_MORE;
-                    if recv::is_ready(request(command), instance).is_ok() {
-                        command.flags |= bindings::IOIPC_CMD_MORE;
-                    }
+                command.flags &= !(bindings::IOIPC_CMD_WOKEN | bindings::IOIPC_CMD_MORE);
+                if is_more {
+                    command.flags |= bindings::IOIPC_CMD_MORE;
                 }
                 // CAST: No message is that long, and no buffer either.
                 result as c_int

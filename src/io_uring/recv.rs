@@ -83,8 +83,8 @@ fn is_consistent(sqe: &Sqe, request: &Request) -> bool {
 }
 
 /// Receives into `buffer` and returns how many bytes of the buffer are used. With
-/// `IOIPC_RECV_MAPPED`, returns how many messages the receiver can read in place. May sleep, but not
-/// while it has a claim.
+/// `IOIPC_RECV_MAPPED`, returns how many messages the receiver can read in place. And returns whether
+/// a multishot receive may receive more at once. May sleep, but not while it has a claim.
 ///
 /// # Errors
 ///
@@ -98,21 +98,33 @@ pub(crate) fn issue(
     instance: &Instance,
     buffer: Buffer<'_>,
     is_rest: bool,
-) -> Result<u32> {
+) -> Result<(u32, bool)> {
     if request.has(NOT_PLAIN) || is_rest {
         return issue_any(request, instance, buffer, is_rest);
     }
     // Most receives are plain. The compiler makes this case twice as fast if it is separate.
     match attempt_plain(request, instance, buffer) {
-        Ok(len) => Ok(len),
+        Ok(received) => Ok(received),
         Err(Failure::Error(error)) => Err(error),
         Err(_) => issue_any(request, instance, buffer, is_rest),
     }
 }
 
-/// As [`issue`], with any flags and as often as it takes.
+/// As [`issue`], with any flags.
 #[inline(never)]
 fn issue_any(
+    request: &Request,
+    instance: &Instance,
+    buffer: Buffer<'_>,
+    is_rest: bool,
+) -> Result<(u32, bool)> {
+    let len = issue_often(request, instance, buffer, is_rest)?;
+    let is_more = request.has(uapi::IOIPC_RECV_MULTISHOT) && is_ready(request, instance).is_ok();
+    Ok((len, is_more))
+}
+
+/// As [`issue`], with any flags and as often as it takes. Returns how many bytes are used.
+fn issue_often(
     request: &Request,
     instance: &Instance,
     buffer: Buffer<'_>,
@@ -246,20 +258,22 @@ fn may_not_receive(request: &Request) -> Error {
     refuse(Asked::Subscriber(request.id), rule, EACCES)
 }
 
-/// Receives just the next message, and returns how many bytes of the buffer it uses.
+/// Receives just the next message, and returns what [`issue`] does.
 #[inline(always)]
 fn attempt_plain(
     request: &Request,
     instance: &Instance,
     buffer: Buffer<'_>,
-) -> Result<u32, Failure> {
+) -> Result<(u32, bool), Failure> {
     let guard = rcu::read_lock();
     let subscriber = subscriber(request, instance, &guard)?;
     let mut message = Received::default();
     let channel = subscriber.channel();
     channel.receive(subscriber, buffer, Wanted::MESSAGE, &mut message, &guard)?;
     subscriber.count_received(1);
-    Ok(message.len)
+    let is_more =
+        request.has(uapi::IOIPC_RECV_MULTISHOT) && channel.is_ready(subscriber).is_ok();
+    Ok((message.len, is_more))
 }
 
 #[inline(never)]

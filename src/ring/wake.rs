@@ -295,22 +295,24 @@ fn wake_own<W: Waiting + ?Sized>(waiting: &W, receiver: &W::Receiver) {
 
 #[cold]
 fn wake_for_room<W: Waiting + ?Sized>(waiting: &W, wants_much: bool, count: u32, guard: &W::Guard) {
-    if !waiting.has_room(guard) {
-        return;
-    }
     let mark = waiting.senders_wait().load_relaxed();
-    if mark & WATCHERS != 0 {
+    if mark & WATCHERS != 0 && waiting.has_room(guard) {
         waiting.tell_of_room(false);
     }
     if mark & REQUESTS == 0 {
         return;
     }
     if wants_much {
-        waiting.reclaim(guard);
+        // Receivers of a queue have done that, and receivers of a broadcast leave it to senders.
+        if waiting.mode() == Mode::Broadcast {
+            waiting.reclaim(guard);
+        }
         if !waiting.ring().is_half_free() {
             waiting.arm_tick();
             return;
         }
+    } else if !waiting.has_room(guard) {
+        return;
     }
     waiting.wake_senders(count);
 }

@@ -90,8 +90,8 @@ extern "C" {
  * is cut only if it does not fit into a whole buffer.  When a receive fails with
  * -ENOBUFS, the kernel has given up the rests of all buffers as well.  A buffer is
  * also used up when less than min_left is left of it, see struct io_uring_buf_reg.
- * A receive in a worker, such as with IOSQE_ASYNC, uses up all that is left of its
- * buffer.
+ * A receive that does not wait and runs in a worker, such as with IOSQE_ASYNC, uses
+ * up all that is left of its buffer.
  *
  * A request that waits can also end with the usual -ECANCELED or -EINTR, and with
  * -ENOENT when its subscriber is detached.  No message is lost by that.  Requests
