@@ -25,7 +25,7 @@ use super::{
 use crate::{
     kernel::{
         compat::tgid,
-        wait::{WaitQueue, HANGUP, READABLE},
+        wait::{WaitQueue, HANGUP, READABLE, WRITABLE},
     },
     memory::cursor_page::CursorPage,
     observe::counters::{Counts, SharedCounts},
@@ -76,6 +76,9 @@ pub(crate) struct Member {
     /// Its watchers for messages.
     #[pin]
     pub(super) readable: WaitQueue,
+    /// Its other watchers. Those for room are also in the queue that they share with other members.
+    #[pin]
+    pub(super) ended: WaitQueue,
 
     _rest: LineStart,
     /// File system uid and process of the caller that has attached it, in the initial namespaces.
@@ -117,6 +120,7 @@ impl Member {
             wants: Atomic::new(0),
             seats: LockedSeats::new(parking, Seats::new()?),
             readable <- WaitQueue::new(),
+            ended <- WaitQueue::new(),
             _rest: LineStart,
             uid: cred::caller_uid(),
             pid: tgid(kernel::current!()),
@@ -268,6 +272,8 @@ impl Member {
 
     /// Tells all watchers that the channel or the membership has ended.
     pub(super) fn tell_the_end(&self) {
-        self.readable.wake_all(READABLE | HANGUP);
+        for queue in [&self.readable, &self.ended] {
+            queue.wake_all(READABLE | WRITABLE | HANGUP);
+        }
     }
 }

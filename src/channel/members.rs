@@ -13,7 +13,6 @@ use crate::{
     kernel::{
         compat::{synchronize_rcu, EUSERS},
         rcu::{let_others_run, RcuObject},
-        wait::{HANGUP, WRITABLE},
     },
     memory::{cursor_page::CursorPage, region::Region},
     observe::{
@@ -183,9 +182,7 @@ impl Channel {
         self.places.give_back(member.uid());
         trace::detach(|| (self.id, member.id()));
 
-        // Its watchers for room are in one queue with those of others.
         member.tell_the_end();
-        self.room.wake_all(WRITABLE);
         self.pass_on(member.can_receive().then_some(member), &rcu::read_lock());
         true
     }
@@ -252,7 +249,6 @@ impl Channel {
         while self.end_some(None, Side::Sends) {
             let_others_run();
         }
-        self.room.wake_all(WRITABLE | HANGUP);
         let mut id = 0;
         loop {
             {

@@ -116,10 +116,13 @@ impl Channel {
         let mut events = 0;
         let wants_message = member.can_receive() && wanted & READABLE != 0;
         let wants_room = member.can_send() && wanted & WRITABLE != 0;
-        // A watcher that wants or can have neither event is still told of the end.
-        if wants_message || !wants_room {
-            enter(&member.readable);
-        }
+        // A watcher that wants or can have neither event is still told of the end. Others that come and
+        // go do not wake those for room.
+        enter(if wants_message {
+            &member.readable
+        } else {
+            &member.ended
+        });
         if wants_room {
             enter(&self.room);
         }

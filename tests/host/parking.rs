@@ -40,7 +40,7 @@ pub trait Tasks {
     fn tell_of_room(&self, to_all: bool) -> bool;
     /// Whether there are watchers for room.
     fn is_room_watched(&self) -> bool;
-    /// Tells all watchers of a subscriber, and all watchers for room, of an end.
+    /// Tells all watchers of a subscriber of an end, or with id 0 all watchers for room.
     fn tell_the_end(&self, id: u32);
 }
 
@@ -687,6 +687,7 @@ impl<T: Tasks> ParkingChannel<T> {
         self.channel.ring.close();
         TestMemory::full_barrier();
         self.end_all(sends(0));
+        self.tasks.tell_the_end(0);
         for id in 1..=MAX_SUBSCRIBERS {
             self.end_requests(id);
             self.tasks.tell_the_end(id);

@@ -101,8 +101,11 @@ impl Tasks for Threads {
     }
 
     fn tell_the_end(&self, id: u32) {
-        self.tell(id, true);
-        self.tell_of_room(true);
+        if id == 0 {
+            self.tell_of_room(true);
+        } else {
+            self.tell(id, true);
+        }
     }
 }
 

@@ -102,10 +102,9 @@ impl Tasks for Queues {
     }
 
     fn tell_the_end(&self, id: u32) {
-        let is_told = |watcher: &Watcher| watcher.id == id || watcher.id == 0;
         self.watchers
             .borrow_mut()
-            .retain(|watcher| !is_told(watcher));
+            .retain(|watcher| watcher.id != id);
     }
 }
 

@@ -668,6 +668,96 @@ TEST_F_TIMEOUT(poll, one_edge_for_each_full_ring, IPC_TIMEOUT)
 	end_watch(&watcher);
 }
 
+/* It makes no room that others come and go, be the ring empty or full. */
+TEST_F_TIMEOUT(poll, no_edge_when_others_come_and_go, IPC_TIMEOUT)
+{
+	enum { TIMES = 10 };
+	struct watcher watcher;
+	struct ipc_sub sub;
+	int i, full;
+
+	ASSERT_EQ(0, watch_room(&watcher, self->sender.fd));
+	for (full = 0; full < 2; full++) {
+		for (i = 0; i < ENTRIES && full; i++) {
+			ASSERT_EQ(IPC_NUM, wait_send(&self->ring,
+						     self->sender.id, i));
+		}
+		get_poll(&watcher.ring, self->sender.fd, POLLOUT, false, 8);
+		/* This one is told of what there is. */
+		EXPECT_EQ(!full, wait_complete(&watcher.ring, !full) &&
+				 wait_completed(&watcher.ring) == 1);
+		wait_forget(&watcher.ring);
+		for (i = 0; i < TIMES; i++) {
+			ASSERT_EQ(0, ipc_attach(&self->other, self->channel,
+						IOIPC_SUB_SEND, &sub));
+			/* It watches, too. */
+			EXPECT_EQ(full ? 0 : POLLOUT, now(sub.fd, POLLOUT));
+			ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->other,
+								 sub.id));
+			EXPECT_EQ(POLLHUP, now(sub.fd, POLLOUT) & POLLHUP);
+			ASSERT_EQ(0, close(sub.fd));
+			look(&watcher);
+		}
+		EXPECT_EQ(0, watcher.edges) TH_LOG("full: %d", full);
+		EXPECT_EQ(0, watcher.completions) TH_LOG("full: %d", full);
+		watcher.edges = 0;
+		watcher.completions = 0;
+	}
+	/* All of them learn of room. */
+	if (self->all)
+		take_all(&self->ring, self->both.id);
+	ASSERT_EQ(0, wait_recv(&self->other, self->receiver.id));
+	EXPECT_TRUE(ipc_poll(({
+		look(&watcher);
+		watcher.edges && watcher.completions == 2;
+	})));
+	EXPECT_EQ(1, watcher.edges);
+	EXPECT_EQ(2, watcher.completions);
+	end_watch(&watcher);
+}
+
+/* The watchers of a subscriber learn of its end, whatever they wait for. */
+TEST_F_TIMEOUT(poll, every_watcher_learns_of_the_end, IPC_TIMEOUT)
+{
+	static const __u32 events[] = { EPOLLIN, EPOLLOUT, EPOLLIN | EPOLLOUT };
+	struct watcher watcher;
+	struct io_uring_cqe cqe;
+	int i, fill, before;
+	struct ipc_sub sub;
+
+	for (i = 0; i < ARRAY_SIZE(events); i++) {
+		ASSERT_EQ(0, ipc_attach(&self->other, self->channel,
+					IOIPC_SUB_BOTH, &sub));
+		/* The ring is full, and no message is for this one. */
+		for (fill = 0; fill < ENTRIES && !i; fill++) {
+			ASSERT_EQ(IPC_NUM, wait_send_to(&self->ring,
+							self->sender.id, 1,
+							self->receiver.id));
+		}
+		memset(&watcher, 0, sizeof(watcher));
+		ASSERT_EQ(0, io_uring_queue_init(8, &watcher.ring, 0));
+		watcher.epoll = epoll_with(sub.fd, events[i] | EPOLLET);
+		ASSERT_LE(0, watcher.epoll);
+		get_poll(&watcher.ring, sub.fd, events[i], false, 7);
+		get_poll(&watcher.ring, sub.fd, events[i], true, 8);
+		ASSERT_TRUE(wait_nothing(&watcher.ring));
+		look(&watcher);
+		before = watcher.edges;
+		ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->other, sub.id));
+		EXPECT_LT(0, wait_for_cqe(&watcher.ring, 7, &cqe))
+			TH_LOG("events %#x", events[i]);
+		EXPECT_TRUE(cqe.res & POLLHUP);
+		EXPECT_LT(0, wait_for_cqe(&watcher.ring, 8, &cqe))
+			TH_LOG("events %#x", events[i]);
+		EXPECT_TRUE(cqe.res & POLLHUP);
+		EXPECT_EQ(0, before);
+		EXPECT_TRUE(epoll_now(watcher.epoll) & EPOLLHUP)
+			TH_LOG("events %#x", events[i]);
+		end_watch(&watcher);
+		ASSERT_EQ(0, close(sub.fd));
+	}
+}
+
 /* Watchers do not keep a request from being woken. */
 TEST_F_TIMEOUT(poll, watchers_take_nothing, IPC_TIMEOUT)
 {

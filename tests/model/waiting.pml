@@ -710,7 +710,7 @@ proctype Detach(byte id; byte requests)
 	when(ok(NO_DROP_AT_DETACH), drop_targeted_if_detached(id));
 	flags[id] = flags[id] & ~LEAVING;
 	when(ok(NO_WAKE_AT_DETACH), end_requests(id));
-	atomic { attached[id] = false; watchers[id] = 0; watchers[ROOM] = 0 };
+	atomic { attached[id] = false; watchers[id] = 0 };
 	when(ok(NO_PASS_ON_AT_DETACH), wake_sender(false); pass_on_message(id));
 end_it:	false
 }
