@@ -56,7 +56,7 @@ impl Place {
 /// Members by their turn.
 ///
 /// A member whose requests were all woken stays in line until a waker finds that: usually it comes
-/// back before.
+/// back before. No more than [`MAX_IDLE`] of them stay.
 struct Line {
     tree: RBTree<u64, Entry>,
     /// How many there are.
@@ -214,6 +214,9 @@ fn set_mark(mark: &Atomic<u32>, value: u32) {
 /// How many requests a task takes out before it unlocks and wakes them.
 const BATCH: usize = 16;
 
+/// How many members may stand in a line and wait for nothing: a waker passes over all of them.
+const MAX_IDLE: u32 = 16;
+
 /// At most 2 to the power of this many requests are woken at once, if stopped tasks may have many.
 const MAX_STALLS: u32 = 10;
 
@@ -252,7 +255,11 @@ impl Channel {
             seat.is_waiting = waits;
             let is_in_line = seat.place.node.is_none();
             if !waits {
-                line(parking, side).waiting -= 1;
+                let line = line(parking, side);
+                line.waiting -= 1;
+                if line.len - line.waiting > MAX_IDLE {
+                    self.leave_line(parking, member, side);
+                }
             } else {
                 line(parking, side).waiting += 1;
                 if !is_in_line || (self.is_by_ticket(side) && line(parking, side).len > 1) {

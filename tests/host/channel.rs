@@ -18,7 +18,7 @@ use crate::{
     ring::{Claim, Memory, Mode, NoMessage, NoRoom, Reservation, Reservations, Ring, State},
 };
 
-/// How many subscribers a channel can have. Their ids start with 1.
+/// How many subscribers a channel can have, unless it is [`Channel::large`]. Their ids start with 1.
 pub const MAX_SUBSCRIBERS: u32 = 3;
 
 /// A message and its position.
@@ -53,15 +53,27 @@ pub struct Channel {
     pub ring: Ring<TestMemory>,
     subscribers: Vec<Subscriber>,
     dropped: AtomicU32,
+    /// How often a reclaimer has looked at a receiver. Loom does not know of this counter.
+    receiver_looks: std::sync::atomic::AtomicU64,
 }
 
 impl Channel {
     fn new(mode: Mode, is_mapped: bool, entries: u32, start: u32) -> Self {
+        Self::with_subscribers(mode, is_mapped, entries, start, MAX_SUBSCRIBERS)
+    }
+
+    fn with_subscribers(
+        mode: Mode,
+        is_mapped: bool,
+        entries: u32,
+        start: u32,
+        subscribers: u32,
+    ) -> Self {
         let ring = Ring::new(TestMemory::new(entries), start);
         Self {
             mode,
             is_mapped,
-            subscribers: (0..MAX_SUBSCRIBERS)
+            subscribers: (0..subscribers)
                 .map(|_| {
                     let cursor = AtomicU64::new(ring.new_cursor());
                     // Receivers of a queue need not attach here.
@@ -80,6 +92,7 @@ impl Channel {
                 .collect(),
             ring,
             dropped: AtomicU32::new(0),
+            receiver_looks: std::sync::atomic::AtomicU64::new(0),
         }
     }
 
@@ -101,6 +114,22 @@ impl Channel {
     /// The same, where receivers read in place and store their positions.
     pub fn mapped(entries: u32, start: u32) -> Self {
         Self::new(Mode::Broadcast, true, entries, start)
+    }
+
+    /// A channel with room for many subscribers.
+    pub fn large(mode: Mode, entries: u32, subscribers: u32) -> Self {
+        Self::with_subscribers(mode, false, entries, 0, subscribers)
+    }
+
+    /// How many subscribers it can have.
+    pub fn max_subscribers(&self) -> u32 {
+        self.subscribers.len() as u32
+    }
+
+    /// How often a reclaimer has looked at a receiver.
+    pub fn receiver_looks(&self) -> u64 {
+        self.receiver_looks
+            .load(std::sync::atomic::Ordering::Relaxed)
     }
 
     /// Whether each message goes to all receivers.
@@ -223,8 +252,10 @@ impl Channel {
             Mode::Unicast | Mode::Multicast => self.ring.queue_reclaim(),
             Mode::Broadcast => self.ring.reclaim_broadcast(|first, each| {
                 let first = first.max(1);
-                (first..=MAX_SUBSCRIBERS).chain(1..first).any(|id| {
+                (first..=self.max_subscribers()).chain(1..first).any(|id| {
                     self.is_attached(id) && {
+                        self.receiver_looks
+                            .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                         self.accept_position(id);
                         each(self.cursor(id), id, false)
                     }

@@ -23,7 +23,7 @@ use std::{
 };
 
 use crate::{
-    channel::{Channel, MAX_SUBSCRIBERS},
+    channel::Channel,
     memory::TestMemory,
     ring::{Memory, Mode, NoMessage, Ring, Waiting, OTHERS, REQUESTS, WATCHERS},
 };
@@ -104,6 +104,9 @@ struct Line {
     waiting: u32,
 }
 
+/// How many subscribers may stand in a line and wait for nothing.
+const MAX_IDLE: u32 = 16;
+
 /// At most 2 to the power of this many requests are woken at once.
 const MAX_STALLS: u32 = 10;
 
@@ -113,7 +116,7 @@ struct Parking {
     senders: Line,
     watched: BTreeMap<u64, u32>,
     held: BTreeMap<u64, u32>,
-    seats: [Seats; MAX_SUBSCRIBERS as usize + 1],
+    seats: Vec<Seats>,
     turn: u64,
     awake_receiver: Option<u32>,
     awake_sender: Option<u32>,
@@ -123,6 +126,9 @@ struct Parking {
     /// What the marks are.
     receivers_wait: u32,
     senders_wait: u32,
+    /// How many members a task has looked at since it has taken the lock, and the most of that.
+    looks: u64,
+    most_looks: u64,
 }
 
 impl Parking {
@@ -161,6 +167,8 @@ impl Parking {
     fn first_waiting(&mut self, side: Side, turn: u64) -> Option<(u64, u32)> {
         loop {
             let (&turn, &id) = self.line(side).turns.range(turn..).next()?;
+            self.looks += 1;
+            self.most_looks = self.most_looks.max(self.looks);
             if self.seats(id).seat(side).is_waiting {
                 return Some((turn, id));
             }
@@ -421,13 +429,18 @@ pub fn sends(id: u32) -> Place {
 impl<T: Tasks> ParkingChannel<T> {
     /// Lets requests wait for what happens in `channel`.
     pub fn new(channel: Channel, tasks: T) -> Self {
+        let subscribers = channel.max_subscribers();
+        let parking = Parking {
+            seats: (0..=subscribers).map(|_| Seats::default()).collect(),
+            ..Parking::default()
+        };
         let result = Self {
             channel,
             tasks,
-            parking: Mutex::new(Parking::default()),
+            parking: Mutex::new(parking),
             receivers_wait: AtomicU32::new(0),
             senders_wait: AtomicU32::new(0),
-            members: (1..=MAX_SUBSCRIBERS)
+            members: (1..=subscribers)
                 .map(|id| Member {
                     id,
                     wants: AtomicU32::new(0),
@@ -437,7 +450,7 @@ impl<T: Tasks> ParkingChannel<T> {
             locked: AtomicU64::new(0),
         };
         let mut parking = result.lock();
-        (1..=MAX_SUBSCRIBERS).for_each(|id| parking.seats(id).rank = parking.next_turn());
+        (1..=subscribers).for_each(|id| parking.seats(id).rank = parking.next_turn());
         drop(parking);
         result
     }
@@ -449,12 +462,19 @@ impl<T: Tasks> ParkingChannel<T> {
 
     fn lock(&self) -> MutexGuard<'_, Parking> {
         self.locked.fetch_add(1, Ordering::Relaxed);
-        self.parking.lock().unwrap()
+        let mut parking = self.parking.lock().unwrap();
+        parking.looks = 0;
+        parking
     }
 
     /// How often a task has taken the lock.
     pub fn locked(&self) -> u64 {
         self.locked.load(Ordering::Relaxed)
+    }
+
+    /// How many members a task has looked at, at most, while it had the lock.
+    pub fn most_looks(&self) -> u64 {
+        self.lock().most_looks
     }
 
     fn wake(&self, request: Option<usize>) {
@@ -491,6 +511,9 @@ impl<T: Tasks> ParkingChannel<T> {
                 }
             } else {
                 line.waiting -= 1;
+                if line.turns.len() as u32 - line.waiting > MAX_IDLE {
+                    parking.leave_line(place);
+                }
             }
         }
         self.set_marks(parking);
@@ -688,7 +711,7 @@ impl<T: Tasks> ParkingChannel<T> {
         TestMemory::full_barrier();
         self.end_all(sends(0));
         self.tasks.tell_the_end(0);
-        for id in 1..=MAX_SUBSCRIBERS {
+        for id in 1..=self.channel.max_subscribers() {
             self.end_requests(id);
             self.tasks.tell_the_end(id);
         }
