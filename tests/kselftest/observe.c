@@ -1024,6 +1024,69 @@ TEST_F_TIMEOUT(trace, the_life_of_a_channel, IPC_TIMEOUT)
 	EXPECT_TRACE();
 }
 
+/*
+ * However many requests of a subscriber wait when it ends, few of them are woken in one
+ * step, for which the channel is locked. Those of others are not touched.
+ */
+TEST_F_TIMEOUT(trace, the_end_comes_in_steps, IPC_TIMEOUT)
+{
+	enum { REQUESTS = 200, MOST = 16, ENDS = 3 };
+	static __u64 nums[2 * REQUESTS];
+	struct io_uring_cqe cqe;
+	unsigned int subscriber, requests;
+	struct ipc_sub other;
+	struct io_uring ring;
+	int i, end, woken;
+
+	ASSERT_EQ(0, io_uring_queue_init(2 * REQUESTS, &ring, 0));
+	for (end = 0; end < ENDS; end++) {
+		ASSERT_EQ(0, ipc_create(&self->ring, 0, 2, SIZE,
+					&self->channel));
+		ASSERT_EQ(0, ipc_attach(&ring, self->channel, IOIPC_SUB_RECV,
+					&self->receiver));
+		ASSERT_EQ(0, ipc_attach(&ring, self->channel, IOIPC_SUB_RECV,
+					&other));
+		for (i = 0; i < 2 * REQUESTS; i++)
+			wait_get_recv(&ring, i % 2 ? other.id :
+				      self->receiver.id, &nums[i], i % 2);
+		ASSERT_TRUE(wait_nothing(&ring));
+		/* By itself, by the owner, or with the channel. */
+		if (end < 2) {
+			ASSERT_EQ(0, io_uring_ipc_channel_detach(
+					     end ? &self->ring : &ring,
+					     self->receiver.id));
+		} else {
+			ASSERT_EQ(0, io_uring_ipc_channel_destroy(
+					     &self->ring, self->channel));
+		}
+		for (i = 0; i < REQUESTS * (1 + (end == 2)); i++) {
+			ASSERT_EQ(0, wait_next(&ring, &cqe, WAIT_DEADLINE));
+			EXPECT_TRUE(end == 2 || cqe.user_data == 0);
+			EXPECT_EQ(end == 2 ? -EPIPE : -ENOENT, cqe.res);
+		}
+		EXPECT_EQ(0, wait_completed(&ring));
+		read_trace(TRACE_PATH("trace"), self->channel, &self->got);
+		for (i = 0, woken = 0; i < self->got.count; i++) {
+			if (sscanf(self->got.line[i],
+				   "ioipc_wake: channel=%*u subscriber=%u requests=%u",
+				   &subscriber, &requests) != 2)
+				continue;
+			EXPECT_GE(MOST, requests);
+			if (subscriber == self->receiver.id)
+				woken += requests;
+			else
+				EXPECT_EQ(2, end);
+		}
+		EXPECT_EQ(REQUESTS, woken);
+		if (end < 2)
+			ASSERT_EQ(0, io_uring_ipc_channel_destroy(
+					     &self->ring, self->channel));
+		wait_complete(&ring, end < 2 ? REQUESTS : 0);
+		wait_forget(&ring);
+	}
+	io_uring_queue_exit(&ring);
+}
+
 /* In a broadcast, the slowest receiver; in a queue, the target. */
 TEST_F_TIMEOUT(trace, who_holds_most, IPC_TIMEOUT)
 {
