@@ -339,6 +339,7 @@ impl Channel {
             return failure.map_or(Ok(()), Err);
         }
         if self.mode != Mode::Broadcast {
+            // At once: until then, other receivers pass over these slots.
             self.ring.queue_reclaim();
         }
 

@@ -83,7 +83,11 @@ impl Channel {
             self.ring.reclaim_broadcast(|first, each| {
                 self.find_receiver(first, guard, |receiver| {
                     self.accept_position(receiver);
-                    each(&receiver.cursor, receiver.id(), self.may_take_from(receiver))
+                    each(
+                        &receiver.cursor,
+                        receiver.id(),
+                        self.may_take_from(receiver),
+                    )
                 });
             });
         } else {

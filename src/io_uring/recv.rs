@@ -271,8 +271,7 @@ fn attempt_plain(
     let channel = subscriber.channel();
     channel.receive(subscriber, buffer, Wanted::MESSAGE, &mut message, &guard)?;
     subscriber.count_received(1);
-    let is_more =
-        request.has(uapi::IOIPC_RECV_MULTISHOT) && channel.is_ready(subscriber).is_ok();
+    let is_more = request.has(uapi::IOIPC_RECV_MULTISHOT) && channel.is_ready(subscriber).is_ok();
     Ok((message.len, is_more))
 }
 

@@ -200,12 +200,7 @@ impl<'a> Sender<'a> {
 
     /// Counts a send that has found no room. Returns with what the request ends or waits.
     #[cold]
-    fn failed(
-        &self,
-        failure: SendFailure,
-        request: &Request,
-        guard: &rcu::Guard,
-    ) -> SendFailure {
+    fn failed(&self, failure: SendFailure, request: &Request, guard: &rcu::Guard) -> SendFailure {
         if !matches!(failure, SendFailure::Error(ENOBUFS)) {
             return failure;
         }

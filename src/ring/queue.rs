@@ -233,7 +233,7 @@ impl<M: Memory> Ring<M> {
     /// Moves `head` over slots that are free, at most [`BATCH`] of them.
     ///
     /// Two receivers that consume neighbors at once may each miss the slot that the other one has
-    /// freed. The next caller finds both, at the latest a sender that finds the ring full.
+    /// freed, unless they have had a full barrier in between.
     #[inline(always)]
     pub fn queue_reclaim(&self) {
         loop {
@@ -241,14 +241,19 @@ impl<M: Memory> Ring<M> {
             let head = Pair::unpack(old);
             let mut to = head.first;
             // Pairs with `queue_consume` and `Reservation::store` (B).
-            while to.wrapping_sub(head.first) < BATCH
-                && self.slot(to).load_acquire() == slot_word(to, State::Free)
-            {
+            let mut word = self.slot(to).load_acquire();
+            while word == slot_word(to, State::Free) && to.wrapping_sub(head.first) < BATCH {
                 to = to.wrapping_add(1);
+                word = self.slot(to).load_acquire();
             }
-            if to == head.first || self.move_head(old, with_epoch(head, to)) {
+            if to != head.first {
+                if self.move_head(old, with_epoch(head, to)) {
+                    return;
+                }
+            } else if distance(to.wrapping_add(1), Pair::unpack(word).first) <= 0 {
                 return;
             }
+            // Others have moved `head`: maybe the slot is in use for a later position by now.
         }
     }
 

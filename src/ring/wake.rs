@@ -206,6 +206,10 @@ pub trait Waiting {
     fn has_received(&self, receiver: &Self::Receiver, position: u32, guard: &Self::Guard) {
         // After the messages, before the marks (D).
         Self::Memory::full_barrier();
+        if self.mode() != Mode::Broadcast {
+            // Of two receivers that have freed neighbors at once, one sees both slots by now.
+            self.reclaim(guard);
+        }
         // In a broadcast only the receiver that was farthest behind makes room. A sender that waits
         // has moved `head` to the position of this receiver.
         if self.senders_wait().load_relaxed() != 0
@@ -303,7 +307,7 @@ fn wake_for_room<W: Waiting + ?Sized>(waiting: &W, wants_much: bool, count: u32,
         return;
     }
     if wants_much {
-        // Receivers of a queue have done that, and receivers of a broadcast leave it to senders.
+        // In a queue, the receiver that has freed a slot reclaims.
         if waiting.mode() == Mode::Broadcast {
             waiting.reclaim(guard);
         }
