@@ -15,18 +15,19 @@
  *
  * A waker takes any request out of any seat. So one model covers unicast and multicast,
  * and all orders of requests in a seat. MODE is QUEUE or BROADCAST. Marks are what the
- * state under the lock says. The tick runs only in scenarios with a stopped process,
- * with exclusive watchers, or in which little room wakes no sender: without these,
- * nothing may depend on it.
+ * state under the lock says. The tick runs only in scenarios with a stopped task, with
+ * exclusive watchers, or in which little room wakes no sender: without these, nothing
+ * may depend on it.
  *
  * The model leaves out: positions that wrap; receivers that attach; channels that
- * overwrite; bundles; multishot; reading in place; lines, ranks and tickets; how many
- * requests the tick wakes at once; messages behind which a receiver stops looking.
+ * overwrite; bundles; multishot; reading in place; lines, ranks and tickets; a tick
+ * that wakes more than two requests at once; messages behind which a receiver stops
+ * looking.
  * Names are those of the source: an inline is a function of src/ring or src/channel, a
  * process is a request as io_uring runs it, a command, a watcher, or the tick.
  *
- * A process is stopped after one of its requests was woken, and before that looks. All
- * requests of a member belong to one process.
+ * A task may be stopped after one of its requests was woken, and before that looks. The
+ * requests of a member belong to one task, but in HELD and in those like it, to two.
  *
  * The model checks at each step: a sender reserves a slot only when all receivers of
  * its last message are done with that message; no receiver reads an incomplete message;
@@ -70,8 +71,13 @@
 #define STOP_SENDER	23
 #define EXCLUSIVE	24
 #define EXCLUSIVE_TARGET	25
+#define HELD		26
+#define HELD_TARGET	27
+#define HELD_AND_ANY	28
 byte scenario, slots, senders, receivers;
 #define in2(a, b)	(scenario == a || scenario == b)
+#define has_tick	(scenario >= HALF)
+#define is_held		(scenario >= HELD)
 
 /* Mutants. */
 #define PARK_AFTER_END		1
@@ -108,6 +114,9 @@ byte scenario, slots, senders, receivers;
 #define NO_EXPIRY		31
 #define TICK_TELLS_NOBODY	32
 #define TICK_TELLS_FOR_ANYBODY	33
+#define NO_TICK_WHEN_HELD	35
+#define NO_LET_GO		36
+#define NO_WAKE_AFTER_LET_GO	37
 byte mutant;
 #define no(name)	(mutant == name)
 #define ok(name)	(mutant != name)
@@ -285,6 +294,9 @@ inline has_targeted(id)
 	}
 }
 
+/* Waiting::arm_tick, unless a mutant leaves it out. Part of a step. */
+#define arm(rule, condition)	when(has_tick && ok(rule) && (condition), is_armed = true)
+
 /* Channel::take: any request of a seat. Part of a step. */
 inline take(id)
 {
@@ -316,16 +328,38 @@ inline tell_one()
 	:: watchers[1] & 2 -> watchers[1] = watchers[1] & ~2
 	:: watchers[1] == 0
 	fi;
-	when(watchers[1], watched[1] = true; when(ok(NO_TICK_AFTER_TELL), is_armed = true));
+	when(watchers[1], watched[1] = true; arm(NO_TICK_AFTER_TELL, true));
 	again = false
 }
 
-#define arm_after_wake(condition)	when((condition) && ok(NO_TICK_AFTER_WAKE), is_armed = true)
-
-/* Waiting::wake_each in a broadcast. Part of a step. */
-inline wake_one_of_each(id)
+/* The tick tells all of them, also those that want to be told alone. */
+inline tell_all(id)
 {
-	when(waits(id), take(id); is_awake[id] = true)
+	when(watched[id], watched[id] = false; watchers[id] = 0)
+}
+
+/* Waiting::wake_each in a broadcast, and part of Waiting::wake_one_of. Part of a step. */
+inline wake_receive_of(id)
+{
+	when(waits(id), take(id); is_awake[id] = true; arm(NO_TICK_WHEN_HELD, seat[id]))
+}
+
+/* Part of Waiting::wake_any. Part of a step. */
+inline wake_first_receiver()
+{
+	if
+	:: seat[1] -> take(1); awake_receiver = 1; arm(NO_TICK_AFTER_WAKE, seat[1] || seat[2])
+	:: seat[2] -> take(2); awake_receiver = 2; arm(NO_TICK_AFTER_WAKE, seat[1] || seat[2])
+	:: else
+	fi;
+	at = 0
+}
+
+/* Part of Waiting::wake_senders. Part of a step. */
+inline wake_first_sender()
+{
+	when(seat[ROOM], take(ROOM); awake_sender = from[at]; arm(NO_TICK_AFTER_WAKE, seat[ROOM]));
+	at = 0
 }
 
 /* Waiting::wake_any in a queue, or wake_each; and tell_of_messages. */
@@ -335,16 +369,12 @@ inline wake_for_any()
 	:: atomic {
 		when(ok(TELL_ONLY_WITHOUT_REQUESTS) || !(seat[1] || seat[2]) || awake_receiver, tell(1); tell(2));
 #if MODE == BROADCAST
-		wake_one_of_each(1);
-		wake_one_of_each(2);
-#else
-		if
-		:: !awake_receiver && seat[1] -> take(1); awake_receiver = 1; arm_after_wake(seat[1] || seat[2])
-		:: !awake_receiver && seat[2] -> take(2); awake_receiver = 2; arm_after_wake(seat[1] || seat[2])
-		:: else
-		fi;
-#endif
+		wake_receive_of(1);
+		wake_receive_of(2);
 		at = 0;
+#else
+		when(!awake_receiver, wake_first_receiver());
+#endif
 		when(!again, break)
 	   };
 	   atomic { tell_one(); break }
@@ -357,7 +387,7 @@ inline wake_one_of(id)
 	do
 	:: atomic {
 		when(ok(TELL_ONLY_WITHOUT_REQUESTS) || !waits(id), tell(id));
-		when(waits(id), take(id); is_awake[id] = true);
+		wake_receive_of(id);
 		at = 0;
 		when(!again, break)
 	   };
@@ -365,8 +395,11 @@ inline wake_one_of(id)
 	od
 }
 
-/* Waiting::wake_sender, or wake_sender_for_much. */
-inline wake_sender(wants_much)
+/*
+ * wake_for_room, for one request, or for two if `has_stalled`: the request that was awake
+ * has not looked until the tick.
+ */
+inline wake_for_room(wants_much, has_stalled)
 {
 	do
 	:: atomic {
@@ -381,7 +414,7 @@ inline wake_sender(wants_much)
 			:: wants_much && seat[ROOM] && !awake_sender ->
 				reclaim_at_once();
 				when(tail - head > (scenario == HALF -> 0 : slots / 2),
-				     when(ok(NO_TICK_BELOW_HALF), is_armed = true);
+				     arm(NO_TICK_BELOW_HALF, true);
 				     found = 0;
 				     break)
 			:: else
@@ -390,16 +423,13 @@ inline wake_sender(wants_much)
 		:: else -> break
 		fi
 	   };
-	   atomic {
-		when(seat[ROOM] && !awake_sender,
-		     take(ROOM);
-		     awake_sender = from[at];
-		     arm_after_wake(seat[ROOM]));
-		at = 0;
-		break
-	   }
+	   atomic { when(awake_sender, break); wake_first_sender(); when(!(has_stalled), break) };
+	   atomic { wake_first_sender(); break }
 	od
 }
+
+/* Waiting::wake_sender, or wake_sender_for_much. */
+#define wake_sender(wants_much)	wake_for_room(wants_much, false)
 
 /* Waiting::wake_receivers for the message at `mine` with target `whom`, and wake_receivers_after. */
 #define ANYBODY	0
@@ -425,31 +455,35 @@ inline wake_receivers()
 	od
 }
 
-/* Waiting::pass_on_message */
-inline pass_on_message(id)
+/* wake_own */
+inline wake_own(id)
 {
-#if MODE == BROADCAST
-	do
-	:: atomic { when(wants(id), next_message(id)); when(!found, break); found = 0 };
-	   wake_one_of(id);
-	   break
-	od
-#else
-	do
-	:: atomic { when(receivers_wait, next_message(0)); when(!found, break); found = 0 };
-	   wake_for_any();
-	   break
-	od;
 	do
 	:: atomic {
+#if MODE == BROADCAST
+		when(wants(id), next_message(id));
+#else
 		when(wants(id) && ok(NO_PASS_ON_TARGETED), has_targeted(id));
+#endif
 		when(!found, break);
 		found = 0
 	   };
 	   wake_one_of(id);
 	   break
 	od
+}
+
+/* Waiting::pass_on_message */
+inline pass_on_message(id)
+{
+#if MODE != BROADCAST
+	do
+	:: atomic { when(receivers_wait, next_message(0)); when(!found, break); found = 0 };
+	   wake_for_any();
+	   break
+	od;
 #endif
+	wake_own(id)
 }
 
 /* Channel::drop_targeted_if_detached */
@@ -542,7 +576,7 @@ park:
 		seat[ROOM] = seat[ROOM] | me;
 		from[me] = id;
 		was_woken = false;
-		when(awake_sender && ok(NO_TICK_AT_PARK), is_armed = true);
+		arm(NO_TICK_AT_PARK, awake_sender);
 		when(no(NO_LOOK_AFTER_PARK), goto wait)
 	};
 	atomic { has_room(); when(!found, goto wait); found = 0 };
@@ -552,8 +586,10 @@ end_wait:
 	atomic {
 		(!(seat[ROOM] & me) || cancelled & (me * SEND));
 		when(seat[ROOM] & me, seat[ROOM] = seat[ROOM] & ~me; goto end);
-		when(stops, goto end);
-		was_woken = true
+		if
+		:: stops -> goto end
+		:: was_woken = true
+		fi
 	};
 	atomic {
 		send_looks(id);
@@ -633,9 +669,10 @@ taken:
 park:
 	atomic {
 		when((is_closed || flags[id] & DETACHED) && ok(PARK_AFTER_END), goto fail);
+		arm(NO_TICK_AT_PARK, awake_receiver);
+		arm(NO_TICK_WHEN_HELD, is_awake[id] && !seat[id]);
 		seat[id] = seat[id] | me;
 		was_woken = false;
-		when(!is_broadcast && awake_receiver && ok(NO_TICK_AT_PARK), is_armed = true);
 		when(no(NO_LOOK_AFTER_PARK), goto parked)
 	};
 	atomic { next_message(id); when(!found, goto parked); found = 0 };
@@ -646,8 +683,10 @@ end_wait:
 	atomic {
 		(!(seat[id] & me) || cancelled & me);
 		when(seat[id] & me, seat[id] = seat[id] & ~me; goto end);
-		when(stops, goto end);
-		was_woken = true
+		if
+		:: stops -> goto end
+		:: was_woken = true
+		fi
 	};
 	atomic {
 		receive_looks(id);
@@ -771,35 +810,59 @@ done:
 end_it:	false
 }
 
+/* Part of Waiting::let_go: a receiver that is held. */
+inline let_go(id)
+{
+	do
+	:: atomic {
+		when(!is_awake[id] || !seat[id] || no(NO_LET_GO), break);
+		is_awake[id] = false;
+		when(no(NO_WAKE_AFTER_LET_GO), break)
+	   };
+	   wake_own(id);
+	   break
+	od
+}
+
 /* Waiting::tick */
 proctype Tick()
 {
 	LOCALS;
+	bool receive_stalls, send_stalls;
 
 start:
 end_wait:
 	atomic {
 		is_armed && ok(NO_TICK) -> is_armed = false;
+		/* Waiting::wait_no_longer */
+		receive_stalls = (awake_receiver != 0);
+		send_stalls = (awake_sender != 0);
 		when(ok(NO_EXPIRY), awake_receiver = 0; awake_sender = 0)
 	};
-	wake_sender(false);
-#if MODE == BROADCAST
-	when(receivers_wait && ok(TICK_TELLS_NOBODY), atomic { tell(1); tell(2) }; when(again, atomic { tell_one() }));
-#else
-	do
-	:: atomic { when(receivers_wait, next_message(0)); when(!found, break); found = 0 };
-	   wake_for_any();
-	   break
-	od;
+	let_go(1);
+	let_go(2);
+	wake_for_room(false, send_stalls);
+#if MODE != BROADCAST
 	do
 	:: atomic {
-		when(watched[1] && ok(TICK_TELLS_NOBODY) && ok(TICK_TELLS_FOR_ANYBODY) && head != tail, tell(1));
-		when(!again, break)
+		/* Waiting::is_any_left */
+		when(receivers_wait, next_message(0));
+		when(!found, break);
+		found = 0
 	   };
-	   atomic { tell_one(); break }
+	   atomic { when(awake_receiver, break); wake_first_receiver(); when(!receive_stalls, break) };
+	   atomic { wake_first_receiver(); break }
 	od;
 #endif
-	goto start
+	atomic {
+		when(receivers_wait && (is_broadcast || head != tail) && ok(TICK_TELLS_NOBODY),
+		     found = 1;
+		     when(no(TICK_TELLS_FOR_ANYBODY), next_message(0));
+		     when(found, tell_all(1); tell_all(2); found = 0));
+		receive_stalls = false;
+		send_stalls = false;
+		goto start
+	}
 }
 
 /* When no process can go on. */
@@ -849,20 +912,21 @@ init {
 		slot[0] = word(2 - slots, FREE);
 		slot[1] = word(1, FREE);
 		member = (detaches || scenario == CLOSE -> 1 : UNATTACHED);
-		whom = (in2(TARGETS, DETACH_TARGET) || in2(DETACH_PUT_BACK, ONE_TARGET) || scenario == EXCLUSIVE_TARGET -> 1 : 0);
+		whom = (in2(TARGETS, DETACH_TARGET) || in2(DETACH_PUT_BACK, ONE_TARGET) ||
+			in2(EXCLUSIVE_TARGET, HELD_TARGET) || scenario == HELD_AND_ANY -> 1 : 0);
 		run Send(1, member, whom, scenario == GIVE_UP, scenario == STOP_SENDER, false);
 		when(senders >= 2,
-		     run Send(2, (scenario == STOP_SENDER -> 1 : UNATTACHED), (scenario == TARGETS -> 2 : (scenario == ONE_TARGET -> 1 : 0)),
+		     run Send(2, (scenario == STOP_SENDER -> 1 : UNATTACHED), (scenario == TARGETS -> 2 : (in2(ONE_TARGET, HELD_TARGET) -> 1 : 0)),
 			      false, false, scenario == WATCH_EDGE));
 		when(senders >= 3, run Send(4, 2, 0, false, false, false));
 		when(receivers >= 1,
 		     run Receive(1, 1, in2(PUT_BACK, DETACH_PUT_BACK) || scenario == DETACH_PUT_BACK_ANY,
-				 in2(STOP_RECEIVER, EVICT_STOPPED) || scenario == WATCH_OTHER, false));
-		member = (in2(ONE_RECEIVER, CANCEL_ONE) || scenario == ONE_TARGET -> 1 : 2);
-		when(receivers >= 2, run Receive(2, member, false, false, scenario == STOP_RECEIVER));
+				 in2(STOP_RECEIVER, EVICT_STOPPED) || scenario == WATCH_OTHER || is_held, false));
+		member = (in2(ONE_RECEIVER, CANCEL_ONE) || scenario == ONE_TARGET || is_held -> 1 : 2);
+		when(receivers >= 2, run Receive(2, member, false, false, scenario == STOP_RECEIVER || is_held));
 		when(receivers >= 3, run Receive(4, member, false, false, false));
 		cancelled = (in2(CANCEL_RECEIVE, CANCEL_ONE) -> 1 : (scenario == CANCEL_SEND -> SEND : 0));
-		when(scenario >= HALF, run Tick());
+		when(has_tick, run Tick());
 		if
 		:: detaches -> run Detach(1, (scenario == DIE -> 1 : 0))
 		:: scenario == CLOSE -> run Close()
