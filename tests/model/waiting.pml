@@ -45,78 +45,87 @@
 #define is_broadcast	(MODE == BROADCAST)
 
 /* Scenarios. */
-#define NOTHING		1
-#define CANCEL_RECEIVE	2
-#define CANCEL_SEND	3
-#define CANCEL_ONE	4
-#define ONE_RECEIVER	5
-#define TARGETS		6
-#define ONE_TARGET	7
-#define GIVE_UP		8
-#define PUT_BACK	9
-#define DETACH		10
-#define DETACH_TARGET	11
-#define DETACH_PUT_BACK	12
-#define DETACH_PUT_BACK_ANY	13
-#define DIE		14
-#define EVICT_STOPPED	15
-#define CLOSE		16
-#define WATCH_ROOM	17
-#define WATCH_MESSAGES	18
-#define WATCH_OTHER	19
-#define WATCH_EDGE	20
+#define NOTHING			1
+#define CANCEL_RECEIVE		2
+#define CANCEL_SEND		3
+#define CANCEL_ONE		4
+#define ONE_RECEIVER		5
+#define TARGETS			6
+#define ONE_TARGET		7
+#define TARGET_AND_ANY		8
+#define GIVE_UP			9
+#define PUT_BACK		10
+#define DETACH			11
+#define DETACH_TARGET		12
+#define DETACH_PUT_BACK		13
+#define DETACH_PUT_BACK_ANY	14
+#define DIE			15
+#define EVICT_STOPPED		16
+#define CLOSE			17
+#define WATCH_ROOM		18
+#define WATCH_MESSAGES		19
+#define WATCH_OTHER		20
+#define WATCH_EDGE		21
 /* From here on, the tick runs. */
-#define HALF		21
-#define STOP_RECEIVER	22
-#define STOP_SENDER	23
-#define EXCLUSIVE	24
-#define EXCLUSIVE_TARGET	25
-#define HELD		26
-#define HELD_TARGET	27
-#define HELD_AND_ANY	28
+#define HALF			22
+#define STOP_RECEIVER		23
+#define STOP_SENDER		24
+#define EXCLUSIVE		25
+#define EXCLUSIVE_TARGET	26
+#define HELD			27
+#define HELD_TARGET		28
+#define HELD_AND_ANY		29
 byte scenario, slots, senders, receivers;
 #define in2(a, b)	(scenario == a || scenario == b)
 #define has_tick	(scenario >= HALF)
 #define is_held		(scenario >= HELD)
 
 /* Mutants. */
-#define PARK_AFTER_END		1
-#define NO_LOOK_AFTER_PARK	2
-#define NO_LOOK_AFTER_MARK	3
-#define KEEP_AWAKE		4
-#define WAKE_BEFORE_PUBLISH	5
-#define NO_WAKE_AFTER		6
-#define NO_WAKE_SENDER		7
-#define NO_WAKE_NEXT_SENDER	8
-#define WAKE_ONLY_AT_HEAD	9
-#define NO_PASS_ON		10
-#define NO_PASS_ON_MESSAGE	11
-#define NO_PASS_ON_TARGETED	12
+#define PARK_AFTER_END			1
+#define NO_LOOK_AFTER_PARK		2
+#define NO_LOOK_AFTER_MARK		3
+#define KEEP_AWAKE			4
+#define WAKE_BEFORE_PUBLISH		5
+#define NO_WAKE_AFTER			6
+#define NO_WAKE_SENDER			7
+#define NO_WAKE_NEXT_SENDER		8
+#define WAKE_ONLY_AT_HEAD		9
+#define NO_PASS_ON			10
+#define NO_PASS_ON_MESSAGE		11
+#define NO_PASS_ON_TARGETED		12
 #define NO_PASS_ON_AFTER_PUT_BACK	13
-#define NO_PASS_ON_AT_DETACH	14
-#define NO_WAKE_AT_DETACH	15
-#define KEEP_AWAKE_AT_DETACH	16
-#define NO_WAKE_AT_CLOSE	17
-#define NO_DROP_AT_DETACH	18
-#define NO_DROP_AFTER_SEND	19
-#define NO_DROP_AFTER_PUT_BACK	20
-#define RECLAIM_PAST_CLAIMED	21
-#define RELEASE_BEFORE_READ	22
-#define ONE_MARK		23
-#define TELL_ONLY_WITHOUT_REQUESTS	24
-#define NO_MARK_WHEN_FULL	25
-#define LOOK_WHEN_FULL		34
-#define NO_TICK			26
-#define NO_TICK_AT_PARK		27
-#define NO_TICK_AFTER_WAKE	28
-#define NO_TICK_BELOW_HALF	29
-#define NO_TICK_AFTER_TELL	30
-#define NO_EXPIRY		31
-#define TICK_TELLS_NOBODY	32
-#define TICK_TELLS_FOR_ANYBODY	33
-#define NO_TICK_WHEN_HELD	35
-#define NO_LET_GO		36
-#define NO_WAKE_AFTER_LET_GO	37
+#define NO_ROOM_AFTER_PUT_BACK		14
+#define NO_PASS_ON_AT_DETACH		15
+#define NO_ROOM_AT_DETACH		16
+#define NO_WAKE_AT_DETACH		17
+#define KEEP_AWAKE_AT_DETACH		18
+#define NO_WAKE_AT_CLOSE		19
+#define NO_DROP_AT_DETACH		20
+#define NO_DROP_AFTER_SEND		21
+#define NO_DROP_AFTER_PUT_BACK		22
+#define RECLAIM_PAST_CLAIMED		23
+#define RELEASE_BEFORE_READ		24
+#define ONE_MARK			25
+#define TELL_ONLY_WITHOUT_REQUESTS	26
+#define NO_MARK_WHEN_FULL		27
+#define LOOK_WHEN_FULL			28
+#define NO_TICK				29
+#define NO_TICK_FOR_PARKED_RECEIVE	30
+#define NO_TICK_FOR_PARKED_SEND		31
+#define NO_TICK_AFTER_RECEIVER		32
+#define NO_TICK_AFTER_SENDER		33
+#define NO_TICK_BELOW_HALF		34
+#define NO_TICK_AFTER_TELL		35
+#define NO_MARK_AFTER_TELL		36
+#define NO_EXPIRY_OF_RECEIVER		37
+#define NO_EXPIRY_OF_SENDER		38
+#define TICK_TELLS_NOBODY		39
+#define TICK_TELLS_FOR_ANYBODY		40
+#define NO_WAKE_RECEIVER_AT_TICK	41
+#define NO_WAKE_SENDER_AT_TICK		42
+#define NO_TICK_WHEN_HELD		43
+#define NO_LET_GO			44
+#define NO_WAKE_AFTER_LET_GO		45
 byte mutant;
 #define no(name)	(mutant == name)
 #define ok(name)	(mutant != name)
@@ -140,7 +149,7 @@ byte mutant;
 
 /* The ring. Positions start with START, so that none is 0. Receivers are 1 and 2. */
 #define START	2
-#define END	5
+#define END	6
 byte head = START, tail = START, slot[2], target[2], cursor[3] = START, flags[3];
 bool is_closed;
 /* Whether the channel finds a receiver, and whether its io_uring instance does. */
@@ -328,7 +337,7 @@ inline tell_one()
 	:: watchers[1] & 2 -> watchers[1] = watchers[1] & ~2
 	:: watchers[1] == 0
 	fi;
-	when(watchers[1], watched[1] = true; arm(NO_TICK_AFTER_TELL, true));
+	when(watchers[1], watched[1] = ok(NO_MARK_AFTER_TELL); arm(NO_TICK_AFTER_TELL, true));
 	again = false
 }
 
@@ -348,8 +357,8 @@ inline wake_receive_of(id)
 inline wake_first_receiver()
 {
 	if
-	:: seat[1] -> take(1); awake_receiver = 1; arm(NO_TICK_AFTER_WAKE, seat[1] || seat[2])
-	:: seat[2] -> take(2); awake_receiver = 2; arm(NO_TICK_AFTER_WAKE, seat[1] || seat[2])
+	:: seat[1] -> take(1); awake_receiver = 1; arm(NO_TICK_AFTER_RECEIVER, seat[1] || seat[2])
+	:: seat[2] -> take(2); awake_receiver = 2; arm(NO_TICK_AFTER_RECEIVER, seat[1] || seat[2])
 	:: else
 	fi;
 	at = 0
@@ -358,7 +367,7 @@ inline wake_first_receiver()
 /* Part of Waiting::wake_senders. Part of a step. */
 inline wake_first_sender()
 {
-	when(seat[ROOM], take(ROOM); awake_sender = from[at]; arm(NO_TICK_AFTER_WAKE, seat[ROOM]));
+	when(seat[ROOM], take(ROOM); awake_sender = from[at]; arm(NO_TICK_AFTER_SENDER, seat[ROOM]));
 	at = 0
 }
 
@@ -455,15 +464,15 @@ inline wake_receivers()
 	od
 }
 
-/* wake_own */
-inline wake_own(id)
+/* wake_own, unless a mutant leaves it out. */
+inline wake_own(id, is_left_out)
 {
 	do
 	:: atomic {
 #if MODE == BROADCAST
-		when(wants(id), next_message(id));
+		when(wants(id) && !(is_left_out), next_message(id));
 #else
-		when(wants(id) && ok(NO_PASS_ON_TARGETED), has_targeted(id));
+		when(wants(id) && !(is_left_out), has_targeted(id));
 #endif
 		when(!found, break);
 		found = 0
@@ -483,7 +492,7 @@ inline pass_on_message(id)
 	   break
 	od;
 #endif
-	wake_own(id)
+	wake_own(id, !is_broadcast && no(NO_PASS_ON_TARGETED))
 }
 
 /* Channel::drop_targeted_if_detached */
@@ -576,7 +585,7 @@ park:
 		seat[ROOM] = seat[ROOM] | me;
 		from[me] = id;
 		was_woken = false;
-		arm(NO_TICK_AT_PARK, awake_sender);
+		arm(NO_TICK_FOR_PARKED_SEND, awake_sender);
 		when(no(NO_LOOK_AFTER_PARK), goto wait)
 	};
 	atomic { has_room(); when(!found, goto wait); found = 0 };
@@ -646,7 +655,9 @@ look:		next_message(id);
 		puts_back = false
 	};
 	when(ok(NO_DROP_AFTER_PUT_BACK), drop_targeted_if_detached(id));
-	when(flags[id] & DETACHED && ok(NO_PASS_ON_AFTER_PUT_BACK), wake_sender(false); pass_on_message(id));
+	when(flags[id] & DETACHED,
+	     when(ok(NO_ROOM_AFTER_PUT_BACK), wake_sender(false));
+	     when(ok(NO_PASS_ON_AFTER_PUT_BACK), pass_on_message(id)));
 	atomic { guards[id]--; when(!known[id], goto fail) };
 	/* The request may sleep in a page fault now. */
 	guards[id]++;
@@ -669,7 +680,7 @@ taken:
 park:
 	atomic {
 		when((is_closed || flags[id] & DETACHED) && ok(PARK_AFTER_END), goto fail);
-		arm(NO_TICK_AT_PARK, awake_receiver);
+		arm(NO_TICK_FOR_PARKED_RECEIVE, awake_receiver);
 		arm(NO_TICK_WHEN_HELD, is_awake[id] && !seat[id]);
 		seat[id] = seat[id] | me;
 		was_woken = false;
@@ -750,7 +761,8 @@ proctype Detach(byte id; byte requests)
 	flags[id] = flags[id] & ~LEAVING;
 	when(ok(NO_WAKE_AT_DETACH), end_requests(id));
 	atomic { attached[id] = false; watchers[id] = 0 };
-	when(ok(NO_PASS_ON_AT_DETACH), wake_sender(false); pass_on_message(id));
+	when(ok(NO_ROOM_AT_DETACH), wake_sender(false));
+	when(ok(NO_PASS_ON_AT_DETACH), pass_on_message(id));
 end_it:	false
 }
 
@@ -816,10 +828,9 @@ inline let_go(id)
 	do
 	:: atomic {
 		when(!is_awake[id] || !seat[id] || no(NO_LET_GO), break);
-		is_awake[id] = false;
-		when(no(NO_WAKE_AFTER_LET_GO), break)
+		is_awake[id] = false
 	   };
-	   wake_own(id);
+	   wake_own(id, no(NO_WAKE_AFTER_LET_GO));
 	   break
 	od
 }
@@ -837,16 +848,17 @@ end_wait:
 		/* Waiting::wait_no_longer */
 		receive_stalls = (awake_receiver != 0);
 		send_stalls = (awake_sender != 0);
-		when(ok(NO_EXPIRY), awake_receiver = 0; awake_sender = 0)
+		when(ok(NO_EXPIRY_OF_RECEIVER), awake_receiver = 0);
+		when(ok(NO_EXPIRY_OF_SENDER), awake_sender = 0)
 	};
 	let_go(1);
 	let_go(2);
-	wake_for_room(false, send_stalls);
+	when(ok(NO_WAKE_SENDER_AT_TICK), wake_for_room(false, send_stalls));
 #if MODE != BROADCAST
 	do
 	:: atomic {
 		/* Waiting::is_any_left */
-		when(receivers_wait, next_message(0));
+		when(receivers_wait && ok(NO_WAKE_RECEIVER_AT_TICK), next_message(0));
 		when(!found, break);
 		found = 0
 	   };
@@ -911,17 +923,28 @@ init {
 		};
 		slot[0] = word(2 - slots, FREE);
 		slot[1] = word(1, FREE);
+		do
+		:: in2(HALF, STOP_SENDER) && tail < START + slots ->
+			/* The ring is full at the start. */
+			slot_of(tail) = word(tail, READY);
+			is_message[tail] = true;
+			tail++
+		:: else -> break
+		od;
+		/* Who does not receive does not keep others from room. */
+		when(receivers < 2 && !in2(WATCH_OTHER, EXCLUSIVE_TARGET), attached[2] = false; flags[2] = DETACHED);
 		member = (detaches || scenario == CLOSE -> 1 : UNATTACHED);
 		whom = (in2(TARGETS, DETACH_TARGET) || in2(DETACH_PUT_BACK, ONE_TARGET) ||
 			in2(EXCLUSIVE_TARGET, HELD_TARGET) || scenario == HELD_AND_ANY -> 1 : 0);
 		run Send(1, member, whom, scenario == GIVE_UP, scenario == STOP_SENDER, false);
 		when(senders >= 2,
-		     run Send(2, (scenario == STOP_SENDER -> 1 : UNATTACHED), (scenario == TARGETS -> 2 : (in2(ONE_TARGET, HELD_TARGET) -> 1 : 0)),
+		     run Send(2, (scenario == STOP_SENDER -> 1 : UNATTACHED), (in2(TARGETS, TARGET_AND_ANY) -> 2 : (in2(ONE_TARGET, HELD_TARGET) -> 1 : 0)),
 			      false, false, scenario == WATCH_EDGE));
-		when(senders >= 3, run Send(4, 2, 0, false, false, false));
+		when(senders >= 3, run Send(4, 1, 0, false, false, false));
+		member = (scenario == EXCLUSIVE_TARGET -> 2 : 1);
 		when(receivers >= 1,
-		     run Receive(1, 1, in2(PUT_BACK, DETACH_PUT_BACK) || scenario == DETACH_PUT_BACK_ANY,
-				 in2(STOP_RECEIVER, EVICT_STOPPED) || scenario == WATCH_OTHER || is_held, false));
+		     run Receive(1, member, in2(PUT_BACK, DETACH_PUT_BACK) || scenario == DETACH_PUT_BACK_ANY,
+				 in2(STOP_RECEIVER, EVICT_STOPPED) || scenario == WATCH_OTHER || is_held, scenario == STOP_SENDER));
 		member = (in2(ONE_RECEIVER, CANCEL_ONE) || scenario == ONE_TARGET || is_held -> 1 : 2);
 		when(receivers >= 2, run Receive(2, member, false, false, scenario == STOP_RECEIVER || is_held));
 		when(receivers >= 3, run Receive(4, member, false, false, false));
@@ -931,9 +954,6 @@ init {
 		:: detaches -> run Detach(1, (scenario == DIE -> 1 : 0))
 		:: scenario == CLOSE -> run Close()
 		:: in2(WATCH_ROOM, WATCH_EDGE) ->
-			/* Only one receiver makes room. */
-			attached[2] = false;
-			flags[2] = DETACHED;
 			run Watch(1, ROOM, false)
 		:: scenario == WATCH_MESSAGES -> run Watch(1, 1, false)
 		:: scenario == WATCH_OTHER -> run Watch(1, 2, false)
