@@ -40,6 +40,10 @@ demo:
 test:
 	tests/run
 
+.PHONY: test-long
+test-long:
+	tests/run --long
+
 .PHONY: test-kcsan
 test-kcsan:
 	tests/run kcsan
@@ -85,6 +89,7 @@ help:
 	@echo 'make demo [FILE=F]    boot a kernel in QEMU and stream a file through channels'
 	@echo 'make test             all tests: on the host, and in QEMU on both kernels'
 	@echo '                      (tests/run --all: also the parts that are left out to save time)'
+	@echo 'make test-long        what takes hours: larger searches, and longer runs of a few tests'
 	@echo 'make test-kcsan       the stress tests on a kernel that finds data races'
 	@echo 'make test-kernels     what runs on the production kernel, on each version of Linux with patches'
 	@echo 'make soak HOURS=N     ten channels and forty processes for hours (default: 1)'

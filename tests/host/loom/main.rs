@@ -28,10 +28,11 @@ use loom::{
 /// The first position, so that positions wrap in each model.
 const START: u32 = u32::MAX;
 
-/// Checks a model with up to `preemptions` preemptions.
+/// Checks a model with up to `preemptions` preemptions, or up to `LOOM_MAX_PREEMPTIONS` if that is
+/// more.
 fn explore(preemptions: usize, model: impl Fn() + Send + Sync + 'static) {
     let mut builder = Builder::new();
-    builder.preemption_bound = Some(preemptions);
+    builder.preemption_bound = builder.preemption_bound.max(Some(preemptions));
     builder.check(model);
 }
 
