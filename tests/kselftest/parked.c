@@ -158,7 +158,8 @@ TEST(unattached_sends_take_no_file)
 		ASSERT_TRUE(wait_nothing(&rings[i]));
 	}
 	EXPECT_EQ(0, ipc_as(user, open_file, "/dev/null"));
-	EXPECT_GE(before + count / 10, files())
+	/* The kernel counts some of them later, on each processor. */
+	EXPECT_GE(before + 200, files())
 		TH_LOG("%ld files, now %ld", before, files());
 
 	/* The end of the channel reaches all of them. */
