@@ -208,7 +208,8 @@ impl Instance {
     #[cold]
     pub(crate) fn will_park(&self, request: &mut Request) {
         request.set_has_looked(false);
-        if request.sends() && self.subscriber(request.id, &rcu::read_lock()).is_none() {
+        // A subscriber that was evicted keeps its id.
+        if request.sends() && self.subscribers.get(request.id, &rcu::read_lock()).is_none() {
             request.wait_unattached();
         }
     }
