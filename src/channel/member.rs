@@ -72,7 +72,7 @@ pub(crate) struct Member {
     /// this.
     pub(super) wants: Atomic<u32>,
     /// Its requests that wait.
-    pub(super) seats: LockedSeats,
+    seats: LockedSeats,
     /// Its watchers for messages.
     #[pin]
     pub(super) readable: WaitQueue,
@@ -127,6 +127,14 @@ impl Member {
             taken_over: SharedCounts::new(),
             membership <- new_mutex!(()),
         }? Error)
+    }
+
+    /// Its requests that wait. `parking` is that of its channel, whose lock the caller holds.
+    ///
+    /// It is not inlined, so that there is one place where the module panics with another `parking`.
+    #[inline(never)]
+    pub(super) fn seats<'a>(&'a self, parking: &'a mut Parking) -> &'a mut Seats {
+        self.seats.access_mut(parking)
     }
 
     /// Its number.

@@ -229,8 +229,8 @@ impl Channel {
         side: Side,
     ) -> &'a mut Seat {
         match (member, side) {
-            (Some(member), Side::Receives) => &mut member.seats.access_mut(parking).receives,
-            (Some(member), Side::Sends) => &mut member.seats.access_mut(parking).sends,
+            (Some(member), Side::Receives) => &mut member.seats(parking).receives,
+            (Some(member), Side::Sends) => &mut member.seats(parking).sends,
             (None, _) => &mut parking.unattached,
         }
     }
@@ -239,7 +239,7 @@ impl Channel {
     fn settle(&self, parking: &mut Parking, member: Option<&Member>, side: Side) {
         let mut is_held_up = false;
         if let (Some(member), Side::Receives) = (member, side) {
-            let seats = member.seats.access_mut(parking);
+            let seats = member.seats(parking);
             let waits = !seats.receives.requests.is_empty() && !seats.is_awake;
             let is_watched = seats.watch.node.is_none();
             set_mark(&member.wants, (waits || is_watched).into());
@@ -275,7 +275,7 @@ impl Channel {
     fn set_held(&self, parking: &mut Parking, member: &Member, is_held: bool) {
         if is_held {
             let turn = parking.next_turn();
-            let hold = &mut member.seats.access_mut(parking).hold;
+            let hold = &mut member.seats(parking).hold;
             hold.turn = turn;
             if let Some(node) = hold.node.take() {
                 let entry = self.entry(member);
@@ -283,9 +283,9 @@ impl Channel {
             }
             self.arm_tick();
         } else {
-            let turn = member.seats.access_mut(parking).hold.turn;
+            let turn = member.seats(parking).hold.turn;
             let node = parking.held.remove(turn);
-            member.seats.access_mut(parking).hold.node = node;
+            member.seats(parking).hold.node = node;
         }
     }
 
@@ -299,7 +299,7 @@ impl Channel {
     fn line_up(&self, parking: &mut Parking, member: Option<&Member>, side: Side) {
         self.leave_line(parking, member, side);
         let turn = match member {
-            Some(member) if !self.is_by_ticket(side) => member.seats.access_mut(parking).rank,
+            Some(member) if !self.is_by_ticket(side) => member.seats(parking).rank,
             _ => parking.next_turn(),
         };
         let place = &mut self.seat(parking, member, side).place;
@@ -380,7 +380,7 @@ impl Channel {
     pub(super) fn rank(&self, member: &Member) {
         let mut parking = self.parking.lock();
         let rank = parking.next_turn();
-        member.seats.access_mut(&mut parking).rank = rank;
+        member.seats(&mut parking).rank = rank;
     }
 
     /// Parks a request of `member`, or a send without an attachment. `comes_back` if it was woken in
@@ -442,7 +442,7 @@ impl Channel {
             *awake = 0;
         }
         if let (Some(member), Side::Receives) = (member, side) {
-            let is_awake = &mut member.seats.access_mut(&mut parking).is_awake;
+            let is_awake = &mut member.seats(&mut parking).is_awake;
             if *is_awake {
                 *is_awake = false;
                 self.settle(&mut parking, Some(member), side);
@@ -487,10 +487,10 @@ impl Channel {
     }
 
     fn watch_locked(&self, parking: &mut Parking, member: &Member) {
-        let node = member.seats.access_mut(parking).watch.node.take();
+        let node = member.seats(parking).watch.node.take();
         if let Some(node) = node {
             let turn = parking.next_turn();
-            member.seats.access_mut(parking).watch.turn = turn;
+            member.seats(parking).watch.turn = turn;
             let entry = self.entry(member);
             parking.watched.insert(node, turn, entry);
         }
@@ -499,13 +499,13 @@ impl Channel {
 
     /// The opposite. Returns whether they were waiting.
     fn unwatch(&self, parking: &mut Parking, member: &Member) -> bool {
-        let watch = &member.seats.access_mut(parking).watch;
+        let watch = &member.seats(parking).watch;
         if watch.node.is_some() {
             return false;
         }
         let turn = watch.turn;
         let node = parking.watched.remove(turn);
-        member.seats.access_mut(parking).watch.node = node;
+        member.seats(parking).watch.node = node;
         self.settle(parking, Some(member), Side::Receives);
         true
     }
@@ -590,7 +590,7 @@ impl Channel {
             }
             next = turn + 1;
             let woken = self.take(&mut parking, Some(member), Side::Receives);
-            member.seats.access_mut(&mut parking).is_awake = true;
+            member.seats(&mut parking).is_awake = true;
             self.settle(&mut parking, Some(member), Side::Receives);
             drop(parking);
             trace::wake(|| (self.id, member.id(), 1));
@@ -602,9 +602,9 @@ impl Channel {
     pub(super) fn wake_receive_of(&self, member: &Member) {
         let mut parking = self.parking.lock();
         let mut woken = None;
-        if !member.seats.access_mut(&mut parking).is_awake {
+        if !member.seats(&mut parking).is_awake {
             woken = self.take(&mut parking, Some(member), Side::Receives);
-            member.seats.access_mut(&mut parking).is_awake = woken.is_some();
+            member.seats(&mut parking).is_awake = woken.is_some();
         }
         let is_watched = self.unwatch(&mut parking, member);
         self.settle(&mut parking, Some(member), Side::Receives);
@@ -697,7 +697,7 @@ impl Channel {
             if turn > *limit.get_or_insert(parking.turn) {
                 return;
             }
-            member.seats.access_mut(&mut parking).is_awake = false;
+            member.seats(&mut parking).is_awake = false;
             self.settle(&mut parking, Some(member), Side::Receives);
             drop(parking);
             each(member);

@@ -311,7 +311,10 @@ impl WaitingChannel {
             }
             self.pause();
             // Loom forgets that a thread was unparked if the thread waits for a lock after that.
-            if !requests.iter().any(|&request| self.waiter(request).has_news()) {
+            if !requests
+                .iter()
+                .any(|&request| self.waiter(request).has_news())
+            {
                 thread::park();
             }
             for (request, result) in requests.iter().zip(&mut results) {
