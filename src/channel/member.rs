@@ -223,15 +223,12 @@ impl Member {
         }
     }
 
-    /// Counts a send of it that found no room, and whether the send waits.
-    pub(crate) fn count_full(&self, waits: bool) {
+    /// Counts a send of it that found no room.
+    pub(crate) fn count_full(&self) {
         self.full.add(1, Relaxed);
-        if waits {
-            self.count_wait();
-        }
     }
 
-    /// Counts a request of it that has to wait.
+    /// Counts a request of it that is parked.
     pub(crate) fn count_wait(&self) {
         self.waits.add(1, Relaxed);
     }

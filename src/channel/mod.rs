@@ -234,11 +234,18 @@ impl Channel {
         self.sent_unattached.add(count);
     }
 
-    /// Counts a send without an attachment that found no room, and whether it waits.
-    pub(crate) fn count_full_unattached(&self, waits: bool) {
+    /// Counts a send without an attachment that found no room.
+    pub(crate) fn count_full_unattached(&self) {
         self.counts.add(Counts {
             full: 1,
-            waits: waits.into(),
+            ..Counts::default()
+        });
+    }
+
+    /// Counts a send without an attachment that waits.
+    fn count_wait_unattached(&self) {
+        self.counts.add(Counts {
+            waits: 1,
             ..Counts::default()
         });
     }

@@ -73,7 +73,14 @@ impl Channel {
         }
         // As above.
         Region::full_barrier();
-        !(self.has_room(guard) && self.leave(member, Side::Sends, request))
+        if self.has_room(guard) && self.leave(member, Side::Sends, request) {
+            return false;
+        }
+        match member {
+            Some(member) => member.count_wait(),
+            None => self.count_wait_unattached(),
+        }
+        true
     }
 
     /// Takes a receive out that is parked. Returns false if it was woken.

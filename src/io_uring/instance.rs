@@ -209,7 +209,12 @@ impl Instance {
     pub(crate) fn will_park(&self, request: &mut Request) {
         request.set_has_looked(false);
         // A subscriber that was evicted keeps its id.
-        if request.sends() && self.subscribers.get(request.id, &rcu::read_lock()).is_none() {
+        if request.sends()
+            && self
+                .subscribers
+                .get(request.id, &rcu::read_lock())
+                .is_none()
+        {
             request.wait_unattached();
         }
     }

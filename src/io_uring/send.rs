@@ -206,8 +206,8 @@ impl<'a> Sender<'a> {
         }
         let waits = request.has(uapi::IOIPC_SEND_WAIT);
         match self.subscriber {
-            Some(subscriber) => subscriber.count_full(waits),
-            None => self.channel.count_full_unattached(waits),
+            Some(subscriber) => subscriber.count_full(),
+            None => self.channel.count_full_unattached(),
         }
         trace::full(|| {
             let Outgoing { sender, .. } = self.outgoing;

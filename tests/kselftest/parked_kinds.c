@@ -29,11 +29,9 @@ static bool go_on_in_order(struct __test_metadata *_metadata,
 	bool in_order = true;
 	int i;
 
-	for (i = 1; i <= COUNT; i++) {
-		parked_get(&self->parked, kind, i)->flags |= sqe_flags;
-		ASSERT_TRUE(wait_nothing(&self->parked.ring))
+	for (i = 1; i <= COUNT; i++)
+		ASSERT_TRUE(park(&self->parked, kind, i, sqe_flags))
 			TH_LOG("%s", parked_names[kind]);
-	}
 	for (i = 1; i <= COUNT; i++) {
 		ASSERT_EQ(0, parked_go_on(&self->channel, kind, 40 + i))
 			TH_LOG("%s", parked_names[kind]);
@@ -46,6 +44,9 @@ static bool go_on_in_order(struct __test_metadata *_metadata,
 			self->channel.in_slot = cqe.user_data;
 		else
 			EXPECT_EQ(40 + i, parked_got(&self->parked, kind, &cqe));
+		if (cqe.flags & IORING_CQE_F_BUFFER)
+			msg_pool_add(&self->parked.pool,
+				     cqe.flags >> IORING_CQE_BUFFER_SHIFT);
 	}
 	return in_order;
 }
