@@ -107,10 +107,9 @@ static inline bool park(struct parked *parked, enum parked_kind kind, __u64 data
 }
 
 /* Submits a request, which waits after that. */
-#define PARK(kind, data) do {						\
+#define PARK(kind, data)						\
 	ASSERT_TRUE(park(&self->parked, kind, data, variant->sqe_flags))	\
-		TH_LOG("%s", parked_names[kind]);			\
-} while (0)
+		TH_LOG("%s", parked_names[kind])
 
 /* The event comes, and the request has done what it waited for. */
 #define EXPECT_GOES_ON(kind, data) do {					\
