@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Parking: the requests and watchers that wait, and who is the next one to be woken.
+//! Parking: the requests and watchers that wait, and the order in which wakers wake them.
 //!
 //! Each member has a seat for its receives and one for its sends. The channel has one more, for the
 //! sends of senders that are not attached. A seat is a queue of requests. Seats with requests stand

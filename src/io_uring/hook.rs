@@ -368,8 +368,8 @@ callbacks! {
     }
 
     /// As `io_uring_ipc_ops.uses_file`.
-    fn uses_file(instance: &Instance, command: Parkable<'_>, file: *mut bindings::file) -> bool {
-        instance.uses_file(&parked_request(&command), file)
+    fn uses_file(instance: &Instance, named: Named, file: *mut bindings::file) -> bool {
+        instance.uses_file(named.id, file)
     }
 }
 
@@ -384,8 +384,8 @@ fn look_once(instance: &Instance, request: &mut Request) {
 
 /// What a request that may be parked has of its SQE.
 fn parked_request(command: &Parkable<'_>) -> Request {
-    // SAFETY: `data` is large enough, and aligned, see `request`. Only the task that `Parkable` belongs
-    // to writes there. A request consists of integers.
+    // SAFETY: The request is valid by the invariants of `Parkable`, and left to the current task, so
+    // nothing writes there. `data` is large enough, and aligned, see `request`.
     unsafe {
         (&raw const (*command.as_ptr()).data)
             .cast::<Request>()
@@ -393,13 +393,32 @@ fn parked_request(command: &Parkable<'_>) -> Request {
     }
 }
 
-/// A request that may be parked.
+/// A valid request that is prepared, and that io_uring leaves to the current task with the `uring_lock`
+/// held. If it is parked, io_uring keeps it until it is taken out.
 impl Argument for Parkable<'_> {
     type C = *mut bindings::io_uring_ipc_cmd;
 
     #[inline(always)]
     unsafe fn from_c(command: *mut bindings::io_uring_ipc_cmd) -> Self {
-        // SAFETY: It is valid, and `prepare` was called for it before any other callback.
+        // SAFETY: By the requirements of this function. `prepare` calls `Parkable::prepare`.
         unsafe { Self::new(command) }
+    }
+}
+
+/// What a request names.
+struct Named {
+    id: u32,
+}
+
+/// A valid request that is prepared. A worker of io-wq may be running it.
+impl Argument for Named {
+    type C = *mut bindings::io_uring_ipc_cmd;
+
+    unsafe fn from_c(command: *mut bindings::io_uring_ipc_cmd) -> Self {
+        // SAFETY: The request is valid by the requirements of this function.
+        let request = unsafe { &raw const (*command).data }.cast::<Request>();
+        // SAFETY: `data` has a `Request`, see `request`. Only `prepare` writes the id.
+        let id = unsafe { (*request).id };
+        Self { id }
     }
 }

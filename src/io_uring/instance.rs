@@ -262,10 +262,10 @@ impl Instance {
         });
     }
 
-    /// Whether a file is that of the subscriber of a request.
-    pub(crate) fn uses_file(&self, request: &Request, file: *mut bindings::file) -> bool {
+    /// Whether a file is that of a subscriber.
+    pub(crate) fn uses_file(&self, id: u32, file: *mut bindings::file) -> bool {
         let guard = rcu::read_lock();
-        self.attachment(request.id, &guard)
+        self.attachment(id, &guard)
             .is_some_and(|attachment| attachment.file.is(file))
     }
 

@@ -36,7 +36,7 @@ impl Parkable<'_> {
 
     /// `IOIPC_CMD_*`.
     pub(crate) fn flags(&self) -> u16 {
-        // SAFETY: By the type invariants. Only the holder of the `uring_lock` writes this.
+        // SAFETY: The request is valid by the type invariants, and left to the current task.
         unsafe { (*self.as_ptr()).flags }
     }
 
@@ -122,9 +122,13 @@ impl Fifo {
     }
 
     /// Adds a request as the last one, or if it `comes_back` before all that have not been taken out
-    /// since they came. The caller knows that it is in none.
+    /// since they came. Leaves a request alone that is in a `Fifo` already.
     pub(crate) fn push(&mut self, request: &Parkable<'_>, comes_back: bool) {
         let request = request.0.as_ptr();
+        // SAFETY: By the invariants of `Parkable`.
+        if !unsafe { (*request).node.prev }.is_null() {
+            return;
+        }
         let (before, after) = if !comes_back {
             (self.last, ptr::null_mut())
         } else if self.returned.is_null() {

@@ -23,9 +23,9 @@ use std::{
 };
 
 use crate::{
-    channel::Channel,
+    channel::{Channel, Message},
     memory::TestMemory,
-    ring::{Memory, Mode, NoMessage, Ring, Waiting, OTHERS, REQUESTS, WATCHERS},
+    ring::{Memory, Mode, NoMessage, NoRoom, Ring, Waiting, OTHERS, REQUESTS, WATCHERS},
 };
 
 /// How a waker reaches tasks.
@@ -793,6 +793,23 @@ impl<T: Tasks> ParkingChannel<T> {
         // After the mark, before the look at the ring (D).
         TestMemory::full_barrier();
         self.has_room(&())
+    }
+
+    /// Sends a message to `target`, or with 0 to any receiver. As `Channel::send`.
+    pub fn send(&self, target: u32, payload: u32) -> Result<Message, NoRoom> {
+        let message = match target {
+            0 => self.channel.send(payload)?,
+            id => self.channel.send_to(id, payload)?,
+        };
+        self.has_sent(target, 1, message.position.wrapping_add(1));
+        Ok(message)
+    }
+
+    /// Receives a message if there is one. As `Channel::receive`.
+    pub fn receive(&self, id: u32) -> Result<Message, NoMessage> {
+        let message = self.channel.receive(id)?;
+        self.has_received(self.member(id), message.position, &());
+        Ok(message)
     }
 
     /// What a sender does after it has published `count` messages before `end`: for `target`, or for

@@ -175,7 +175,7 @@ impl WaitingChannel {
         &self.parking.tasks.requests[request.number]
     }
 
-    /// Ends what a thread does with the channel for now.
+    /// A thread has ended an operation: it runs the tick as often as it is armed, if the model has one.
     fn pause(&self) {
         while self.runs_tick && self.parking.run_tick() {}
     }
@@ -187,15 +187,13 @@ impl WaitingChannel {
 
     /// Sends a message to all receivers.
     pub fn send(&self, payload: u32) -> Result<Message, NoRoom> {
-        let message = self.channel().send(payload)?;
-        self.has_sent(0, 1, message.position.wrapping_add(1));
-        Ok(message)
+        self.send_to(0, payload)
     }
 
     /// Sends a message to one subscriber.
     pub fn send_to(&self, target: u32, payload: u32) -> Result<Message, NoRoom> {
-        let message = self.channel().send_to(target, payload)?;
-        self.has_sent(target, 1, message.position.wrapping_add(1));
+        let message = self.parking.send(target, payload)?;
+        self.pause();
         Ok(message)
     }
 
@@ -228,8 +226,8 @@ impl WaitingChannel {
 
     /// Receives a message if there is one.
     pub fn receive(&self, id: u32) -> Result<Message, NoMessage> {
-        let message = self.channel().receive(id)?;
-        self.has_received(id, message.position);
+        let message = self.parking.receive(id)?;
+        self.pause();
         Ok(message)
     }
 

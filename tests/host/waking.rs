@@ -196,34 +196,10 @@ impl World {
             .any(|request| request.state.get() == state)
     }
 
-    /// What `Channel::send` does. Returns whether there was room.
-    fn send(&self, target: u32) -> bool {
-        let sent = match target {
-            0 => self.channel().send(0),
-            id => self.channel().send_to(id, 0),
-        };
-        let Ok(message) = sent else {
-            return false;
-        };
-        let end = message.position.wrapping_add(1);
-        self.parking.has_sent(target, 1, end);
-        true
-    }
-
-    /// What `Channel::receive` does. Returns whether there was a message.
-    fn receive(&self, id: u32) -> bool {
-        let Ok(message) = self.channel().receive(id) else {
-            return false;
-        };
-        self.parking
-            .has_received(self.parking.member(id), message.position, &());
-        true
-    }
-
     fn issue(&self, kind: Kind) -> Outcome {
         let is_done = match kind {
             Kind::Receive { id } if !self.takes_part(id) => return Outcome::Failed,
-            Kind::Receive { id } => self.receive(id),
+            Kind::Receive { id } => self.parking.receive(id).is_ok(),
             // `ENOENT`.
             Kind::Send { id, target }
                 if [id, target]
@@ -232,7 +208,7 @@ impl World {
             {
                 return Outcome::Failed
             }
-            Kind::Send { target, .. } => self.send(target),
+            Kind::Send { target, .. } => self.parking.send(target, 0).is_ok(),
         };
         if is_done {
             Outcome::Done
@@ -533,7 +509,7 @@ fn work_of_handing_on() {
             world.parking.looks(receives(2));
             assert_ne!(world.parking.receivers_wait().load(Ordering::Relaxed), 0);
             let before = world.channel().ring.memory().slot_looks();
-            assert!(world.receive(1));
+            world.parking.receive(1).unwrap();
             let looks = world.channel().ring.memory().slot_looks() - before;
             assert!(looks < 150, "{looks} looks");
         }

@@ -10,7 +10,7 @@ use std::cell::Cell;
 use host::{
     channel::Channel,
     parking::{receives, sends, ParkingChannel, Tasks},
-    ring::{Mode, Waiting},
+    ring::Mode,
 };
 
 /// Counts what is woken.
@@ -52,20 +52,6 @@ fn open(mode: Mode, entries: u32, receivers: u32) -> TestChannel {
     ParkingChannel::new(channel, Count::default())
 }
 
-/// Sends a message for one receiver, or with 0 for any.
-fn send(channel: &TestChannel, target: u32) {
-    let message = match target {
-        0 => channel.channel.send(0),
-        id => channel.channel.send_to(id, 0),
-    };
-    channel.has_sent(target, 1, message.unwrap().position.wrapping_add(1));
-}
-
-fn receive(channel: &TestChannel, id: u32) {
-    let message = channel.channel.receive(id).unwrap();
-    channel.has_received(channel.member(id), message.position, &());
-}
-
 fn park(channel: &TestChannel, id: u32) {
     assert!(channel.park(id as usize, receives(id), false));
 }
@@ -80,7 +66,7 @@ fn a_send_visits_those_that_wait() {
                 let channel = open(mode, 4, receivers);
                 (1..=waiting).for_each(|id| park(&channel, id * (receivers / 20)));
                 let locked = channel.locked();
-                send(&channel, 0);
+                channel.send(0, 0).unwrap();
                 let woken = if mode == Mode::Broadcast { waiting } else { 1 };
                 assert_eq!(channel.tasks.requests.get(), woken);
                 assert!(channel.locked() - locked <= u64::from(woken) + 1);
@@ -103,10 +89,10 @@ fn a_send_passes_over_few() {
                 if is_cancelled {
                     assert!(channel.leave(id as usize, receives(id)));
                 } else {
-                    send(&channel, id);
+                    channel.send(id, 0).unwrap();
                 }
             }
-            send(&channel, 0);
+            channel.send(0, 0).unwrap();
             let woken = if is_cancelled { 1 } else { RECEIVERS };
             assert_eq!(channel.tasks.requests.get(), woken);
             let most = channel.most_looks();
@@ -141,7 +127,9 @@ fn a_full_broadcast() {
     for receivers in [100, 1000] {
         for order in orders(receivers) {
             let channel = open(Mode::Broadcast, 4, receivers);
-            (0..4).for_each(|_| send(&channel, 0));
+            for _ in 0..4 {
+                channel.send(0, 0).unwrap();
+            }
             assert!(channel.park(0, sends(0), false));
             for _ in 0..4 {
                 let looks = || {
@@ -150,12 +138,14 @@ fn a_full_broadcast() {
                 };
                 let (before, locked) = (looks(), channel.locked());
                 let woken = channel.tasks.requests.get();
-                order.iter().for_each(|&id| receive(&channel, id));
+                for &id in &order {
+                    channel.receive(id).unwrap();
+                }
                 // With a little room, the sender is woken a moment later.
                 channel.run_tick();
                 assert_eq!(channel.tasks.requests.get(), woken + 1);
                 channel.looks(sends(0));
-                send(&channel, 0);
+                channel.send(0, 0).unwrap();
                 assert!(channel.park(0, sends(0), true));
                 let looks = looks() - before;
                 assert!(looks <= 12 * u64::from(receivers) + 100, "{looks} looks");
@@ -172,11 +162,11 @@ fn idle_watchers() {
     for mode in MODES {
         let channel = open(mode, 4, 100);
         (1..=100).for_each(|id| assert!(!channel.look_for_message(id)));
-        send(&channel, 0);
+        channel.send(0, 0).unwrap();
         assert_eq!(channel.tasks.watchers.get(), 100);
         let locked = channel.locked();
-        send(&channel, 0);
-        receive(&channel, 1);
+        channel.send(0, 0).unwrap();
+        channel.receive(1).unwrap();
         assert_eq!(channel.locked(), locked);
         assert_eq!(channel.tasks.watchers.get(), 100);
     }
