@@ -125,7 +125,7 @@ pub(super) struct Seats {
     watch: Place,
     /// In line while one of its receives is awake and others wait.
     hold: Place,
-    /// The turn of its receives, unless that changes: the order of attaching.
+    /// The turn of its receives where they do not take turns: the order of attaching.
     rank: u64,
     /// One of its receives is awake for a message that only this member can get, and has not looked.
     is_awake: bool,
@@ -157,7 +157,7 @@ pub(super) struct Parking {
     held: Line,
     /// Sends of senders that are not attached.
     unattached: Seat,
-    /// The next turn.
+    /// The last turn that was given.
     turn: u64,
     /// The member of which a receive is awake for a message for anybody, and has not looked; or 0.
     awake_receiver: u32,
