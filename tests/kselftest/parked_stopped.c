@@ -10,6 +10,12 @@
 /* Processes that do not go on. They wait first. */
 #define SLEEPERS	2
 
+/*
+ * How long the next process waits at most, in nanoseconds.  Only where the clock
+ * counts instructions, and COST=1 says so, see cost.c.
+ */
+#define OFFERED_WITHIN	20000000
+
 /* Why a process does not go on. */
 enum way {
 	/* By a signal. */
@@ -193,6 +199,7 @@ static void the_last_goes_on(struct __test_metadata *_metadata,
 	bool own = channel->all && !parked_for_room(kind);
 	struct sleeper sleepers[SLEEPERS] = {};
 	struct parked last;
+	double since;
 	int i;
 
 	ASSERT_EQ(IPC_NUM, parked_fill(channel, kind));
@@ -202,8 +209,11 @@ static void the_last_goes_on(struct __test_metadata *_metadata,
 	parked_get(&last, kind, 1);
 	ASSERT_TRUE(wait_nothing(&last.ring));
 
+	since = ipc_now();
 	ASSERT_EQ(0, parked_go_on(channel, kind, 5));
 	EXPECT_EQ(parked_result(kind), wait_for(&last.ring, 1));
+	if (getenv("COST"))
+		EXPECT_GE(OFFERED_WITHIN, (long)((ipc_now() - since) * 1e9));
 	for (i = 0; i < SLEEPERS; i++) {
 		EXPECT_FALSE(sleepers[i].shared->awake);
 		/* A watcher is told of what there was, and takes nothing. */

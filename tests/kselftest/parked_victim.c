@@ -15,7 +15,10 @@
 #define VICTIM_BUFS	128
 #define VICTIM_CGROUP	"/sys/fs/cgroup/ipc_parked"
 
-static const struct ipc_who victim_user = { IPC_UID, IPC_GID, 0 };
+/* The victim is in the group of the channel, which may receive and send. */
+static const struct ipc_who victim_user = { IPC_UID, 0, 0 };
+/* All others may only send. */
+static const struct ipc_who attacker_user = { IPC_UID + 1, IPC_GID, 0 };
 
 FIXTURE(victim) {
 	struct parked_channel channel;
@@ -23,7 +26,6 @@ FIXTURE(victim) {
 	/* The test writes a byte for each question, and reads an answer. */
 	int ask[2];
 	int answer[2];
-	struct io_uring ring;
 };
 
 /* What the victim has waiting: sends, or receives into provided buffers. */
@@ -162,7 +164,7 @@ FIXTURE_SETUP(victim)
 		SKIP(return, "needs to be root");
 	ASSERT_EQ(0, ipc_open(ring));
 	create = ipc_create_args(variant->flags, 1, PARKED_SIZE);
-	create.mode = 0666;
+	create.mode = 0662;
 	ASSERT_EQ(0, io_uring_ipc_channel_create(ring, &create));
 	self->channel.id = create.channel_id_out;
 	self->channel.all = variant->flags & IOIPC_F_BROADCAST;
@@ -170,7 +172,6 @@ FIXTURE_SETUP(victim)
 				&self->channel.sender));
 	ASSERT_EQ(0, ipc_attach(ring, self->channel.id, IOIPC_SUB_RECV,
 				&self->channel.receiver));
-	ASSERT_EQ(0, ipc_open(&self->ring));
 	ASSERT_EQ(0, pipe(self->ask));
 	ASSERT_EQ(0, pipe(self->answer));
 	if (sends)
@@ -189,7 +190,6 @@ FIXTURE_TEARDOWN(victim)
 {
 	kill(self->pid, SIGKILL);
 	ipc_wait(self->pid);
-	io_uring_queue_exit(&self->ring);
 	io_uring_queue_exit(&self->channel.ring);
 }
 
@@ -253,21 +253,53 @@ static long sleeps(pid_t pid)
 }
 
 /*
+ * Another user, who may only send: attaches and detaches for each byte, and says
+ * whether that has worked.
+ */
+static void be_attacker(__u32 channel, int from, int to)
+{
+	struct io_uring ring;
+	struct ipc_sub sub;
+	char byte;
+
+	ipc_become(attacker_user);
+	if (ipc_open(&ring) ||
+	    ipc_attach(&ring, channel, IOIPC_SUB_RECV, &sub) != -EACCES)
+		_exit(KSFT_FAIL);
+	while (read(from, &byte, 1) == 1) {
+		if (ipc_attach(&ring, channel, IOIPC_SUB_SEND, &sub) ||
+		    io_uring_ipc_channel_detach(&ring, sub.id) ||
+		    close(sub.fd) || write(to, "!", 1) != 1)
+			_exit(KSFT_FAIL);
+	}
+	_exit(0);
+}
+
+/*
  * Somebody comes and goes, and may not even receive.  The victim runs each time if it
  * is woken.
  */
 TEST_F_TIMEOUT(victim, others_attach_and_detach, IPC_TIMEOUT)
 {
-	int before = threads(self->pid), i;
+	int before = threads(self->pid), i, attack[2], done[2];
 	long slept = sleeps(self->pid);
-	struct ipc_sub sub;
+	pid_t attacker;
+	char byte;
 
 	ASSERT_LE(0, slept);
+	ASSERT_EQ(0, pipe(attack));
+	ASSERT_EQ(0, pipe(done));
+	attacker = ipc_fork();
+	ASSERT_LE(0, attacker);
+	if (!attacker) {
+		close(attack[1]);
+		close(done[0]);
+		be_attacker(self->channel.id, attack[0], done[1]);
+	}
+	close(done[1]);
 	for (i = 0; i < ATTACKS; i++) {
-		ASSERT_EQ(0, ipc_attach(&self->ring, self->channel.id,
-					IOIPC_SUB_SEND, &sub));
-		ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->ring, sub.id));
-		ASSERT_EQ(0, close(sub.fd));
+		ASSERT_EQ(1, write(attack[1], "?", 1));
+		ASSERT_EQ(1, read(done[0], &byte, 1)) TH_LOG("round %d", i);
 		if (variant->setup == WAIT_DEFER)
 			EXPECT_ALL_WAIT();
 		ASSERT_TRUE(ipc_poll(is_asleep(self->pid)));
@@ -276,6 +308,8 @@ TEST_F_TIMEOUT(victim, others_attach_and_detach, IPC_TIMEOUT)
 	/* It was not even woken. */
 	if (variant->setup != WAIT_DEFER)
 		EXPECT_GE(slept + ATTACKS / 10, sleeps(self->pid));
+	close(attack[1]);
+	EXPECT_EQ(0, ipc_wait(attacker));
 	EXPECT_ALL_WAIT();
 	EXPECT_EQ(before, threads(self->pid));
 	EXPECT_ALL_GO_ON();
