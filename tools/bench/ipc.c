@@ -162,9 +162,12 @@ static __always_inline void send_messages(struct endpoint *endpoint,
 	struct ipc *ipc = endpoint->state;
 
 	while (count || ipc->sending) {
-		if (!ipc->sending)
+		unsigned int wait = ipc->sending;
+
+		/* Most sends complete at once, so the first call does not wait. */
+		if (!wait)
 			count -= prepare_messages(endpoint, variant, count);
-		uring_submit_and_wait(&ipc->ring, ipc->sending);
+		uring_submit_and_wait(&ipc->ring, wait);
 		reap(endpoint, variant);
 	}
 }
