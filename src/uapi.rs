@@ -199,16 +199,15 @@ impl SharedSqe {
     #[inline(always)]
     pub(crate) fn read(&self, known_flags: u32) -> Result<Sqe> {
         let rw_flags = self.rw_flags.load(Relaxed);
-        let is_fixed = rw_flags & IOIPC_FIXED_BUF != 0;
         let [_, flags, ..] = self.head.load(Relaxed).to_ne_bytes();
         let selects_buffer = flags & bindings::IOIPC_SQE_BUFFER_SELECT != 0;
         let [first, second, ..] = self.buffer.load(Relaxed).to_ne_bytes();
-        let has_buf_index = u16::from_ne_bytes([first, second]) != 0;
+        let buf_index = u16::from_ne_bytes([first, second]);
         let unused = self.off.load(Relaxed) | self.addr3.load(Relaxed) | self.pad2.load(Relaxed);
-        if rw_flags & !known_flags != 0
-            || unused != 0
-            || (selects_buffer && is_fixed)
-            || (has_buf_index && !selects_buffer && !is_fixed)
+        // Most requests are plain, so that nothing else can be wrong with these fields.
+        let is_plain = (rw_flags & !IOIPC_RECV_WAIT) | u32::from(buf_index) == 0 && !selects_buffer;
+        if unused != 0
+            || (!is_plain && !are_known(rw_flags, known_flags, selects_buffer, buf_index))
         {
             return Err(EINVAL);
         }
@@ -220,9 +219,21 @@ impl SharedSqe {
             user_data: self.user_data.load(Relaxed),
             file_index: self.file_index.load(Relaxed),
             selects_buffer,
+            is_plain,
         })
     }
 }
+
+/// Whether `rw_flags` are known, and say where the buffer is as the other fields do.
+fn are_known(rw_flags: u32, known_flags: u32, selects_buffer: bool, buf_index: u16) -> bool {
+    let is_fixed = rw_flags & IOIPC_FIXED_BUF != 0;
+    rw_flags & !known_flags == 0
+        && !(selects_buffer && is_fixed)
+        && (buf_index == 0 || selects_buffer || is_fixed)
+}
+
+// A plain request of either opcode may wait.
+const _: () = assert!(IOIPC_SEND_WAIT == IOIPC_RECV_WAIT);
 
 /// What IPC_SEND and IPC_RECV use of an SQE.
 pub(crate) struct Sqe {
@@ -234,4 +245,6 @@ pub(crate) struct Sqe {
     pub(crate) file_index: u32,
     /// Whether io_uring selects the buffer.
     pub(crate) selects_buffer: bool,
+    /// It may wait, and wants nothing else that is not usual.
+    pub(crate) is_plain: bool,
 }

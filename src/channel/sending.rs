@@ -78,21 +78,27 @@ impl From<Error> for SendFailure {
 
 impl Channel {
     /// Moves the head of the ring if possible.
+    #[inline(never)]
     pub(super) fn reclaim(&self, guard: &rcu::Guard) {
         if self.mode == Mode::Broadcast {
-            self.ring.reclaim_broadcast(|first, each| {
-                self.find_receiver(first, guard, |receiver| {
-                    self.accept_position(receiver);
-                    each(
-                        &receiver.cursor,
-                        receiver.id(),
-                        self.may_take_from(receiver),
-                    )
-                });
-            });
+            self.reclaim_broadcast(guard);
         } else {
             self.ring.queue_reclaim();
         }
+    }
+
+    #[inline(never)]
+    fn reclaim_broadcast(&self, guard: &rcu::Guard) {
+        self.ring.reclaim_broadcast(|first, each| {
+            self.find_receiver(first, guard, |receiver| {
+                self.accept_position(receiver);
+                each(
+                    &receiver.cursor,
+                    receiver.id(),
+                    self.may_take_from(receiver),
+                )
+            });
+        });
     }
 
     /// Reserves slots: `count` if there is room for so many, otherwise fewer, and at least one.

@@ -123,13 +123,14 @@ trait Opcode {
     fn prepare(sqe: &Sqe) -> Result<(Request, Wait)>;
 
     /// Runs a request. `is_rest` if its buffer is the rest of a larger one. Returns its result, and
-    /// whether a multishot receive may receive more at once.
+    /// sets `is_more` if a multishot receive may receive more at once.
     fn issue(
         request: &Request,
         instance: &Instance,
         buffer: Buffer<'_>,
         is_rest: bool,
-    ) -> Result<(u32, bool)>;
+        is_more: &mut bool,
+    ) -> Result<u32>;
 }
 
 struct IpcSend;
@@ -149,8 +150,9 @@ impl Opcode for IpcSend {
         instance: &Instance,
         buffer: Buffer<'_>,
         _is_rest: bool,
-    ) -> Result<(u32, bool)> {
-        Ok((send::issue(request, instance, buffer)?, false))
+        _is_more: &mut bool,
+    ) -> Result<u32> {
+        send::issue(request, instance, buffer)
     }
 }
 
@@ -171,8 +173,9 @@ impl Opcode for IpcRecv {
         instance: &Instance,
         buffer: Buffer<'_>,
         is_rest: bool,
-    ) -> Result<(u32, bool)> {
-        recv::issue(request, instance, buffer, is_rest)
+        is_more: &mut bool,
+    ) -> Result<u32> {
+        recv::issue(request, instance, buffer, is_rest, is_more)
     }
 }
 
@@ -195,11 +198,13 @@ fn issue_fixed<O: Opcode>(
     instance: &Instance,
     command: &mut bindings::io_uring_ipc_cmd,
     issue_flags: c_uint,
-) -> Result<(u32, bool)> {
+    is_more: &mut bool,
+) -> Result<u32> {
     // SAFETY: io_uring is issuing the request.
     let fixed = unsafe { FixedBuffer::import(command, O::DIRECTION, issue_flags) }?;
     let is_rest = command.flags & bindings::IOIPC_CMD_REST != 0;
-    O::issue(request(command), instance, Buffer::Fixed(&fixed), is_rest)
+    let buffer = Buffer::Fixed(&fixed);
+    O::issue(request(command), instance, buffer, is_rest, is_more)
 }
 
 /// # Safety
@@ -317,17 +322,21 @@ callbacks! {
             look_once(instance, request(command));
         }
         let is_rest = command.flags & bindings::IOIPC_CMD_REST != 0;
+        let mut is_more = false;
         // Most buffers are in user memory, so only that case is in this function.
         let result = if request(command).has(uapi::IOIPC_FIXED_BUF) {
-            issue_fixed::<O>(instance, command, issue_flags)
+            issue_fixed::<O>(instance, command, issue_flags, &mut is_more)
         } else {
-            let buffer = UserBuffer::new(command.addr, command.len);
-            O::issue(request(command), instance, Buffer::User(buffer), is_rest)
+            let buffer = Buffer::User(UserBuffer::new(command.addr, command.len));
+            O::issue(request(command), instance, buffer, is_rest, &mut is_more)
         };
         match result {
-            Ok((result, is_more)) => {
-                // It has taken what it was woken for.
-                command.flags &= !(bindings::IOIPC_CMD_WOKEN | bindings::IOIPC_CMD_MORE);
+            Ok(result) => {
+                const OVER: u16 = bindings::IOIPC_CMD_WOKEN | bindings::IOIPC_CMD_MORE;
+                if command.flags & OVER != 0 {
+                    // It has taken what it was woken for.
+                    command.flags &= !OVER;
+                }
                 if is_more {
                     command.flags |= bindings::IOIPC_CMD_MORE;
                 }

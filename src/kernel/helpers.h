@@ -67,7 +67,6 @@ bool ioipc_current_is_ipc_owner(void);
 /* wait.c */
 
 void ioipc_init_waitqueue(struct wait_queue_head *queue);
-bool ioipc_waitqueue_active(struct wait_queue_head *queue);
 /*
  * Wakes all waiters, but of the exclusive ones only the first that cares, unless
  * @to_all; returns whether others of these are left.

@@ -94,11 +94,20 @@ impl Clone for Identity {
 
     /// Makes this equal to `source`. Takes no reference if the process is the same, and writes nothing
     /// if all is the same: other processors may have the cache line.
-    #[inline]
+    #[inline(always)]
     fn clone_from(&mut self, source: &Self) {
+        if self.value() != source.value() {
+            self.change_to(source);
+        }
+    }
+}
+
+impl Identity {
+    #[inline(never)]
+    fn change_to(&mut self, source: &Self) {
         if self.0.pid != source.0.pid {
             *self = source.clone();
-        } else if self.value() != source.value() {
+        } else {
             // INVARIANT: The process stays, with the reference.
             self.0.uid = source.0.uid;
             self.0.gid = source.0.gid;

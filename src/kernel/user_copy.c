@@ -56,15 +56,15 @@ unsigned long ioipc_probe_readable(const void __user *from, unsigned long size)
  * memory/user_buffer.rs asks whether it can write; in Rust there is neither
  * pagefault_disable() nor the futex operation.
  *
- * This writes a word of each page with the value that the word has.
- * fault_in_writeable() would write zeroes, and a receive that finds no message
- * must not change its buffer.
+ * This adds 0 to a word of each page. fault_in_writeable() would write zeroes, and
+ * a receive that finds no message must not change its buffer.
  */
 unsigned long ioipc_probe_writable(void __user *to, unsigned long size)
 {
 	unsigned long address = (unsigned long)to;
 	unsigned long end = address + size;
 	unsigned long missing = 0;
+	int old;
 
 	if (!size)
 		return 0;
@@ -74,10 +74,8 @@ unsigned long ioipc_probe_writable(void __user *to, unsigned long size)
 	pagefault_disable();
 	while (address < end) {
 		u32 __user *word = (u32 __user *)ALIGN_DOWN(address, sizeof(u32));
-		u32 old, current_value;
 
-		if (__get_user(old, word) ||
-		    futex_atomic_cmpxchg_inatomic(&current_value, word, old, old)) {
+		if (arch_futex_atomic_op_inuser(FUTEX_OP_ADD, 0, &old, word)) {
 			missing = end - address;
 			break;
 		}

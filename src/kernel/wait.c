@@ -14,13 +14,6 @@ void ioipc_init_waitqueue(struct wait_queue_head *queue)
 	init_waitqueue_head(queue);
 }
 
-/* kernel/wait.rs; waitqueue_active() is an inline function. */
-bool ioipc_waitqueue_active(struct wait_queue_head *queue)
-{
-	/* the caller has a full barrier before this, see (D) in src/ring/wake.rs */
-	return waitqueue_active(queue);
-}
-
 /* kernel/wait.rs; looks at fields of wait queues. */
 bool ioipc_wake(struct wait_queue_head *queue, bool to_all)
 {

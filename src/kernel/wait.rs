@@ -9,6 +9,8 @@
 //! Locking: the lock of the queue, inside. The wake-up functions of the watchers take their own
 //! locks inside that.
 
+use core::ptr;
+
 use kernel::{prelude::*, types::Opaque};
 
 use crate::kernel::bindings::{self, safe_functions};
@@ -40,8 +42,6 @@ unsafe impl Sync for WaitQueue {}
 
 // By the invariants of `WaitQueue` the queue is a valid one, and C locks it inside.
 safe_functions! { generated:
-    fn ioipc_waitqueue_active(queue: &WaitQueue as *mut bindings::wait_queue_head) -> bool;
-
     fn ioipc_wake(queue: &WaitQueue as *mut bindings::wait_queue_head, to_all: bool) -> bool;
 
     fn ioipc_wake_all(queue: &WaitQueue as *mut bindings::wait_queue_head, events: u32);
@@ -64,10 +64,15 @@ impl WaitQueue {
         self.head.get()
     }
 
-    /// Whether there is a watcher.
+    /// Whether there is a watcher. The caller has a full barrier before this, see (D) in
+    /// `src/ring/wake.rs`.
     #[inline]
     pub(crate) fn is_active(&self) -> bool {
-        ioipc_waitqueue_active(self)
+        // SAFETY: The queue is valid by the type invariants. This only computes an address.
+        let list = unsafe { &raw const (*self.as_ptr()).head };
+        // SAFETY: As above. Other processors may write it meanwhile, so this read is volatile.
+        let first = unsafe { (&raw const (*list).next).read_volatile() };
+        !ptr::eq(first, list)
     }
 
     /// Wakes all watchers, but of those that want to be woken alone (`EPOLLEXCLUSIVE`) only one, unless
