@@ -66,6 +66,7 @@ static OPERATIONS: Operations<bindings::io_uring_ipc_ops> =
         unpark: Some(unpark),
         pass_on: Some(pass_on),
         uses_file: Some(uses_file),
+        describe: Some(describe),
     });
 
 // io_uring calls the operations of a static table, as long as they are registered.
@@ -261,6 +262,16 @@ impl Argument for &mut bindings::io_uring_ipc_cmd {
     }
 }
 
+/// Valid for writing, and nobody else knows it.
+impl Argument for &mut bindings::io_uring_bpf_ipc {
+    type C = *mut bindings::io_uring_bpf_ipc;
+
+    unsafe fn from_c(description: *mut bindings::io_uring_bpf_ipc) -> Self {
+        // SAFETY: By the requirements of this function. It consists of integers.
+        unsafe { &mut *description }
+    }
+}
+
 /// A valid SQE of a request that is being prepared.
 impl Argument for &SharedSqe {
     type C = *const bindings::io_uring_sqe;
@@ -379,6 +390,21 @@ callbacks! {
     /// As `io_uring_ipc_ops.uses_file`.
     fn uses_file(instance: &Instance, named: Named, file: *mut bindings::file) -> bool {
         instance.uses_file(named.id, file)
+    }
+
+    /// As `io_uring_ipc_ops.describe`.
+    fn describe(
+        command: &mut bindings::io_uring_ipc_cmd,
+        description: &mut bindings::io_uring_bpf_ipc
+    ) {
+        let len = command.len;
+        let request = request(command);
+        *description = bindings::io_uring_bpf_ipc {
+            id: request.id,
+            target: request.target,
+            flags: request.rw_flags(),
+            len,
+        };
     }
 }
 

@@ -88,6 +88,11 @@ impl Request {
         u64::from(self.sender_data[0]) | u64::from(self.sender_data[1]) << 32
     }
 
+    /// The flags of the SQE.
+    pub(crate) fn rw_flags(&self) -> u32 {
+        self.flags & !(Self::SENDS | Self::HAS_WAITED_UNATTACHED | Self::HAS_LOOKED)
+    }
+
     /// Whether a flag of `rw_flags` is set.
     #[inline(always)]
     pub(crate) fn has(&self, flag: u32) -> bool {

@@ -18,6 +18,7 @@
 #include <linux/workqueue.h>
 
 #include <uapi/linux/io_uring.h>
+#include <uapi/linux/io_uring/bpf_filter.h>
 #include <uapi/linux/io_uring/ipc.h>
 
 #include "helpers.h"
@@ -29,17 +30,30 @@ static_assert(IOIPC_REGISTER_CREATE == IORING_REGISTER_IPC_CHANNEL_CREATE);
 static_assert(IOIPC_REGISTER_ATTACH == IORING_REGISTER_IPC_CHANNEL_ATTACH);
 static_assert(IOIPC_REGISTER_DETACH == IORING_REGISTER_IPC_CHANNEL_DETACH);
 static_assert(IOIPC_REGISTER_DESTROY == IORING_REGISTER_IPC_CHANNEL_DESTROY);
+static_assert(IOIPC_FILTER_ID == offsetof(struct io_uring_bpf_ctx, ipc.id));
+static_assert(IOIPC_FILTER_FILE_INDEX ==
+	      offsetof(struct io_uring_bpf_ctx, ipc.target));
+static_assert(IOIPC_FILTER_RW_FLAGS ==
+	      offsetof(struct io_uring_bpf_ctx, ipc.flags));
+static_assert(IOIPC_FILTER_LEN == offsetof(struct io_uring_bpf_ctx, ipc.len));
+static_assert(IOIPC_FILTER_SIZE == sizeof(struct io_uring_bpf_ipc));
 
 /*
  * kernel/file.rs; FMODE_NOWAIT is a macro with a cast: no operation of the file
- * blocks, unless its caller asks for that.
+ * blocks, unless its caller asks for that.  The inode belongs to this file alone,
+ * so that security modules can label it.
  */
 struct file *ioipc_getfile(const char *name,
 			   const struct file_operations *operations,
 			   void *private)
 {
-	return anon_inode_getfile_fmode(name, operations, private, O_RDWR,
-					FMODE_NOWAIT);
+	struct file *file;
+
+	file = anon_inode_create_getfile(name, operations, private, O_RDWR,
+					 NULL);
+	if (!IS_ERR(file))
+		file->f_mode |= FMODE_NOWAIT;
+	return file;
 }
 
 /* kernel/seq_table.rs; some kernels have debugfs_create_file() only inline. */

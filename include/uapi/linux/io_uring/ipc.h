@@ -238,6 +238,17 @@ extern "C" {
 #define IOIPC_MAX_VEC			1024
 
 /*
+ * What BPF filters of io_uring see of SEND and RECV: 32-bit words at these offsets
+ * of struct io_uring_bpf_ctx.  The first is sqe->fd, and the others are the fields of
+ * the SQE with these names.  IOIPC_FILTER_SIZE is their pdu_size.
+ */
+#define IOIPC_FILTER_ID			16
+#define IOIPC_FILTER_FILE_INDEX		20
+#define IOIPC_FILTER_RW_FLAGS		24
+#define IOIPC_FILTER_LEN		28
+#define IOIPC_FILTER_SIZE		16
+
+/*
  * io_uring_ipc_channel_create.flags.  Without BROADCAST and MULTICAST, each
  * message goes to exactly one receiver, in the order of sending.  The two flags
  * exclude each other.
