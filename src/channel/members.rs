@@ -181,6 +181,7 @@ impl Channel {
         }
         self.places.give_back(member.uid());
         trace::detach(|| (self.id, member.id()));
+        self.depart(member);
 
         member.tell_the_end();
         self.pass_on(member.can_receive().then_some(member), &rcu::read_lock());
@@ -190,7 +191,10 @@ impl Channel {
     /// Ends requests that wait for `member`, because the membership or the channel has ended. Returns
     /// whether more of them may be left.
     fn end_requests(&self, member: &Member) -> bool {
-        if self.end_some(Some(member), Side::Receives) || self.end_some(Some(member), Side::Sends) {
+        if self.end_some(Some(member), Side::Receives)
+            || self.end_some(Some(member), Side::Sends)
+            || self.end_some_own_watches(member)
+        {
             return true;
         }
         // A request that is awake finds out by itself, and wakes no other one.

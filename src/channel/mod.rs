@@ -4,7 +4,8 @@
 //!
 //! This file has the state and what can be read of it. `create` makes a channel, `members` lets
 //! subscribers come and go, `sending` and `receiving` move messages, `overwriting` makes room in a
-//! full broadcast, `parking` keeps what waits, and `waiting` says when to wake it.
+//! full broadcast, `parking` keeps what waits, `waiting` says when to wake it, and `departure` tells of the
+//! end of members.
 //!
 //! Locking: sending and receiving run inside RCU read-side critical sections and use only the
 //! atomics of the ring. Attaching and detaching are called with the `uring_lock` of an io_uring
@@ -36,6 +37,7 @@ use crate::{
 
 mod create;
 pub(crate) mod cred;
+mod departure;
 pub(crate) mod member;
 mod members;
 mod overwriting;

@@ -20,7 +20,7 @@ use kernel::{
     },
 };
 
-use super::{member::Member, Channel};
+use super::{departure::Watches, member::Member, Channel};
 use crate::{
     kernel::{
         alloc::GFP_MAYFAIL,
@@ -129,6 +129,8 @@ pub(super) struct Seats {
     rank: u64,
     /// One of its receives is awake for a message that only this member can get, and has not looked.
     is_awake: bool,
+    /// Requests that wait for the end of a member.
+    pub(super) watches: Watches,
 }
 
 impl Seats {
@@ -141,6 +143,7 @@ impl Seats {
             hold: Place::new()?,
             rank: 0,
             is_awake: false,
+            watches: Watches::new()?,
         })
     }
 }
@@ -212,7 +215,7 @@ fn set_mark(mark: &Atomic<u32>, value: u32) {
 }
 
 /// How many requests a task takes out before it unlocks and wakes them.
-const BATCH: usize = 16;
+pub(super) const BATCH: usize = 16;
 
 /// How many members may stand in a line and wait for nothing: a waker passes over all of them.
 const MAX_IDLE: u32 = 16;

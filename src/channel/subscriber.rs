@@ -15,6 +15,7 @@ use super::{member::Member, Channel, Mode};
 use crate::{kernel::rcu::RcuObject, ring::Waiting};
 
 /// An attachment to a channel.
+#[derive(Clone)]
 pub(crate) struct Subscriber {
     member: ARef<RcuObject<Member>>,
     channel: ARef<RcuObject<Channel>>,
@@ -33,6 +34,14 @@ impl Subscriber {
     ) -> Result<ARef<RcuObject<Self>>> {
         let member = RcuObject::new(channel.new_member(id, flags))?;
         RcuObject::new(Ok::<_, Error>(Self { member, channel }))
+    }
+
+    /// Another subscriber of the same channel.
+    pub(super) fn with_member(&self, member: ARef<RcuObject<Member>>) -> Self {
+        Self {
+            member,
+            channel: self.channel.clone(),
+        }
     }
 
     /// The channel that it is or was attached to.

@@ -228,6 +228,9 @@ impl Instance {
         comes_back: bool,
     ) -> bool {
         self.with_waiter(request, |channel, member, guard| match member {
+            Some(member) if request.watches() => {
+                channel.park_watch(member, request.target, parkable, guard)
+            }
             Some(member) if !request.sends() => {
                 channel.park_receive(member, parkable, comes_back, guard)
             }
@@ -239,6 +242,7 @@ impl Instance {
     /// Takes out a request that is parked. Returns false if it was woken. Does not sleep.
     pub(crate) fn unpark(&self, request: &Request, parkable: &Parkable<'_>) -> bool {
         self.with_waiter(request, |channel, member, _| match member {
+            Some(_) if request.watches() => channel.unpark_watch(parkable),
             Some(member) if !request.sends() => channel.unpark_receive(member, parkable),
             _ => channel.unpark_send(member, parkable),
         })
@@ -248,6 +252,8 @@ impl Instance {
     /// A request was woken, and is about to look.
     pub(crate) fn looks(&self, request: &Request) {
         self.with_waiter(request, |channel, member, _| match member {
+            // Its waker waits for nothing.
+            Some(_) if request.watches() => (),
             Some(member) if !request.sends() => channel.receive_looks(member),
             _ => channel.send_looks(member),
         });
@@ -256,6 +262,10 @@ impl Instance {
     /// A request that was woken ends, and may not have taken what it was woken for: wakes another one
     /// for that.
     pub(crate) fn pass_on(&self, request: &Request) {
+        if request.watches() {
+            // It was woken for nothing that another request could take.
+            return;
+        }
         self.looks(request);
         self.with_waiter(request, |channel, member, guard| {
             channel.pass_on(member.filter(|member| member.can_receive()), guard);

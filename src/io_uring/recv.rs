@@ -23,7 +23,8 @@ use crate::{
 const NOT_PLAIN: u32 = uapi::IOIPC_RECV_INFO
     | uapi::IOIPC_RECV_BUNDLE
     | uapi::IOIPC_RECV_TRUNC
-    | uapi::IOIPC_RECV_MAPPED;
+    | uapi::IOIPC_RECV_MAPPED
+    | uapi::IOIPC_RECV_GONE;
 
 /// How often a request faults pages in that go away again, before it fails.
 const MAX_FAULTS: u32 = 8;
@@ -38,7 +39,8 @@ pub(crate) const FLAGS: u32 = uapi::IOIPC_RECV_WAIT
     | uapi::IOIPC_RECV_INFO
     | uapi::IOIPC_RECV_BUNDLE
     | uapi::IOIPC_RECV_TRUNC
-    | uapi::IOIPC_RECV_MAPPED;
+    | uapi::IOIPC_RECV_MAPPED
+    | uapi::IOIPC_RECV_GONE;
 
 /// Checks an SQE that has none but [`FLAGS`].
 ///
@@ -47,13 +49,18 @@ pub(crate) const FLAGS: u32 = uapi::IOIPC_RECV_WAIT
 /// `EINVAL`.
 #[inline(always)]
 pub(crate) fn prepare(sqe: &Sqe) -> Result<(Request, Wait)> {
-    let request = Request::receive(sqe.fd, sqe.rw_flags);
-    if sqe.file_index != 0 || (!sqe.is_plain && !is_consistent(sqe, &request)) {
+    let request = Request::receive(sqe.fd, sqe.file_index, sqe.rw_flags);
+    let is_valid = if sqe.is_plain {
+        sqe.file_index == 0
+    } else {
+        is_consistent(sqe, &request)
+    };
+    if !is_valid {
         return Err(EINVAL);
     }
     let wait = if !sqe.is_plain && request.has(uapi::IOIPC_RECV_MULTISHOT) {
         Wait::Multishot
-    } else if request.has(uapi::IOIPC_RECV_WAIT) {
+    } else if request.has(uapi::IOIPC_RECV_WAIT | uapi::IOIPC_RECV_GONE) {
         Wait::Once
     } else {
         Wait::Never
@@ -74,9 +81,17 @@ fn is_consistent(sqe: &Sqe, request: &Request) -> bool {
     if sqe.selects_buffer && request.wants_info() && too_short.contains(&sqe.len) {
         return false;
     }
-    let others = sqe.rw_flags & !(uapi::IOIPC_RECV_MAPPED | uapi::IOIPC_RECV_WAIT);
-    !request.has(uapi::IOIPC_RECV_MAPPED)
-        || (others == 0 && !sqe.selects_buffer && sqe.addr == 0 && sqe.len == 0)
+    if request.watches() != (sqe.file_index != 0) {
+        return false;
+    }
+    // These two exclude each other and all other flags, and have no buffer.
+    let without_buffer = uapi::IOIPC_RECV_MAPPED | uapi::IOIPC_RECV_GONE;
+    let flags = sqe.rw_flags & !uapi::IOIPC_RECV_WAIT;
+    !request.has(without_buffer)
+        || ((flags == uapi::IOIPC_RECV_MAPPED || flags == uapi::IOIPC_RECV_GONE)
+            && !sqe.selects_buffer
+            && sqe.addr == 0
+            && sqe.len == 0)
 }
 
 /// Receives into `buffer` and returns how many bytes of the buffer are used. With
@@ -117,6 +132,10 @@ fn issue_any(
     is_rest: bool,
     is_more: &mut bool,
 ) -> Result<u32> {
+    if request.watches() {
+        wait_for_end(request, instance)?;
+        return Ok(0);
+    }
     let len = issue_often(request, instance, buffer, is_rest)?;
     *is_more = request.has(uapi::IOIPC_RECV_MULTISHOT) && is_ready(request, instance).is_ok();
     Ok(len)
@@ -207,12 +226,42 @@ fn count_in_place(request: &Request, instance: &Instance) -> Result<u32> {
     }
 }
 
+/// Returns once the subscriber that the request watches is detached.
+///
+/// # Errors
+///
+/// `EAGAIN` if it is not, `ENOENT` if it was not there when the request began to wait; `EPIPE`, `ENOMEM`.
+fn wait_for_end(request: &Request, instance: &Instance) -> Result {
+    let peer = {
+        let guard = rcu::read_lock();
+        instance
+            .subscriber(request.id, &guard)
+            .ok_or_else(|| no_subscriber(request.id))?
+            .peer(request.target, &guard)
+    };
+    match peer {
+        Some(peer) => {
+            peer.expect_departure()?;
+            Err(EAGAIN)
+        }
+        // It was woken: so the subscriber was there when the request was parked.
+        None if request.has_looked() => Ok(()),
+        None => {
+            let rule = c"the channel has no such subscriber";
+            Err(refuse(Asked::Subscriber(request.target), rule, ENOENT))
+        }
+    }
+}
+
 /// Looks whether there may be a message to receive.
 ///
 /// # Errors
 ///
 /// `EAGAIN` if there is none, or what [`issue`] returns.
 pub(crate) fn is_ready(request: &Request, instance: &Instance) -> Result {
+    if request.watches() {
+        return wait_for_end(request, instance);
+    }
     let guard = rcu::read_lock();
     let result = subscriber(request, instance, &guard).and_then(|subscriber| {
         let channel = subscriber.channel();

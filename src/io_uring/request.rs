@@ -21,7 +21,7 @@ pub(crate) enum Wait {
 pub(crate) struct Request {
     /// Id of the subscriber, or of the channel if the sender is not attached.
     pub(crate) id: u32,
-    /// Id of the only receiver, or 0.
+    /// Id of the only receiver, or of the subscriber whose end it waits for; or 0.
     pub(crate) target: u32,
     /// The halves of a number that the sender gives the receiver: there is no room for a gap.
     sender_data: [u32; 2],
@@ -47,10 +47,10 @@ impl Request {
     }
 
     /// A receive, from the fields of an SQE.
-    pub(crate) fn receive(id: i32, flags: u32) -> Self {
+    pub(crate) fn receive(id: i32, target: u32, flags: u32) -> Self {
         Self {
             flags,
-            ..Self::send(id, 0, 0, flags)
+            ..Self::send(id, target, 0, flags)
         }
     }
 
@@ -97,6 +97,11 @@ impl Request {
     #[inline(always)]
     pub(crate) fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
+    }
+
+    /// Whether it waits for the end of a subscriber.
+    pub(crate) fn watches(&self) -> bool {
+        !self.sends() && self.has(uapi::IOIPC_RECV_GONE)
     }
 
     /// Whether it receives messages with a `MessageInfo` before each.

@@ -11,6 +11,7 @@ pub(crate) mod identity;
 pub(crate) mod later;
 pub(crate) mod log;
 pub(crate) mod mapping;
+pub(crate) mod paired;
 pub(crate) mod parked;
 pub(crate) mod percpu;
 pub(crate) mod pointer;

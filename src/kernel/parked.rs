@@ -40,19 +40,40 @@ impl Parkable<'_> {
         unsafe { (*self.as_ptr()).flags }
     }
 
+    /// The same pointer.
+    pub(crate) fn as_non_null(&self) -> NonNull<io_uring_ipc_cmd> {
+        self.0
+    }
+
+    /// Whether it is in a list. The caller holds the lock of that.
+    pub(crate) fn is_parked(&self) -> bool {
+        // SAFETY: By the type invariants, and the caller holds the lock.
+        !unsafe { (*self.as_ptr()).node.prev }.is_null()
+    }
+
     /// Notes that a new request is in no [`Fifo`].
     pub(crate) fn prepare(request: &mut io_uring_ipc_cmd) {
         request.node.prev = ptr::null_mut();
     }
 }
 
-/// A request that was taken out of a [`Fifo`]. io_uring wakes it when this is dropped: its task tries
-/// again. Does not sleep.
+/// A request that was taken out of the list where it waited. io_uring wakes it when this is dropped: its
+/// task tries again. Does not sleep.
 ///
 /// # Invariants
 ///
 /// This owns the request.
 pub(crate) struct Woken(NonNull<io_uring_ipc_cmd>);
+
+impl Woken {
+    /// # Safety
+    ///
+    /// The caller has taken `request` out of what it was parked in.
+    pub(crate) unsafe fn new(request: NonNull<io_uring_ipc_cmd>) -> Self {
+        // INVARIANT: By the requirements of this function.
+        Self(request)
+    }
+}
 
 impl Drop for Woken {
     fn drop(&mut self) {
@@ -124,11 +145,10 @@ impl Fifo {
     /// Adds a request as the last one, or if it `comes_back` before all that have not been taken out
     /// since they came. Leaves a request alone that is in a `Fifo` already.
     pub(crate) fn push(&mut self, request: &Parkable<'_>, comes_back: bool) {
-        let request = request.0.as_ptr();
-        // SAFETY: By the invariants of `Parkable`.
-        if !unsafe { (*request).node.prev }.is_null() {
+        if request.is_parked() {
             return;
         }
+        let request = request.0.as_ptr();
         let (before, after) = if !comes_back {
             (self.last, ptr::null_mut())
         } else if self.returned.is_null() {
@@ -165,9 +185,7 @@ impl Fifo {
 
     /// Takes a request out, if it is in a `Fifo` at all: in this one, then. Returns whether it was.
     pub(crate) fn remove(&mut self, request: &Parkable<'_>) -> bool {
-        // SAFETY: By the invariants of `Parkable`. The caller holds the lock.
-        let prev = unsafe { (*request.0.as_ptr()).node.prev };
-        if prev.is_null() {
+        if !request.is_parked() {
             return false;
         }
         self.unlink(request.0);

@@ -34,6 +34,6 @@ tracepoints! {
     fn lost(channel: u32, subscriber: u32, msg_id: u32);
 
     /// A waker wakes the watchers of `subscriber`, or if that is 0 the watchers for room. `requests`
-    /// of them are requests.
+    /// of them are requests. They may be requests of others that wait for its end.
     fn wake(channel: u32, subscriber: u32, requests: u32);
 }

@@ -20,6 +20,9 @@
 #define MANY_SUBS	1000
 #define MANY_REQUESTS	80000
 
+/* Most requests that wait for the end of one subscriber. */
+#define MANY_WATCHES	10000
+
 /* Rings cannot have as many entries as requests wait. */
 #define SUBMIT		1024
 
@@ -39,6 +42,8 @@ static long long least(long long one, long long other)
 FIXTURE(cost) {
 	struct io_uring ring;
 	struct io_uring others;
+	/* Of a subscriber that is watched. */
+	struct io_uring watched;
 	__u32 channel;
 	struct ipc_sub sender;
 	struct ipc_sub sub[MANY_SUBS];
@@ -60,10 +65,12 @@ FIXTURE_SETUP(cost)
 	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &many));
 	ASSERT_EQ(0, io_uring_queue_init(SUBMIT, &self->ring, 0));
 	ASSERT_EQ(0, io_uring_queue_init(SUBMIT, &self->others, 0));
+	ASSERT_EQ(0, ipc_open(&self->watched));
 }
 
 FIXTURE_TEARDOWN(cost)
 {
+	io_uring_queue_exit(&self->watched);
 	io_uring_queue_exit(&self->others);
 	io_uring_queue_exit(&self->ring);
 }
@@ -343,6 +350,54 @@ TEST_F_TIMEOUT(cost, the_end_beside_receives, IPC_TIMEOUT)
 TEST_F_TIMEOUT(cost, the_end_beside_sends, IPC_TIMEOUT)
 {
 	end_beside(_metadata, self, variant->flags, true);
+}
+
+/* The end of a subscriber that others watch. */
+TEST_F_TIMEOUT(cost, the_end_of_a_watched_one, IPC_TIMEOUT)
+{
+	long long cost[2][2] = {
+		{ LLONG_MAX, LLONG_MAX }, { LLONG_MAX, LLONG_MAX },
+	};
+	struct io_uring *by[2] = { &self->watched, &self->ring };
+	struct io_uring_cqe cqe;
+	struct ipc_sub sub;
+	long long before;
+	int many, i, j, end, watches;
+
+	create(_metadata, self, variant->flags, 1);
+	attach(_metadata, self, IOIPC_SUB_SEND, 100);
+	for (many = 0; many < 2; many++) {
+		watches = many ? MANY_WATCHES : 1;
+		for (i = 0; i < 2 * TRIES; i++) {
+			end = i & 1;
+			ASSERT_EQ(0, ipc_attach(&self->watched, self->channel,
+						IOIPC_SUB_BOTH, &sub));
+			for (j = 0; j < watches; j++) {
+				io_uring_prep_ipc_recv_gone(
+					wait_get_sqe(&self->others),
+					self->sub[j % self->attached].id, sub.id);
+			}
+			ASSERT_EQ(0, wait_completed(&self->others));
+			before = instructions();
+			ASSERT_EQ(0, io_uring_ipc_channel_detach(by[end],
+								 sub.id));
+			cost[many][end] = least(cost[many][end],
+						instructions() - before);
+			for (j = 0; j < watches; j++) {
+				ASSERT_EQ(0, wait_next(&self->others, &cqe,
+						       WAIT_DEADLINE));
+				ASSERT_EQ(0, cqe.res);
+			}
+			ASSERT_EQ(0, close(sub.fd));
+		}
+	}
+	for (end = 0; end < 2; end++) {
+		TH_LOG("%s with a watcher: %lld, with %d %lld",
+		       end ? "eviction" : "detach", cost[0][end], MANY_WATCHES,
+		       cost[1][end]);
+		EXPECT_GE(cost[0][end] * 3 / 2, cost[1][end]);
+	}
+	destroy(_metadata, self);
 }
 
 IPC_HARNESS_MAIN

@@ -306,6 +306,47 @@ static void check_recv_multishot(struct __test_metadata *_metadata,
 	EXPECT_EQ(0, last.flags & IORING_CQE_F_MORE);
 }
 
+/* ---- RECV that waits for the end of a subscriber ---- */
+
+static void prepare_recv_gone(struct __test_metadata *_metadata,
+			      struct context *c)
+{
+	struct io_uring_sqe *sqe;
+
+	c->with = &c->ring;
+	ASSERT_EQ(0, ipc_attach(&c->peer, c->channel, IOIPC_SUB_SEND, &c->sub));
+	c->last_id = c->sub.id;
+	sqe = msg_get_recv(c->with, c->own.id, NULL, 0, IOIPC_RECV_GONE);
+	sqe->file_index = c->sub.id;
+	c->data = sqe->user_data;
+}
+
+/* Submits, detaches the subscriber, and lets the request find that. */
+static int run_recv_gone(struct context *c)
+{
+	int ret;
+
+	ret = submit(c);
+	if (ret)
+		return ret;
+	WITHOUT_FAULTS(ret = io_uring_ipc_channel_detach(&c->peer, c->sub.id));
+	return ret ? IPC_NOT_RUN : get_events(c);
+}
+
+static void check_recv_gone(struct __test_metadata *_metadata,
+			    struct context *c, int result)
+{
+	if (!result)
+		EXPECT_EQ(0, c->cqe.res);
+	EXPECT_EQ(-ENOENT, io_uring_ipc_channel_detach(&c->peer, c->sub.id));
+	EXPECT_EQ(0, close(c->sub.fd));
+	/* The next one can be watched. */
+	prepare_recv_gone(_metadata, c);
+	ASSERT_EQ(0, run_recv_gone(c));
+	EXPECT_EQ(0, wait_for(c->with, c->data));
+	EXPECT_EQ(0, close(c->sub.fd));
+}
+
 /* ---- The list of operations ---- */
 
 OPERATION(send, send, request, send, .errors = { ENOMEM, EFAULT }, .len = 64);
@@ -366,5 +407,6 @@ OPERATION(recv_multishot, recv, recv_wait, recv_multishot, .errors = { EFAULT },
 OPERATION(recv_multishot_broadcast, recv, recv_wait, recv_multishot,
 	  .errors = { EFAULT }, .flags = IOIPC_RECV_MULTISHOT, .how = PROVIDED,
 	  .channel = IOIPC_F_BROADCAST);
+OPERATION(recv_gone, recv_gone, recv_gone, recv_gone, .errors = { ENOMEM });
 
 IPC_HARNESS_MAIN

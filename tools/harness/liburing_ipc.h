@@ -165,6 +165,24 @@ static inline void io_uring_prep_ipc_recv_mapped(struct io_uring_sqe *sqe, unsig
 }
 
 /**
+ * io_uring_prep_ipc_recv_gone() - prepare waiting for the end of a subscriber
+ * @sqe: submission queue entry to fill in
+ * @id: a subscriber of this ring
+ * @target: the subscriber that shall be detached, of the same channel and any ring
+ *
+ * The result of the completion is 0 once the subscriber is detached, or a negative
+ * error: -ENOENT if the channel has no such subscriber, -EPIPE if the channel was
+ * destroyed.  After the result 0, receive until -EAGAIN to have all messages that the
+ * subscriber has sent.
+ */
+static inline void io_uring_prep_ipc_recv_gone(struct io_uring_sqe *sqe, unsigned int id,
+					       unsigned int target)
+{
+	io_uring_prep_ipc_recv(sqe, id, NULL, 0, IOIPC_RECV_GONE);
+	sqe->file_index = target;
+}
+
+/**
  * ipc_bundle_next() - find the messages that IOIPC_RECV_BUNDLE has stored
  * @buf: the buffer, aligned to 8 bytes
  * @used: how many bytes of the buffer are used, from the completion

@@ -171,6 +171,27 @@ extern "C" {
  * flag than IOIPC_RECV_WAIT.
  */
 #define IOIPC_RECV_MAPPED		(1U << 6)
+/*
+ * Receive nothing: wait until another subscriber of the same channel, whose id is in
+ * file_index, is detached, for whatever reason: by DETACH, by eviction, or because its
+ * ring is closed or its process has ended.  Needs no right but to be a subscriber: fd
+ * may be one that cannot receive, and so may file_index.  It may also be fd itself.
+ * addr and len are 0, and no other flag is allowed than IOIPC_RECV_WAIT, which changes
+ * nothing here.  cqe->res is 0, or
+ *   -ENOENT	the channel has no such subscriber; or fd itself was detached
+ *   -EPIPE	the channel was destroyed, and the subscriber was not detached before
+ *   -ENOMEM	no memory for the first request that waits for this subscriber
+ *
+ * No message of the subscriber is lost by its end, and none comes later than the
+ * completion with 0: all messages that it has ever sent are in the channel by then.  So
+ * a receiver that sees the completion, and then receives until -EAGAIN (or -EPIPE), has
+ * received all that it gets of the subscriber's messages.  Not so if another request
+ * has just taken a message and puts it back, because its buffer went away.  Messages
+ * and the completion come in no certain order if a request that receives is waiting
+ * or running at the same time.  Several requests that wait for the same end complete in
+ * no certain order either.
+ */
+#define IOIPC_RECV_GONE			(1U << 8)
 
 /*
  * Commands for io_uring_register(2).  A kernel that has them calls them
