@@ -20,6 +20,7 @@ static const unsigned int weights[STEP_KINDS] = {
 	[STEP_FDINFO] = 4,
 	[STEP_REOPEN] = 1,
 	[STEP_PROVIDE] = 4,
+	[STEP_WATCH] = 6,
 };
 
 bool case_parse(const char *hex, struct test_case *test)

@@ -26,6 +26,7 @@ enum step_kind {
 	STEP_FDINFO,
 	STEP_REOPEN,
 	STEP_PROVIDE,
+	STEP_WATCH,
 	STEP_KINDS,
 };
 

@@ -156,6 +156,7 @@ static void (*const step_functions[STEP_KINDS])(const struct step *step) = {
 	[STEP_FDINFO] = step_fdinfo,
 	[STEP_REOPEN] = step_reopen,
 	[STEP_PROVIDE] = step_provide,
+	[STEP_WATCH] = step_watch,
 };
 
 const char *execute_failure(void)

@@ -372,6 +372,23 @@ int model_sender(struct model *model, struct place place, uint32_t id,
 	return may(*channel, place.actor, IOIPC_SUB_SEND);
 }
 
+int model_watch(struct model *model, struct place place, uint32_t id, uint32_t target,
+		bool has_waited)
+{
+	struct subscriber *watcher = model_subscriber(model, place, id);
+
+	if (!watcher)
+		return -ENOENT;
+	for (unsigned int i = 0; i < model->subscriber_count; i++) {
+		const struct subscriber *subscriber = &model->subscribers[i];
+
+		if (subscriber->id == target && subscriber->attached &&
+		    subscriber->channel == watcher->channel)
+			return watcher->channel->destroyed ? -EPIPE : -EAGAIN;
+	}
+	return has_waited ? 0 : -ENOENT;
+}
+
 /* Whether a subscriber with this id can receive from the channel. */
 static bool is_target(struct model *model, const struct channel *channel, uint32_t id)
 {

@@ -141,6 +141,13 @@ struct subscriber *model_subscriber(struct model *model, struct place place, uin
 int model_sender(struct model *model, struct place place, uint32_t id,
 		 struct subscriber **subscriber, struct channel **channel);
 
+/*
+ * The result of a request that waits until the subscriber `target` is detached, or -EAGAIN
+ * if it waits.
+ */
+int model_watch(struct model *model, struct place place, uint32_t id, uint32_t target,
+		bool has_waited);
+
 /* Sends as many messages as it can.  -ENOBUFS if the channel is full. */
 int model_send(struct model *model, struct place place, const struct outgoing *outgoing);
 bool model_has_room(struct model *model, struct channel *channel);

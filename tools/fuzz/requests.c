@@ -309,7 +309,7 @@ void step_send(const struct step *step)
 		link_timeout(request, request->waits);
 	submit(place, modifier == LINK_TIMEOUT ? 2 : 1);
 	if (!request->waits)
-		send_completion(request, expected);
+		simple_completion(request, "send", expected);
 	if (modifier == LINK_TIMEOUT)
 		timeout_completion(request);
 }
@@ -442,6 +442,70 @@ void step_receive(const struct step *step)
 		return;
 	receive_now(request, false);
 	if (modifier == LINK_TIMEOUT && !request->multishot && !failed)
+		timeout_completion(request);
+}
+
+void step_watch(const struct step *step)
+{
+	uint32_t flags = IOIPC_RECV_GONE, id, target = no_id(step->a) ?: 1;
+	unsigned int modifier = step->e % MODIFIERS;
+	struct io_uring_sqe *sqe;
+	struct request *request;
+	struct place place;
+	int expected, error = 0;
+
+	subscriber_of(step, &id, &place);
+	use(place);
+	request = new_request(place);
+	if (!request)
+		return;
+	if (step->b >= 240 && model.channel_count)
+		target = model.channels[step->a % model.channel_count].id;
+	else if (step->b < 224 && model.subscriber_count)
+		target = model.subscribers[step->a % model.subscriber_count].id;
+	if (step->c >= 224)
+		flags |= 1U << (step->c & 31);
+	request->watches = true;
+	request->watcher = id;
+	request->target = target;
+
+	sqe = &shared_of(place)->sqes[0];
+	memset(sqe, 0, sizeof(*sqe));
+	sqe->opcode = IOIPC_OP_RECV;
+	sqe->fd = (int)id;
+	sqe->file_index = target;
+	sqe->rw_flags = (__kernel_rwf_t)flags;
+	sqe->user_data = request->user_data;
+	if (step->d >= 248)
+		sqe->addr = (uintptr_t)request->buffer;
+	else if (step->d >= 240)
+		sqe->len = 8;
+	trace("actor %u ring %u: RECV %#llx id %u gone %u flags %#x modifier %u", place.actor,
+	      place.ring, (unsigned long long)request->user_data, id, target, flags, modifier);
+
+	if (flags & ~(IOIPC_RECV_GONE | IOIPC_RECV_WAIT) || sqe->addr || sqe->len)
+		error = -EINVAL;
+	error = spoil(sqe, modifier) ?: error;
+	if (modifier == BAD_TARGET)
+		sqe->file_index = 0;
+	if (error) {
+		run_wrong(request, "RECV of an end", error);
+		return;
+	}
+	expected = model_watch(&model, place, id, target, false);
+	request->waits = expected == -EAGAIN;
+	if (request->waits)
+		trace(" -> waits\n");
+	else
+		trace(" -> %d\n", expected);
+	if (modifier == ASYNC && !request->waits)
+		sqe->flags |= IOSQE_ASYNC;
+	if (modifier == LINK_TIMEOUT)
+		link_timeout(request, request->waits);
+	submit(place, modifier == LINK_TIMEOUT ? 2 : 1);
+	if (!request->waits)
+		simple_completion(request, "RECV of an end", expected);
+	if (modifier == LINK_TIMEOUT)
 		timeout_completion(request);
 }
 

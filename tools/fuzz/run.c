@@ -330,7 +330,7 @@ void close_ring(struct place place)
 		struct request *request = &requests[i];
 
 		if (request->waits && same_place(request->place, place) && !request->receives &&
-		    !model_subscriber(&model, place, request->outgoing.id))
+		    !request->watches && !model_subscriber(&model, place, request->outgoing.id))
 			cancel(request, place);
 	}
 	for (unsigned int i = 0; i < model.subscriber_count; i++)

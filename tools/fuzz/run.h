@@ -18,7 +18,7 @@
 
 /* A request that waits, or that the fuzzer is making. */
 struct request {
-	bool waits, receives, multishot, selects;
+	bool waits, receives, multishot, selects, watches;
 	struct place place;
 	uint64_t user_data;
 	unsigned int slot;
@@ -27,10 +27,12 @@ struct request {
 	size_t guard;
 	/* The order in which requests began to wait. */
 	unsigned long order;
-	/* The channel that the request is waiting for. */
+	/* The channel that the request is waiting for; NULL if it watches a subscriber. */
 	struct channel *channel;
 	struct outgoing outgoing;
 	struct incoming incoming;
+	/* A request that watches: its subscriber, and the one whose end it waits for. */
+	uint32_t watcher, target;
 };
 
 /* The known state of a ring of an actor. */

@@ -25,6 +25,7 @@ void step_destroy(const struct step *step);
 /* requests.c */
 void step_send(const struct step *step);
 void step_receive(const struct step *step);
+void step_watch(const struct step *step);
 void step_cancel(const struct step *step);
 
 /* files.c */

@@ -151,14 +151,14 @@ void receive_now(struct request *request, bool waited)
 	} while (request->multishot && delivery.res >= 0 && !failed);
 }
 
-void send_completion(struct request *request, int expected)
+void simple_completion(struct request *request, const char *what, int expected)
 {
 	struct actor_cqe cqe = completion(request->place, request->user_data);
 
 	if (failed)
 		return;
 	trace("#   request %#llx: %d\n", (unsigned long long)request->user_data, cqe.res);
-	expect("send", expected, cqe.res);
+	expect(what, expected, cqe.res);
 	expect("flags of the completion", 0, cqe.flags);
 }
 
@@ -253,6 +253,24 @@ static void end_in_vain(struct request *request)
 	request->waits = false;
 }
 
+/* Completes the requests that watch a subscriber which is gone. */
+static void settle_watches(void)
+{
+	for (unsigned int i = 0; i < MAX_REQUESTS && !failed; i++) {
+		struct request *request = &requests[i];
+		int expected;
+
+		if (!request->waits || !request->watches)
+			continue;
+		expected = model_watch(&model, request->place, request->watcher, request->target,
+				       true);
+		if (expected == -EAGAIN)
+			continue;
+		request->waits = false;
+		simple_completion(request, "RECV of an end", expected);
+	}
+}
+
 /* Completes all requests that can go on. */
 void settle(void)
 {
@@ -282,9 +300,10 @@ void settle(void)
 				continue;
 			again = true;
 			request->waits = false;
-			send_completion(request, ret);
+			simple_completion(request, "send", ret);
 		}
 	} while (again && !failed);
+	settle_watches();
 
 	for (unsigned int i = 0; i < MAX_REQUESTS && !failed; i++)
 		if (requests[i].waits)

@@ -17,7 +17,8 @@ void predict(struct request *request, unsigned int limit);
 bool must_wait(const struct request *request);
 /* Takes all completions that a receive must have now. `waited`: it was waiting. */
 void receive_now(struct request *request, bool waited);
-void send_completion(struct request *request, int expected);
+/* Takes the completion of a request of another kind. */
+void simple_completion(struct request *request, const char *what, int expected);
 
 /* How many requests wait in a channel. */
 unsigned int waiting(const struct channel *channel, bool receives);
