@@ -141,17 +141,15 @@ void reap(struct place place, unsigned int count)
 	}
 }
 
-bool has_completed(struct place place, uint64_t user_data, int *res)
+const struct actor_cqe *find_completion(struct place place, uint64_t user_data)
 {
 	const struct ring_state *state = state_of(place);
 
 	for (unsigned int i = 0; i < state->stashed; i++) {
-		if (state->stash[i].user_data != user_data)
-			continue;
-		*res = state->stash[i].res;
-		return true;
+		if (state->stash[i].user_data == user_data)
+			return &state->stash[i];
 	}
-	return false;
+	return NULL;
 }
 
 double now(void)

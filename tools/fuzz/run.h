@@ -89,8 +89,8 @@ int64_t register_command(struct place place, unsigned int opcode, const void *ar
 void submit(struct place place, unsigned int count);
 /* Takes completions from a ring.  First waits a while for `count` completions. */
 void reap(struct place place, unsigned int count);
-/* Whether the completion of a request was taken, and its result. */
-bool has_completed(struct place place, uint64_t user_data, int *res);
+/* The first completion of a request that was taken, or NULL. */
+const struct actor_cqe *find_completion(struct place place, uint64_t user_data);
 /* Waits for the completion of a request, and returns it. */
 struct actor_cqe completion(struct place place, uint64_t user_data);
 /* Submits one request that completes at once, and compares the result. */

@@ -183,6 +183,20 @@ static bool is_ready(struct request *request)
 }
 
 /*
+ * Whether a request has gone on, and is the next one of those that share provided buffers.
+ * In a broadcast one message lets several go on, and they take buffers in any order.
+ */
+static bool has_gone_on(const struct request *request)
+{
+	const struct ring_state *state = state_of(request->place);
+	const struct actor_cqe *cqe = find_completion(request->place, request->user_data);
+
+	if (!cqe || !(cqe->flags & IORING_CQE_F_BUFFER) || !state->provided_count)
+		return cqe;
+	return cqe->flags >> IORING_CQE_BUFFER_SHIFT == state->provided[0];
+}
+
+/*
  * The receive that has gone on, of those that can, or NULL.  A message for any receiver
  * is usually for the first in line.  But on a slow machine the channel may take the task
  * of that one for stopped, and offer the message to others, too.
@@ -192,7 +206,6 @@ static struct request *next_receiver(struct channel *channel)
 	struct request *ready, *done = NULL;
 	double end = now() + DEADLINE;
 	bool contended;
-	int res;
 
 	do {
 		ready = NULL;
@@ -206,8 +219,7 @@ static struct request *next_receiver(struct channel *channel)
 			contended = ready;
 			ready = request;
 			reap(request->place, 0);
-			if (has_completed(request->place, request->user_data, &res) &&
-			    (!done || request->order < done->order))
+			if (has_gone_on(request) && (!done || request->order < done->order))
 				done = request;
 		}
 	} while (contended && !done && !failed && now() < end);
@@ -240,11 +252,10 @@ static bool may_end_in_vain(const struct request *request, int res)
 
 static void end_in_vain(struct request *request)
 {
+	const struct actor_cqe *found = find_completion(request->place, request->user_data);
 	struct actor_cqe cqe;
-	int res;
 
-	if (!has_completed(request->place, request->user_data, &res) ||
-	    !may_end_in_vain(request, res))
+	if (!found || !may_end_in_vain(request, found->res))
 		return;
 	cqe = completion(request->place, request->user_data);
 	trace("#   request %#llx: %d, woken in vain\n",
