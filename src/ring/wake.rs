@@ -6,6 +6,8 @@
 //! senders share. A lock protects these queues. This file does not know what they are. Like the ring,
 //! it runs wherever there are atomics.
 
+use core::mem;
+
 use super::{Atomic, Memory, NoMessage, Ring};
 
 /// Which receivers get a message.
@@ -309,7 +311,7 @@ fn wake_for_room<W: Waiting + ?Sized>(waiting: &W, wants_much: bool, count: u32,
     if wants_much {
         // In a queue, the receiver that has freed a slot reclaims.
         if waiting.mode() == Mode::Broadcast {
-            waiting.reclaim(guard);
+            reclaim_half(waiting, guard);
         }
         if !waiting.ring().is_half_free() {
             waiting.arm_tick();
@@ -319,6 +321,21 @@ fn wake_for_room<W: Waiting + ?Sized>(waiting: &W, wants_much: bool, count: u32,
         return;
     }
     waiting.wake_senders(count);
+}
+
+/// Reclaims until half of the ring of a broadcast is free, or `head` stands where the slowest receiver
+/// does: [`Waiting::made_room`] looks for that receiver there.
+fn reclaim_half<W: Waiting + ?Sized>(waiting: &W, guard: &W::Guard) {
+    let ring = waiting.ring();
+    let mut head = ring.head_position();
+    // Others may move `head` and `tail` meanwhile, but this does not follow them around the ring.
+    for _ in 0..=ring.memory.entries() / ring.reclaim_step() {
+        waiting.reclaim(guard);
+        let before = mem::replace(&mut head, ring.head_position());
+        if head == before || ring.is_half_free() {
+            return;
+        }
+    }
 }
 
 #[cold]

@@ -348,10 +348,20 @@ impl World {
         }
     }
 
+    /// Moves `head` as far as it can move.
+    fn reclaim_all(&self) {
+        let ring = &self.channel().ring;
+        let mut head = None;
+        while head.replace(ring.head_position()) != Some(ring.head_position()) {
+            self.parking.reclaim(&());
+        }
+    }
+
     /// No request waits for a message or for room that is there. For a little room a sender waits until
     /// the tick.
     fn check(&self) {
         let has_room = self.parking.has_room(&());
+        self.reclaim_all();
         let waits_for_tick = self.parking.is_tick_armed() && !self.channel().ring.is_half_free();
         let has_room = has_room && !waits_for_tick;
         for Request { kind, state, .. } in &self.requests {
@@ -514,4 +524,36 @@ fn work_of_handing_on() {
             assert!(looks < 150, "{looks} looks");
         }
     }
+}
+
+/// A sender that was woken for a little room lets the next one go on, if by then half of the ring is
+/// free. `head` does not move that far in one step.
+#[test]
+fn half_of_the_ring_is_free_at_once() {
+    let entries = 8;
+    let last = MAX_SUBSCRIBERS - 1;
+    let mut world = World::new(Mode::Broadcast, entries);
+    let receive = |world: &mut World, id, count| {
+        for _ in 0..count {
+            world.step(&Step::Submit(Kind::Receive { id }));
+        }
+    };
+    for _ in 0..entries {
+        world.channel().send(0).unwrap();
+    }
+    for _ in 0..2 {
+        world.step(&Step::Submit(Kind::Send { id: 0, target: 0 }));
+    }
+    for id in 1..last {
+        receive(&mut world, id, entries);
+    }
+    receive(&mut world, last, 2);
+    // It waits, so a little room has to do.
+    receive(&mut world, 1, 1);
+    receive(&mut world, last, entries - 2);
+    assert_eq!(world.requests[0].state.get(), State::Runnable);
+    assert_eq!(world.requests[1].state.get(), State::Waits);
+    world.run(0);
+    world.collect_woken();
+    assert_eq!(world.requests[1].state.get(), State::Runnable);
 }
