@@ -6,6 +6,8 @@
 use core::mem::{offset_of, size_of};
 
 use kernel::{
+    error::to_result,
+    page::PAGE_SIZE,
     prelude::*,
     sync::atomic::{Atomic, Relaxed},
     transmute::{AsBytes, FromBytes},
@@ -15,16 +17,18 @@ use kernel::{
 use crate::kernel::bindings;
 
 pub(crate) use crate::kernel::bindings::{
+    io_uring_ipc_attach_ext as AttachExtension, io_uring_ipc_channel_ext as ChannelExtension,
     io_uring_ipc_cursor as CursorPage, io_uring_ipc_msg_desc as MessageDescriptor,
     io_uring_ipc_msg_info as MessageInfo, io_uring_ipc_ring as RingHeader, iovec as IoVec,
     IOIPC_FIXED_BUF, IOIPC_F_BROADCAST, IOIPC_F_MULTICAST, IOIPC_F_OVERWRITE, IOIPC_F_PRIVATE,
-    IOIPC_INFO_TARGETED, IOIPC_INFO_TRUNCATED, IOIPC_MAX_MSG_SIZE, IOIPC_MAX_RING_ENTRIES,
-    IOIPC_MAX_SUBSCRIBERS, IOIPC_MAX_VEC, IOIPC_MSG_CLAIMED, IOIPC_MSG_FREE, IOIPC_MSG_READY,
-    IOIPC_RECV_BUNDLE, IOIPC_RECV_GONE, IOIPC_RECV_INFO, IOIPC_RECV_MAPPED, IOIPC_RECV_MULTISHOT,
-    IOIPC_RECV_TRUNC, IOIPC_RECV_WAIT, IOIPC_REGISTER_ATTACH, IOIPC_REGISTER_CREATE,
-    IOIPC_REGISTER_DESTROY, IOIPC_REGISTER_DETACH, IOIPC_RESERVED_SUBSCRIBERS, IOIPC_RING_CLOSED,
-    IOIPC_RING_VERSION, IOIPC_SEND_VEC, IOIPC_SEND_WAIT, IOIPC_SUB_BOTH, IOIPC_SUB_HISTORY,
-    IOIPC_SUB_LOSSY, IOIPC_SUB_RECV, IOIPC_SUB_SEND,
+    IOIPC_INFO_TARGETED, IOIPC_INFO_TRUNCATED, IOIPC_MAX_MSG_SIZE, IOIPC_MAX_NAME,
+    IOIPC_MAX_RING_ENTRIES, IOIPC_MAX_SUBSCRIBERS, IOIPC_MAX_VEC, IOIPC_MSG_CLAIMED,
+    IOIPC_MSG_FREE, IOIPC_MSG_READY, IOIPC_RECV_BUNDLE, IOIPC_RECV_GONE, IOIPC_RECV_INFO,
+    IOIPC_RECV_MAPPED, IOIPC_RECV_MULTISHOT, IOIPC_RECV_TRUNC, IOIPC_RECV_WAIT,
+    IOIPC_REGISTER_ATTACH, IOIPC_REGISTER_CREATE, IOIPC_REGISTER_DESTROY, IOIPC_REGISTER_DETACH,
+    IOIPC_RESERVED_SUBSCRIBERS, IOIPC_RING_CLOSED, IOIPC_RING_VERSION, IOIPC_SEND_VEC,
+    IOIPC_SEND_WAIT, IOIPC_SUB_BOTH, IOIPC_SUB_HISTORY, IOIPC_SUB_LOSSY, IOIPC_SUB_RECV,
+    IOIPC_SUB_SEND,
 };
 
 /// Asserts size and field offsets of a struct. With `plain`, it also makes the struct bytes to copy
@@ -54,11 +58,17 @@ macro_rules! assert_layout {
 
 assert_layout!(plain bindings::io_uring_ipc_channel_create, 40,
     flags @ 0, ring_entries @ 4, max_msg_size @ 8, mode @ 12, key @ 16, channel_id_out @ 24,
-    reserved @ 28);
+    ext_size @ 28, ext @ 32);
+
+assert_layout!(plain ChannelExtension, 16,
+    name @ 0, name_len @ 8, reserved @ 12);
 
 assert_layout!(plain bindings::io_uring_ipc_channel_attach, 48,
     channel_id @ 0, flags @ 4, key @ 8, channel_fd @ 16, local_id_out @ 20, mmap_offset_out @ 24,
-    region_size @ 32, reserved @ 36);
+    region_size @ 32, ext_size @ 36, ext @ 40);
+
+assert_layout!(plain AttachExtension, 16,
+    name @ 0, name_len @ 8, reserved @ 12);
 
 assert_layout!(MessageDescriptor, 64,
     offset @ 0, len @ 8, msg_id @ 12, sender_data @ 16, seq @ 24, state @ 28, sender @ 32,
@@ -122,6 +132,63 @@ impl UserArgument {
     pub(crate) fn write_attach(&self, value: bindings::io_uring_ipc_channel_attach) -> Result {
         self.write(value)
     }
+}
+
+/// A struct that extends the argument of a command, and that later versions extend in turn.
+pub(crate) trait Extension: AsBytes + FromBytes + Default {
+    /// Size of the first version.
+    const FIRST_SIZE: usize;
+
+    /// What the struct has that must be zero because this version does not know it.
+    fn unknown(&self) -> u32;
+}
+
+impl Extension for ChannelExtension {
+    const FIRST_SIZE: usize = 16;
+
+    fn unknown(&self) -> u32 {
+        self.reserved
+    }
+}
+
+impl Extension for AttachExtension {
+    const FIRST_SIZE: usize = 16;
+
+    fn unknown(&self) -> u32 {
+        self.reserved
+    }
+}
+
+/// Reads an extension of `size` bytes, by the rules of clone3(2). If both arguments are 0, all of it
+/// is zero. May sleep.
+///
+/// # Errors
+///
+/// `EINVAL` if only one of the arguments is 0, or the size is less than that of the first version;
+/// `E2BIG` if there is something in it that this version does not know, or the size is more than that
+/// of a page; `EFAULT`.
+pub(crate) fn read_extension<T: Extension>(address: u64, size: u32) -> Result<T> {
+    let mut extension = T::default();
+    let size = size as usize;
+    if address == 0 && size == 0 {
+        return Ok(extension);
+    }
+    if address == 0 || size < T::FIRST_SIZE {
+        return Err(EINVAL);
+    }
+    if size > PAGE_SIZE {
+        return Err(E2BIG);
+    }
+    // CAST: The kernel is 64-bit, see `main.rs`.
+    let from = UserPtr::from_addr(address as usize).as_const_ptr();
+    let to = (&raw mut extension).cast();
+    // SAFETY: `to` has room for a `T`, for which any bytes will do. The function takes any user
+    // address and checks it.
+    to_result(unsafe { bindings::ioipc_copy_struct_in(to, size_of::<T>(), from, size) })?;
+    if extension.unknown() != 0 {
+        return Err(E2BIG);
+    }
+    Ok(extension)
 }
 
 /// A `struct iovec` of a 32-bit process.

@@ -9,7 +9,12 @@ use kernel::{
 };
 
 use super::{
-    cred::Permissions, parking::Parking, places::Places, registry::Registry, waiting::Tick,
+    cred::{IpcNamespace, Permissions},
+    name::Name,
+    parking::Parking,
+    places::Places,
+    registry::Registry,
+    waiting::Tick,
     Channel, LineStart,
 };
 use crate::{
@@ -34,20 +39,22 @@ pub(crate) struct Parameters {
     permissions: Permissions,
     /// 0 for none.
     key: u64,
+    name: Option<Name>,
 }
 
 impl Parameters {
-    /// Checks the argument of CREATE. The caller becomes the owner.
+    /// Checks the argument of CREATE, and reads its extension. The caller becomes the owner. May
+    /// sleep.
     ///
     /// # Errors
     ///
-    /// `EINVAL`.
+    /// `EINVAL`, `E2BIG`, `EFAULT`.
     pub(crate) fn new(create: &io_uring_ipc_channel_create) -> Result<Self> {
         let known = uapi::IOIPC_F_BROADCAST
             | uapi::IOIPC_F_MULTICAST
             | uapi::IOIPC_F_PRIVATE
             | uapi::IOIPC_F_OVERWRITE;
-        if create.reserved != [0; 3] || create.flags & !known != 0 {
+        if create.flags & !known != 0 {
             return Err(EINVAL);
         }
         let mode = match (
@@ -63,6 +70,7 @@ impl Parameters {
         if overwrite && mode != Mode::Broadcast {
             return Err(EINVAL);
         }
+        let extension: uapi::ChannelExtension = uapi::read_extension(create.ext, create.ext_size)?;
         Ok(Self {
             mode,
             overwrite,
@@ -71,7 +79,18 @@ impl Parameters {
             max_msg_size: create.max_msg_size,
             permissions: Permissions::of_caller(create.mode),
             key: create.key,
+            name: Name::read(extension.name, extension.name_len)?,
         })
+    }
+
+    /// The key, if the channel gets one, and the namespace of that key.
+    pub(crate) fn key(&self) -> Option<(IpcNamespace, u64)> {
+        (self.key != 0).then_some((self.permissions.namespace(), self.key))
+    }
+
+    /// The name, if the channel gets one, and the namespace of that name.
+    pub(crate) fn name(&self) -> Option<(IpcNamespace, Name)> {
+        Some((self.permissions.namespace(), self.name?))
     }
 }
 
@@ -105,7 +124,6 @@ impl Channel {
             lossy: Atomic::new(0),
             members <- RcuXArray::new(),
             sent_unattached: PerCpuCounter::new()?,
-            key: parameters.key,
             creator,
             permissions: parameters.permissions,
             _mark: LineStart,
@@ -115,6 +133,8 @@ impl Channel {
             room <- WaitQueue::new(),
             tick <- Later::new(Tick { id: *id, registry }),
             _rest: LineStart,
+            key: parameters.key(),
+            name: parameters.name(),
             places <- Places::new(),
             dropped: Atomic::new(0),
             counts: SharedCounts::new(),

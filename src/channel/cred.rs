@@ -63,6 +63,11 @@ impl Permissions {
         self.uid.val
     }
 
+    /// Uid of the owner, as the caller's user namespace has it, or the overflow uid.
+    pub(crate) fn uid_for_caller(&self) -> u32 {
+        bindings::ioipc_current_translates_uid(self.uid)
+    }
+
     /// Gid of the owner, as the initial user namespace has it.
     pub(crate) fn gid(&self) -> u32 {
         self.gid.val

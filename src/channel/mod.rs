@@ -24,6 +24,7 @@ use kernel::{
 use self::{
     cred::{IpcNamespace, Permissions},
     member::Member,
+    name::Name,
     parking::Parking,
     places::Places,
     waiting::Tick,
@@ -40,6 +41,7 @@ pub(crate) mod cred;
 mod departure;
 pub(crate) mod member;
 mod members;
+pub(crate) mod name;
 mod overwriting;
 mod parking;
 mod places;
@@ -83,7 +85,6 @@ pub(crate) struct Channel {
     members: RcuXArray<Member>,
     /// How many messages senders have sent that are not attached.
     sent_unattached: PerCpuCounter,
-    key: u64,
     creator: usize,
     permissions: Permissions,
 
@@ -103,6 +104,8 @@ pub(crate) struct Channel {
     tick: Later<Tick>,
 
     _rest: LineStart,
+    key: Option<(IpcNamespace, u64)>,
+    name: Option<(IpcNamespace, Name)>,
     /// The places of members, and which uid has how many.
     #[pin]
     places: Places,
@@ -120,7 +123,12 @@ impl Channel {
 
     /// Its key, if it has one, and the namespace of that key.
     pub(crate) fn key(&self) -> Option<(IpcNamespace, u64)> {
-        (self.key != 0).then_some((self.permissions.namespace(), self.key))
+        self.key
+    }
+
+    /// Its name, if it has one, and the namespace of that name.
+    pub(crate) fn name(&self) -> Option<&(IpcNamespace, Name)> {
+        self.name.as_ref()
     }
 
     /// The io_uring instance that created it.

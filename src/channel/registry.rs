@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The registry: all channels by id, by key and by the io_uring instance that created them, and all
-//! subscribers by id.
+//! The registry: all channels by id, by key, by name and by the io_uring instance that created them,
+//! and all subscribers by id.
 //!
 //! Locking: `uring_lock` of an io_uring instance -> [`Registry::index`] -> `xa_lock` of
 //! [`Registry::ids`] or [`Registry::subscribers`]. A caller changes the index and `ids` with the
@@ -16,7 +16,7 @@ use kernel::{
 };
 
 use crate::{
-    channel::{cred::IpcNamespace, subscriber::Subscriber, Channel},
+    channel::{cred::IpcNamespace, name::Name, subscriber::Subscriber, Channel},
     kernel::{alloc::GFP_MAYFAIL, rcu::RcuObject, rcu_xarray::RcuXArray},
     observe::trace,
 };
@@ -25,7 +25,22 @@ type ChannelRef = ARef<RcuObject<Channel>>;
 
 struct Index {
     by_key: RBTree<(IpcNamespace, u64), ChannelRef>,
+    by_name: RBTree<(IpcNamespace, Name), ChannelRef>,
     by_creator: RBTree<(usize, u32), ChannelRef>,
+}
+
+impl Index {
+    fn check_free(
+        &self,
+        key: Option<&(IpcNamespace, u64)>,
+        name: Option<&(IpcNamespace, Name)>,
+    ) -> Result {
+        let has_key = key.is_some_and(|key| self.by_key.get(key).is_some());
+        if has_key || name.is_some_and(|name| self.by_name.get(name).is_some()) {
+            return Err(EEXIST);
+        }
+        Ok(())
+    }
 }
 
 /// The channels and subscribers that can be found.
@@ -74,6 +89,7 @@ impl Registry {
             subscribers <- RcuXArray::new(),
             index <- new_mutex!(Index {
                 by_key: RBTree::new(),
+                by_name: RBTree::new(),
                 by_creator: RBTree::new(),
             }),
         })
@@ -150,26 +166,46 @@ impl Registry {
         self.index.lock().by_key.get(&(namespace, key)).cloned()
     }
 
+    /// Finds a channel by its name and the namespace of that. May sleep.
+    pub(crate) fn find_name(&self, name: &(IpcNamespace, Name)) -> Option<ChannelRef> {
+        self.index.lock().by_name.get(name).cloned()
+    }
+
+    /// Checks that no channel has this key or this name. May sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST`.
+    pub(crate) fn check_free(
+        &self,
+        key: Option<&(IpcNamespace, u64)>,
+        name: Option<&(IpcNamespace, Name)>,
+    ) -> Result {
+        self.index.lock().check_free(key, name)
+    }
+
     /// Makes a channel known under its own id, `id`. May sleep.
     ///
     /// # Errors
     ///
-    /// `EEXIST` if its key is taken, `ENOMEM`.
+    /// `EEXIST` if its key or its name is taken, `ENOMEM`.
     pub(crate) fn insert(&self, id: ReservedId<'_>, channel: &ChannelRef) -> Result {
         let key_node = RBTreeNodeReservation::new(GFP_MAYFAIL)?;
+        let name_node = RBTreeNodeReservation::new(GFP_MAYFAIL)?;
         let creator_node = RBTreeNodeReservation::new(GFP_MAYFAIL)?;
 
         let mut index = self.index.lock();
-        if let Some(key) = channel.key() {
-            if index.by_key.get(&key).is_some() {
-                return Err(EEXIST);
-            }
-        }
+        index.check_free(channel.key().as_ref(), channel.name())?;
         self.ids.fill(id.get(), channel.clone())?;
         if let Some(key) = channel.key() {
             index
                 .by_key
                 .insert(key_node.into_node(key, channel.clone()));
+        }
+        if let Some(name) = channel.name() {
+            index
+                .by_name
+                .insert(name_node.into_node(*name, channel.clone()));
         }
         let creator = (channel.creator(), id.keep());
         index
@@ -192,6 +228,9 @@ impl Registry {
                 .ok_or(ENOENT)?;
             if let Some(key) = channel.key() {
                 index.by_key.remove(&key);
+            }
+            if let Some(name) = channel.name() {
+                index.by_name.remove(name);
             }
             self.ids.remove(channel.id());
             removed

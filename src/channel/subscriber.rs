@@ -12,7 +12,10 @@ use kernel::{
 };
 
 use super::{member::Member, Channel, Mode};
-use crate::{kernel::rcu::RcuObject, ring::Waiting};
+use crate::{
+    kernel::{rcu::RcuObject, seq_table},
+    ring::Waiting,
+};
 
 /// An attachment to a channel.
 #[derive(Clone)]
@@ -101,6 +104,13 @@ impl Subscriber {
     pub(crate) fn show(&self, out: &SeqFile) {
         let (channel, member) = (&self.channel, &self.member);
         seq_print!(out, "ioipc-channel:\t{}\n", channel.id());
+        if let Some((_, name)) = channel.name() {
+            seq_print!(out, "ioipc-name:\t");
+            seq_table::escape(out, name.as_c_str());
+            seq_print!(out, "\n");
+        }
+        let owner = channel.permissions().uid_for_caller();
+        seq_print!(out, "ioipc-owner:\t{owner}\n");
         seq_print!(out, "ioipc-subscriber:\t{}\n", member.id());
         seq_print!(out, "ioipc-mode:\t{}\n", channel.mode().name());
         seq_print!(out, "ioipc-flags:\t{:#x}\n", member.flags());

@@ -13,12 +13,13 @@ use kernel::{
 use crate::{
     channel::{
         cred::IpcNamespace,
+        name::Name,
         subscriber::Subscriber,
         {Channel, Mode, Parameters},
     },
     io_uring::{file, instance::Instance},
     kernel::{
-        bindings::io_uring_ipc_channel_create,
+        bindings::{io_uring_ipc_channel_attach, io_uring_ipc_channel_create},
         rcu::{self, RcuObject},
     },
     observe::{
@@ -67,16 +68,10 @@ fn create_now(
     mut create: io_uring_ipc_channel_create,
     parameters: Parameters,
 ) -> Result {
-    let namespace = IpcNamespace::current();
     // Look early: memory that is allocated in vain stays charged for a grace period.
-    if create.key != 0
-        && instance
-            .registry()
-            .find_key(namespace, create.key)
-            .is_some()
-    {
-        return Err(EEXIST);
-    }
+    instance
+        .registry()
+        .check_free(parameters.key().as_ref(), parameters.name().as_ref())?;
 
     let id = instance.registry().reserve_id()?;
     let channel = Channel::new(
@@ -93,7 +88,15 @@ fn create_now(
     trace::create(|| {
         let mode = channel.permissions().mode();
         let (entries, max_msg_size) = (create.ring_entries, create.max_msg_size);
-        (channel.id(), create.flags, mode, entries, max_msg_size)
+        let name = channel.name().map_or(c"", |(_, name)| name.as_c_str());
+        (
+            channel.id(),
+            create.flags,
+            mode,
+            entries,
+            max_msg_size,
+            name,
+        )
     });
     Ok(())
 }
@@ -107,17 +110,32 @@ fn find_id(instance: &Instance, id: u32) -> Result<ARef<RcuObject<Channel>>> {
 }
 
 /// The channel that ATTACH names, if the caller may know of it.
-fn find(instance: &Instance, id: u32, key: u64) -> Result<ARef<RcuObject<Channel>>> {
-    if key != 0 {
-        return instance
+fn find(
+    instance: &Instance,
+    attach: &io_uring_ipc_channel_attach,
+) -> Result<ARef<RcuObject<Channel>>> {
+    let extension: uapi::AttachExtension = uapi::read_extension(attach.ext, attach.ext_size)?;
+    let name = Name::read(extension.name, extension.name_len)?;
+    let namespace = IpcNamespace::current();
+    let unknown = |asked| {
+        let rule = c"no channel in the caller's IPC namespace has it";
+        refuse(asked, rule, ENOENT)
+    };
+    let channel = match (name, attach.key) {
+        (None, 0) => find_id(instance, attach.channel_id)?,
+        // A task that knows the key may know of the channel.
+        (None, key) => {
+            return instance
+                .registry()
+                .find_key(namespace, key)
+                .ok_or_else(|| unknown(Asked::Key(key)));
+        }
+        (Some(name), 0) => instance
             .registry()
-            .find_key(IpcNamespace::current(), key)
-            .ok_or_else(|| {
-                let rule = c"no channel in the caller's IPC namespace has it";
-                refuse(Asked::Key(key), rule, ENOENT)
-            });
-    }
-    let channel = find_id(instance, id)?;
+            .find_name(&(namespace, name))
+            .ok_or_else(|| unknown(Asked::Name(name.as_c_str())))?,
+        (Some(_), _) => return Err(EINVAL),
+    };
     channel.check_visible(instance.identity())?;
     Ok(channel)
 }
@@ -126,13 +144,10 @@ fn attach(instance: &Instance, argument: &UserArgument) -> Result {
     let mut attach = argument.read_attach()?;
     let for_broadcasts = uapi::IOIPC_SUB_HISTORY | uapi::IOIPC_SUB_LOSSY;
     let known = uapi::IOIPC_SUB_BOTH | for_broadcasts;
-    if attach.reserved != [0; 3]
-        || attach.flags & uapi::IOIPC_SUB_BOTH == 0
-        || attach.flags & !known != 0
-    {
+    if attach.flags & uapi::IOIPC_SUB_BOTH == 0 || attach.flags & !known != 0 {
         return Err(EINVAL);
     }
-    let channel = find(instance, attach.channel_id, attach.key)?;
+    let channel = find(instance, &attach)?;
     channel.check_mode(attach.flags)?;
     if attach.flags & for_broadcasts != 0
         && (attach.flags & uapi::IOIPC_SUB_RECV == 0 || channel.mode() != Mode::Broadcast)

@@ -106,6 +106,9 @@ safe_functions! { generated:
     /// The file system uid of the current task.
     pub(crate) fn ioipc_current_fsuid() -> kuid_t;
 
+    /// The number of a uid in the user namespace of the current task, or the overflow uid.
+    pub(crate) fn ioipc_current_translates_uid(uid: kuid_t) -> u32;
+
     /// The file system gid of the current task.
     pub(crate) fn ioipc_current_fsgid() -> kgid_t;
 

@@ -50,6 +50,12 @@ kuid_t ioipc_current_fsuid(void)
 	return current_fsuid();
 }
 
+/* channel/cred.rs; the kernel crate has no overflow uid. */
+uid_t ioipc_current_translates_uid(kuid_t uid)
+{
+	return from_kuid_munged(current_user_ns(), uid);
+}
+
 /* channel/cred.rs; current_fsgid() is a macro. */
 kgid_t ioipc_current_fsgid(void)
 {

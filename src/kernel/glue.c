@@ -13,6 +13,7 @@
 #include <linux/ratelimit.h>
 #include <linux/sched/mm.h>
 #include <linux/seq_file.h>
+#include <linux/string_helpers.h>
 #include <linux/user_namespace.h>
 #include <linux/vmalloc.h>
 #include <linux/workqueue.h>
@@ -88,14 +89,43 @@ int ioipc_seq_open(struct inode *inode, struct file *file,
 #undef DEFAULT_RATELIMIT_BURST
 #define DEFAULT_RATELIMIT_BURST	50
 
-/* kernel/log.rs; the kernel crate has neither dynamic debug nor ratelimits. */
-void ioipc_debug_refusal(const char *what, u64 number, const char *rule,
-			 int error)
+#define NAME_ESCAPES	(ESCAPE_HEX | ESCAPE_NAP | ESCAPE_APPEND)
+#define NAME_SPECIAL	"\\ "
+
+/* observe/trace.h and the log below; the kernel crate does not escape strings. */
+void ioipc_escape(char *to, size_t size, const char *name)
 {
-	pr_debug_ratelimited("pid %d, uid %u: %pe for %s %llu: %s\n",
+	int len = string_escape_str(name, to, size - 1, NAME_ESCAPES, NAME_SPECIAL);
+
+	to[min_t(size_t, len, size - 1)] = 0;
+}
+
+/* kernel/seq_table.rs; the kernel crate does not escape strings. */
+void ioipc_seq_escape(struct seq_file *out, const char *name)
+{
+	seq_escape_mem(out, name, strlen(name), NAME_ESCAPES, NAME_SPECIAL);
+}
+
+static const char *text_of(char *text, size_t size, u64 number, const char *name)
+{
+	if (name)
+		ioipc_escape(text, size, name);
+	else
+		snprintf(text, size, "%llu", number);
+	return text;
+}
+
+/* kernel/log.rs; the kernel crate has neither dynamic debug nor ratelimits. */
+void ioipc_debug_refusal(const char *what, u64 number, const char *name,
+			 const char *rule, int error)
+{
+	char text[IOIPC_MAX_NAME + 1];
+
+	pr_debug_ratelimited("pid %d, uid %u: %pe for %s %s: %s\n",
 			     task_tgid_nr(current),
 			     from_kuid(&init_user_ns, current_fsuid()),
-			     ERR_PTR(error), what, number, rule);
+			     ERR_PTR(error), what,
+			     text_of(text, sizeof(text), number, name), rule);
 }
 
 /* kernel/rcu.rs; alloc_workqueue() is a macro. */

@@ -40,6 +40,14 @@ unsigned long ioipc_copy_out_with_info(void __user *to,
 				       const struct io_uring_ipc_msg_info *info,
 				       const void *from, unsigned long size);
 
+/*
+ * Copies a struct of @size bytes to one of which @known bytes are known.  Bytes
+ * that are missing are zero.  Returns 0, -EFAULT, or -E2BIG if other bytes than
+ * the known ones are not zero.  May sleep.
+ */
+int ioipc_copy_struct_in(void *to, unsigned long known, const void __user *from,
+			 unsigned long size);
+
 /* creds.c */
 
 /* The sender of a message. */
@@ -59,6 +67,7 @@ void ioipc_translate_sender(const struct ioipc_sender *sender,
 
 unsigned long ioipc_max_open_files(void);
 kuid_t ioipc_current_fsuid(void);
+uid_t ioipc_current_translates_uid(kuid_t uid);
 kgid_t ioipc_current_fsgid(void);
 u64 ioipc_current_ipc_ns_id(void);
 unsigned int ioipc_current_ipc_ns_inum(void);
@@ -113,11 +122,19 @@ int ioipc_seq_open(struct inode *inode, struct file *file,
 		   const struct seq_operations *operations);
 
 /*
- * Logs what the kernel refuses the current task, if dynamic debug is on: the
- * first 50 refusals in five seconds, and how many it left out.
+ * Show a name as one word of printable ASCII: all else, spaces and backslashes
+ * are hexadecimal.  ioipc_escape() cuts the name if there is not enough room.
  */
-void ioipc_debug_refusal(const char *what, u64 number, const char *rule,
-			 int error);
+void ioipc_escape(char *to, size_t size, const char *name);
+void ioipc_seq_escape(struct seq_file *out, const char *name);
+
+/*
+ * Logs what the kernel refuses the current task, if dynamic debug is on: the
+ * first 50 refusals in five seconds, and how many it left out.  What the task has
+ * asked for has a @name, or if that is NULL a @number.
+ */
+void ioipc_debug_refusal(const char *what, u64 number, const char *name,
+			 const char *rule, int error);
 
 struct workqueue_struct *ioipc_alloc_workqueue(void);
 void ioipc_queue_rcu_work(struct workqueue_struct *queue, struct rcu_work *work,

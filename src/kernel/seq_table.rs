@@ -8,6 +8,7 @@
 //!   a file is open, and would look at the operations when the file is closed.
 //! - It has no `struct seq_operations`: its files produce all their text at once. Here the kernel
 //!   looks rows up one by one, as many as a read takes.
+//! - It does not escape strings: [`escape`].
 //!
 //! Locking: a reader holds the lock of its `seq_file` while the table finds and shows a row.
 
@@ -56,6 +57,14 @@ pub(crate) trait Table: Send + Sync + 'static {
 
     /// Writes a row that [`Self::find`] found, or nothing if it is gone. May sleep.
     fn show(&self, row: u64, out: &SeqFile);
+}
+
+/// Writes a string as one word of printable ASCII: all else, spaces and backslashes are hexadecimal.
+pub(crate) fn escape(out: &SeqFile, text: &CStr) {
+    let out = ptr::from_ref(out).cast_mut().cast();
+    // SAFETY: A `SeqFile` is a valid `seq_file`, and only the current task uses it. The other argument
+    // is a string.
+    unsafe { bindings::ioipc_seq_escape(out, text.as_char_ptr()) };
 }
 
 /// A directory with the file of a table, as long as this exists.

@@ -5,7 +5,42 @@
 //! The kernel crate's `declare_trace!` is for tracepoints of the kernel itself, and evaluates the
 //! arguments also if tracing is off.
 
-/// Declares safe functions for tracepoints with plain numbers, which a C file with
+use kernel::{ffi::c_char, prelude::*, str::CStr};
+
+/// An argument of a tracepoint: a number, or a string that the tracepoint copies.
+pub(crate) trait Argument {
+    /// What C takes.
+    type C;
+
+    /// Converts an argument. If it is a string, the result is valid as long as the string.
+    fn to_c(&self) -> Self::C;
+}
+
+macro_rules! plain_arguments {
+    ($($type:ty),*) => {$(
+        impl Argument for $type {
+            type C = Self;
+
+            #[inline(always)]
+            fn to_c(&self) -> Self {
+                *self
+            }
+        }
+    )*};
+}
+
+plain_arguments!(u32, bool);
+
+impl Argument for &CStr {
+    type C = *const c_char;
+
+    #[inline(always)]
+    fn to_c(&self) -> *const c_char {
+        self.as_char_ptr()
+    }
+}
+
+/// Declares safe functions for tracepoints with arguments of the type [`Argument`], which a C file with
 /// `CREATE_RUST_TRACE_POINTS` defines. Each function takes a closure, and calls it only if
 /// tracing is on. As long as it is off, a call is a static branch that is not taken.
 ///
@@ -23,7 +58,8 @@ macro_rules! tracepoints {
     ($($(#[$doc:meta])* fn $name:ident($($argument:ident: $type:ty),*);)*) => {$(
         $(#[$doc])*
         #[inline(always)]
-        pub(crate) fn $name(arguments: impl FnOnce() -> ($($type,)*)) {
+        #[allow(clippy::extra_unused_lifetimes)]
+        pub(crate) fn $name<'a>(arguments: impl FnOnce() -> ($($type,)*)) {
             #[cfg(CONFIG_TRACEPOINTS)]
             kernel::macros::paste! {
                 // SAFETY: This is the key of a tracepoint that C defines.
@@ -36,9 +72,12 @@ macro_rules! tracepoints {
                 };
                 if wanted {
                     let ($($argument,)*) = arguments();
-                    // SAFETY: There are no requirements: the arguments are numbers.
+                    // SAFETY: The arguments are numbers, and strings that are valid as long as this
+                    // runs.
                     unsafe {
-                        $crate::kernel::bindings::[< rust_do_trace_ioipc_ $name >]($($argument),*)
+                        $crate::kernel::bindings::[< rust_do_trace_ioipc_ $name >](
+                            $($crate::kernel::tracepoint::Argument::to_c(&$argument)),*
+                        )
                     };
                 }
             }

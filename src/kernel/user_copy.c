@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Copies from and to user memory that fail on a page that is not present.  The
- * module copies while it holds a slot of a ring, where it must not sleep.
+ * Copies from and to user memory.  All but the last one fail on a page that is not
+ * present: the module copies while it holds a slot of a ring, where it must not
+ * sleep.
  */
 #include <linux/fault-inject-usercopy.h>
 #include <linux/futex.h>
@@ -214,4 +215,11 @@ unsigned long ioipc_copy_out_with_info(void __user *to,
 	missing = copy_out_small(to, info, from, size);
 	pagefault_enable();
 	return missing;
+}
+
+/* uapi.rs; copy_struct_from_user() is an inline function. */
+int ioipc_copy_struct_in(void *to, unsigned long known, const void __user *from,
+			 unsigned long size)
+{
+	return copy_struct_from_user(to, known, from, size);
 }

@@ -119,7 +119,7 @@ fn show_headings(out: &SeqFile) {
     seq_print!(
         out,
         "{:>10} {:>10} {:<9} {:>10} {:>10} {:>7} {:>4} {:>10} {:>7} {:>12} {:>5} {:>7} {:>12} \
-         {:>12} {:>10} {:>10} {:>10} {:>10} {}\n",
+         {:>12} {:>10} {:>10} {:>10} {:>10} {:<26} {}\n",
         "channel",
         "subscriber",
         "delivery",
@@ -139,6 +139,7 @@ fn show_headings(out: &SeqFile) {
         "full",
         "waits",
         "flags",
+        "name",
     );
 }
 
@@ -148,7 +149,7 @@ fn show_channel(out: &SeqFile, channel: &Channel) {
     seq_print!(
         out,
         "{:>10} {:>10} {:<9} {:>10} {:>10} {:>7} {:04o} {:>10} {:>7} {:>12} {:>5} {:>7} {:>12} \
-         {:>12} {:>10} {:>10} {:>10} {:>10} {}\n",
+         {:>12} {:>10} {:>10} {:>10} {:>10} {:<26} ",
         channel.id(),
         "-",
         channel.mode().name(),
@@ -172,6 +173,9 @@ fn show_channel(out: &SeqFile, channel: &Channel) {
             (channel.overwrites(), "overwrite"),
         ]),
     );
+    let name = channel.name().map_or(c"-", |(_, name)| name.as_c_str());
+    seq_table::escape(out, name);
+    seq_print!(out, "\n");
 }
 
 fn show_subscriber(out: &SeqFile, channel: &Channel, subscriber: &Member) {
@@ -197,7 +201,7 @@ fn show_subscriber(out: &SeqFile, channel: &Channel, subscriber: &Member) {
     }
     seq_print!(
         out,
-        " {:>12} {:>12} {:>10} {:>10} {:>10} {:>10} {}\n",
+        " {:>12} {:>12} {:>10} {:>10} {:>10} {:>10} {:<26} -\n",
         counts.sent,
         counts.received,
         counts.lost,
@@ -213,19 +217,26 @@ fn show_subscriber(out: &SeqFile, channel: &Channel, subscriber: &Member) {
     );
 }
 
-/// The names of those flags that are set, or `-`.
+/// The names of those flags that are set, or `-`. In a column that is wider, they are at the left.
 struct Names<'a>(&'a [(bool, &'static str)]);
 
 impl fmt::Display for Names<'_> {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut separator = "";
+        let mut width = 0;
         for (_, name) in self.0.iter().filter(|(set, _)| *set) {
-            out.write_str(separator)?;
+            if width != 0 {
+                out.write_str(",")?;
+                width += 1;
+            }
             out.write_str(name)?;
-            separator = ",";
+            width += name.len();
         }
-        if separator.is_empty() {
+        if width == 0 {
             out.write_str("-")?;
+            width = 1;
+        }
+        for _ in width..out.width().unwrap_or(0) {
+            out.write_str(" ")?;
         }
         Ok(())
     }

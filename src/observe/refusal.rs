@@ -7,15 +7,17 @@
 
 use kernel::{prelude::*, str::CStr};
 
-use crate::kernel::log;
+use crate::kernel::log::{self, Which};
 
 /// What the caller asks for.
 #[derive(Clone, Copy)]
-pub(crate) enum Asked {
+pub(crate) enum Asked<'a> {
     /// The channel with this id.
     Channel(u32),
     /// The channel with this key.
     Key(u64),
+    /// The channel with this name.
+    Name(&'a CStr),
     /// The subscriber with this id.
     Subscriber(u32),
 }
@@ -23,12 +25,13 @@ pub(crate) enum Asked {
 /// Logs that the caller gets `error` and by which rule. Returns `error`.
 #[cold]
 #[inline(never)]
-pub(crate) fn refuse(asked: Asked, rule: &CStr, error: Error) -> Error {
-    let (what, number) = match asked {
-        Asked::Channel(id) => (c"channel", u64::from(id)),
-        Asked::Key(key) => (c"key", key),
-        Asked::Subscriber(id) => (c"subscriber", u64::from(id)),
+pub(crate) fn refuse(asked: Asked<'_>, rule: &CStr, error: Error) -> Error {
+    let (what, which) = match asked {
+        Asked::Channel(id) => (c"channel", Which::Number(u64::from(id))),
+        Asked::Key(key) => (c"key", Which::Number(key)),
+        Asked::Name(name) => (c"name", Which::Name(name)),
+        Asked::Subscriber(id) => (c"subscriber", Which::Number(u64::from(id))),
     };
-    log::debug_refusal(what, number, rule, error);
+    log::debug_refusal(what, which, rule, error);
     error
 }

@@ -10,6 +10,8 @@
 
 #include <uapi/linux/io_uring/ipc.h>
 
+#include "helpers.h"
+
 #define ioipc_show_channel_flags(flags)				\
 	__print_flags(flags, "|",				\
 		      { IOIPC_F_BROADCAST, "BROADCAST" },	\
@@ -25,21 +27,25 @@
 		      { IOIPC_SUB_LOSSY, "LOSSY" })
 
 TRACE_EVENT(ioipc_create,
-	    TP_PROTO(u32 channel, u32 flags, u32 mode, u32 entries, u32 max_msg_size),
-	    TP_ARGS(channel, flags, mode, entries, max_msg_size),
+	    TP_PROTO(u32 channel, u32 flags, u32 mode, u32 entries, u32 max_msg_size,
+		     const char *name),
+	    TP_ARGS(channel, flags, mode, entries, max_msg_size, name),
 	    TP_STRUCT__entry(__field(u32, channel)
 			     __field(u32, flags)
 			     __field(u32, mode)
 			     __field(u32, entries)
-			     __field(u32, max_msg_size)),
+			     __field(u32, max_msg_size)
+			     __array(char, name, IOIPC_MAX_NAME + 1)),
 	    TP_fast_assign(__entry->channel = channel;
 			   __entry->flags = flags;
 			   __entry->mode = mode;
 			   __entry->entries = entries;
-			   __entry->max_msg_size = max_msg_size;),
-	    TP_printk("channel=%u flags=%s mode=%04o entries=%u max_msg_size=%u",
+			   __entry->max_msg_size = max_msg_size;
+			   ioipc_escape(__entry->name, sizeof(__entry->name), name);),
+	    TP_printk("channel=%u flags=%s mode=%04o entries=%u max_msg_size=%u name=%s",
 		      __entry->channel, ioipc_show_channel_flags(__entry->flags),
-		      __entry->mode, __entry->entries, __entry->max_msg_size)
+		      __entry->mode, __entry->entries, __entry->max_msg_size,
+		      __entry->name)
 );
 
 TRACE_EVENT(ioipc_destroy,

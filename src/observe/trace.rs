@@ -5,11 +5,21 @@
 //! Nothing here sleeps or locks. As long as tracing is off, a call does not even evaluate its
 //! arguments.
 
+use kernel::str::CStr;
+
 use crate::kernel::tracepoint::tracepoints;
 
 tracepoints! {
-    /// A channel was created. `flags` are `IOIPC_F_*`, `mode` are permission bits.
-    fn create(channel: u32, flags: u32, mode: u32, entries: u32, max_msg_size: u32);
+    /// A channel was created. `flags` are `IOIPC_F_*`, `mode` are permission bits, `name` is empty if
+    /// it has none.
+    fn create(
+        channel: u32,
+        flags: u32,
+        mode: u32,
+        entries: u32,
+        max_msg_size: u32,
+        name: &'a CStr
+    );
 
     /// A channel is destroyed.
     fn destroy(channel: u32);

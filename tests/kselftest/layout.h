@@ -23,7 +23,13 @@ IPC_OFFSET(io_uring_ipc_channel_create, max_msg_size, 8);
 IPC_OFFSET(io_uring_ipc_channel_create, mode, 12);
 IPC_OFFSET(io_uring_ipc_channel_create, key, 16);
 IPC_OFFSET(io_uring_ipc_channel_create, channel_id_out, 24);
-IPC_OFFSET(io_uring_ipc_channel_create, reserved, 28);
+IPC_OFFSET(io_uring_ipc_channel_create, ext_size, 28);
+IPC_OFFSET(io_uring_ipc_channel_create, ext, 32);
+
+IPC_SIZE(io_uring_ipc_channel_ext, 16);
+IPC_OFFSET(io_uring_ipc_channel_ext, name, 0);
+IPC_OFFSET(io_uring_ipc_channel_ext, name_len, 8);
+IPC_OFFSET(io_uring_ipc_channel_ext, reserved, 12);
 
 IPC_SIZE(io_uring_ipc_channel_attach, 48);
 IPC_OFFSET(io_uring_ipc_channel_attach, channel_id, 0);
@@ -33,7 +39,13 @@ IPC_OFFSET(io_uring_ipc_channel_attach, channel_fd, 16);
 IPC_OFFSET(io_uring_ipc_channel_attach, local_id_out, 20);
 IPC_OFFSET(io_uring_ipc_channel_attach, mmap_offset_out, 24);
 IPC_OFFSET(io_uring_ipc_channel_attach, region_size, 32);
-IPC_OFFSET(io_uring_ipc_channel_attach, reserved, 36);
+IPC_OFFSET(io_uring_ipc_channel_attach, ext_size, 36);
+IPC_OFFSET(io_uring_ipc_channel_attach, ext, 40);
+
+IPC_SIZE(io_uring_ipc_attach_ext, 16);
+IPC_OFFSET(io_uring_ipc_attach_ext, name, 0);
+IPC_OFFSET(io_uring_ipc_attach_ext, name_len, 8);
+IPC_OFFSET(io_uring_ipc_attach_ext, reserved, 12);
 
 IPC_SIZE(io_uring_ipc_msg_desc, 64);
 IPC_OFFSET(io_uring_ipc_msg_desc, offset, 0);

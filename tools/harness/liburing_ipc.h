@@ -265,6 +265,58 @@ static inline int io_uring_ipc_channel_attach(struct io_uring *ring,
 }
 
 /**
+ * io_uring_ipc_channel_create_name() - create a channel with a name
+ * @ring: the channel is destroyed when this ring is closed
+ * @name: of the channel, from 1 to IOIPC_MAX_NAME bytes long
+ * @create: describes the channel, without an extension; its id is stored in
+ *	@create->channel_id_out
+ *
+ * Return: 0 or a negative error: -EEXIST if there is a channel with the name.
+ */
+static inline int io_uring_ipc_channel_create_name(struct io_uring *ring, const char *name,
+						   struct io_uring_ipc_channel_create *create)
+{
+	struct io_uring_ipc_channel_ext ext;
+	int ret;
+
+	memset(&ext, 0, sizeof(ext));
+	ext.name = (uintptr_t)name;
+	ext.name_len = (uint32_t)strlen(name);
+	create->ext = (uintptr_t)&ext;
+	create->ext_size = sizeof(ext);
+	ret = io_uring_ipc_channel_create(ring, create);
+	create->ext = 0;
+	create->ext_size = 0;
+	return ret;
+}
+
+/**
+ * io_uring_ipc_channel_attach_name() - become a subscriber of the channel with a name
+ * @ring: the only ring that can use the subscriber
+ * @name: of the channel
+ * @attach: as for io_uring_ipc_channel_attach(), without a key and an extension
+ *
+ * Return: 0 or a negative error: -ENOENT if there is no channel with the name, or none
+ * that the caller may find.
+ */
+static inline int io_uring_ipc_channel_attach_name(struct io_uring *ring, const char *name,
+						   struct io_uring_ipc_channel_attach *attach)
+{
+	struct io_uring_ipc_attach_ext ext;
+	int ret;
+
+	memset(&ext, 0, sizeof(ext));
+	ext.name = (uintptr_t)name;
+	ext.name_len = (uint32_t)strlen(name);
+	attach->ext = (uintptr_t)&ext;
+	attach->ext_size = sizeof(ext);
+	ret = io_uring_ipc_channel_attach(ring, attach);
+	attach->ext = 0;
+	attach->ext_size = 0;
+	return ret;
+}
+
+/**
  * io_uring_ipc_channel_detach() - end a subscription
  * @ring: the ring that attached the subscriber; or, to evict the subscriber of
  *	another ring, the ring that created the channel or any ring of its owner
@@ -287,6 +339,47 @@ static inline int io_uring_ipc_channel_detach(struct io_uring *ring, unsigned in
 static inline int io_uring_ipc_channel_destroy(struct io_uring *ring, unsigned int id)
 {
 	return __io_uring_ipc_register(ring, IOIPC_REGISTER_DESTROY, NULL, id);
+}
+
+/* How often io_uring_ipc_channel_open() tries to attach, and to create. */
+#define IPC_OPEN_ATTEMPTS	16
+
+/**
+ * io_uring_ipc_channel_open() - attach to the channel with a name, or create it
+ * @ring: the only ring that can use the subscriber; if it creates the channel, the
+ *	channel is destroyed when this ring is closed
+ * @name: of the channel
+ * @create: as for io_uring_ipc_channel_create_name(), used only if there is no channel
+ *	with the name; or NULL
+ * @attach: as for io_uring_ipc_channel_attach_name()
+ *
+ * Of several callers, one creates the channel, and all attach to it.
+ *
+ * Return: 0 or a negative error: -ENOENT if there is no channel with the name and @create
+ * is NULL; -EEXIST if there is one that the caller may not find, or if others create and
+ * destroy it all the time.
+ */
+static inline int io_uring_ipc_channel_open(struct io_uring *ring, const char *name,
+					    struct io_uring_ipc_channel_create *create,
+					    struct io_uring_ipc_channel_attach *attach)
+{
+	int attempts, ret = -EEXIST;
+
+	for (attempts = 0; attempts < IPC_OPEN_ATTEMPTS; attempts++) {
+		ret = io_uring_ipc_channel_attach_name(ring, name, attach);
+		if (ret != -ENOENT || !create)
+			break;
+		ret = io_uring_ipc_channel_create_name(ring, name, create);
+		if (!ret) {
+			ret = io_uring_ipc_channel_attach_name(ring, name, attach);
+			if (ret)
+				io_uring_ipc_channel_destroy(ring, create->channel_id_out);
+			break;
+		}
+		if (ret != -EEXIST)
+			break;
+	}
+	return ret;
 }
 
 /*

@@ -3,7 +3,7 @@
  * io_uring IPC channels: message channels between processes.
  *
  * A process creates a channel with io_uring_register(2), and other processes
- * attach to the channel by id or key.  Two io_uring opcodes send and receive
+ * attach to the channel by id, key or name.  Two io_uring opcodes send and receive
  * messages.  The header needs nothing from the kernel's own <linux/io_uring.h>.
  *
  * All fields are in host byte order.
@@ -207,9 +207,12 @@ extern "C" {
  *   EOPNOTSUPP	the module is not loaded
  *   EINVAL	arg, nr_args or a field of the struct is not valid, or the kernel
  *		does not have these commands
- *   EFAULT	the struct cannot be read or written; nothing was done
+ *   E2BIG	the struct of an extension has something that this kernel does not
+ *		know: see struct io_uring_ipc_channel_ext
+ *   EFAULT	the struct, its extension or the name cannot be read, or the struct
+ *		cannot be written; nothing was done
  *   ENOMEM	no memory, or beyond the memory limits of the caller
- *   EEXIST	CREATE: another channel of this IPC namespace has the key
+ *   EEXIST	CREATE: another channel of this IPC namespace has the key or the name
  *   ENOENT	no such channel in this IPC namespace.  DETACH: no such subscriber
  *		on this ring, and none of a channel that is not destroyed and that
  *		the caller may know of; or the subscriber is detached already
@@ -257,6 +260,8 @@ extern "C" {
 #define IOIPC_RESERVED_SUBSCRIBERS	64
 /* Messages in one SEND with IOIPC_SEND_VEC. */
 #define IOIPC_MAX_VEC			1024
+/* Bytes of the name of a channel. */
+#define IOIPC_MAX_NAME			127
 
 /*
  * What BPF filters of io_uring see of SEND and RECV: 32-bit words at these offsets
@@ -280,7 +285,7 @@ extern "C" {
 #define IOIPC_F_MULTICAST		(1U << 1)
 /*
  * No process can map the channel or send without being attached.  Another ring
- * finds the channel by id only with the owner's uid or CAP_IPC_OWNER.
+ * finds the channel by id or name only with the owner's uid or CAP_IPC_OWNER.
  */
 #define IOIPC_F_PRIVATE			(1U << 2)
 /*
@@ -327,7 +332,8 @@ extern "C" {
  *	the IPC namespace
  * @channel_id_out: out: id of the channel.  Ids of channels and subscribers
  *	come from the same sequence, and the kernel does not use them again soon
- * @reserved: must be zero
+ * @ext_size: in: size of the extension in bytes, or 0 for none
+ * @ext: in: address of a struct io_uring_ipc_channel_ext, or 0 for none
  */
 struct io_uring_ipc_channel_create {
 	__u32	flags;
@@ -336,14 +342,42 @@ struct io_uring_ipc_channel_create {
 	__u32	mode;
 	__u64	key;
 	__u32	channel_id_out;
-	__u32	reserved[3];
+	__u32	ext_size;
+	__u64	ext;
+};
+
+/**
+ * struct io_uring_ipc_channel_ext - extension of the argument of CREATE
+ * @name: in: address of the name of the channel, by which other processes find it;
+ *	or 0
+ * @name_len: in: length of the name in bytes, from 1 to IOIPC_MAX_NAME, or 0 for
+ *	none.  All bytes but NUL are valid, and a name that ends with NUL does not
+ *	count it
+ * @reserved: must be zero, else E2BIG
+ *
+ * A channel can have a name and a key.  The name is unique in the IPC namespace, also
+ * among channels that the caller cannot find.  It is free again when the channel is
+ * destroyed.  The mode protects the channel, and not the name: the first channel that
+ * asks for a name gets it.  A process that is going to trust a channel finds the uid of
+ * its owner in /proc/PID/fdinfo of the subscriber.
+ *
+ * Later versions of the struct may be larger.  As with clone3(2), a program says with
+ * ext_size which one it has.  What the program does not have counts as zero.  If the
+ * program has more than the kernel knows, these bytes must be zero, else E2BIG.  A size
+ * that is smaller than the first version, of 16 bytes, or an address without a size, or
+ * a size without an address, is EINVAL.  A size above that of a page is E2BIG.
+ */
+struct io_uring_ipc_channel_ext {
+	__u64	name;
+	__u32	name_len;
+	__u32	reserved;
 };
 
 /**
  * struct io_uring_ipc_channel_attach - argument of ATTACH
- * @channel_id: in: id of the channel, ignored if @key is not 0
+ * @channel_id: in: id of the channel, ignored if there is a key or a name
  * @flags: in: IOIPC_SUB_*
- * @key: in: key of the channel, or 0 to use @channel_id
+ * @key: in: key of the channel, or 0 to use @channel_id or a name
  * @channel_fd: out: file descriptor (close-on-exec) of the subscriber.  Use it
  *	to map the channel, to poll it (EPOLLIN when there is a message, EPOLLOUT
  *	when there is room, EPOLLHUP when the channel is destroyed or the
@@ -356,7 +390,8 @@ struct io_uring_ipc_channel_create {
  * @region_size: out: how many bytes can be mapped, read-only, at that offset;
  *	0 if this subscriber cannot map the channel, because it cannot receive
  *	or because the channel is private
- * @reserved: must be zero
+ * @ext_size: in: size of the extension in bytes, or 0 for none
+ * @ext: in: address of a struct io_uring_ipc_attach_ext, or 0 for none
  */
 struct io_uring_ipc_channel_attach {
 	__u32	channel_id;
@@ -366,7 +401,23 @@ struct io_uring_ipc_channel_attach {
 	__u32	local_id_out;
 	__u64	mmap_offset_out;
 	__u32	region_size;
-	__u32	reserved[3];
+	__u32	ext_size;
+	__u64	ext;
+};
+
+/**
+ * struct io_uring_ipc_attach_ext - extension of the argument of ATTACH
+ * @name: in: address of the name of the channel, or 0
+ * @name_len: in: length of the name in bytes, from 1 to IOIPC_MAX_NAME, or 0 for
+ *	none.  With a name, key must be 0
+ * @reserved: must be zero, else E2BIG
+ *
+ * The rules for sizes are those of struct io_uring_ipc_channel_ext.
+ */
+struct io_uring_ipc_attach_ext {
+	__u64	name;
+	__u32	name_len;
+	__u32	reserved;
 };
 
 /* io_uring_ipc_msg_info.flags */
