@@ -52,14 +52,18 @@ static int write_file(const char *path, const char *text)
  * The table
  */
 
+/* The longest word is a name of which each byte is escaped. */
+#define WORD	(4 * IOIPC_MAX_NAME + 1)
+
 /* A row of the table; a column without a value is -1. */
 struct row {
 	__u32		channel;
 	/* 0 in the row of the channel itself */
 	__u32		subscriber;
-	char		delivery[40];
-	char		mode[40];
-	char		flags[40];
+	char		delivery[WORD];
+	char		mode[WORD];
+	char		flags[WORD];
+	char		name[WORD];
 	long long	uid;
 	long long	gid;
 	long long	pid;
@@ -80,6 +84,7 @@ static const char *const headings[] = {
 	"channel", "subscriber", "delivery", "uid", "gid", "pid", "mode",
 	"ipc-ns", "entries", "max-msg-size", "fill", "pending", "sent",
 	"received", "lost", "dropped", "full", "waits", "flags",
+	"name",
 };
 
 #define COLUMNS	ARRAY_SIZE(headings)
@@ -113,12 +118,12 @@ static char *read_all(const char *path, size_t step)
 }
 
 /* Whether a line has as many words as there are columns. */
-static bool split(const char *line, char word[COLUMNS][40])
+static bool split(const char *line, char word[COLUMNS][WORD])
 {
 	int i, len;
 
 	for (i = 0; i < COLUMNS; i++) {
-		if (sscanf(line, "%39s%n", word[i], &len) != 1)
+		if (sscanf(line, "%508s%n", word[i], &len) != 1)
 			return false;
 		line += len;
 	}
@@ -127,7 +132,7 @@ static bool split(const char *line, char word[COLUMNS][40])
 
 static bool is_heading(const char *line)
 {
-	char word[COLUMNS][40];
+	char word[COLUMNS][WORD];
 	int i;
 
 	if (!split(line, word))
@@ -140,7 +145,7 @@ static bool is_heading(const char *line)
 
 static bool parse_row(const char *line, struct row *row)
 {
-	char word[COLUMNS][40];
+	char word[COLUMNS][WORD];
 	long long *numbers[] = {
 		[3] = &row->uid, [4] = &row->gid, [5] = &row->pid,
 		[7] = &row->ipc_ns, [8] = &row->entries,
@@ -163,6 +168,7 @@ static bool parse_row(const char *line, struct row *row)
 	memcpy(row->delivery, word[2], sizeof(word[2]));
 	memcpy(row->mode, word[6], sizeof(word[6]));
 	memcpy(row->flags, word[18], sizeof(word[18]));
+	memcpy(row->name, word[19], sizeof(word[19]));
 	for (i = 0; i < ARRAY_SIZE(numbers); i++) {
 		if (!numbers[i])
 			continue;
@@ -322,11 +328,70 @@ TEST_F_TIMEOUT(table, what_a_channel_is, IPC_TIMEOUT)
 		EXPECT_EQ(SIZE + i, row.max_msg_size);
 		EXPECT_EQ(0, row.fill);
 		EXPECT_STREQ(kinds[i].names, row.flags);
+		EXPECT_STREQ("-", row.name);
 
 		ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->ring,
 							  create.channel_id_out));
 		EXPECT_EQ(0, find_row(create.channel_id_out, 0, &row));
 	}
+}
+
+/* Names of channels, and how they are shown: nobody can fake a row or a column. */
+static const struct {
+	const char	*name;
+	const char	*shown;
+} shown_names[] = {
+	{ "org.example.Service-1", "org.example.Service-1" },
+	{ "!\"#$%&'()*+,-./:;<=>?@[]^_`{|}~", "!\"#$%&'()*+,-./:;<=>?@[]^_`{|}~" },
+	{ "two words", "two\\x20words" },
+	{ "\\x20", "\\x5cx20" },
+	{ "a\n        99          - broadcast", "a\\x0a\\x20\\x20\\x20\\x20\\x20\\x20\\x20\\x20"
+	  "99\\x20\\x20\\x20\\x20\\x20\\x20\\x20\\x20\\x20\\x20-\\x20broadcast" },
+	{ "\x01\t\r\x1b[31m\x7f", "\\x01\\x09\\x0d\\x1b[31m\\x7f" },
+	{ "gr\xc3\xbc\xc3\x9f\xff", "gr\\xc3\\xbc\\xc3\\x9f\\xff" },
+};
+
+static int create_name(struct io_uring *ring, const char *name, __u32 *channel)
+{
+	struct io_uring_ipc_channel_create create;
+	int ret;
+
+	create = ipc_create_args(0, ENTRIES, SIZE);
+	ret = io_uring_ipc_channel_create_name(ring, name, &create);
+	*channel = create.channel_id_out;
+	return ret;
+}
+
+TEST_F_TIMEOUT(table, names_of_channels, IPC_TIMEOUT)
+{
+	char name[IOIPC_MAX_NAME + 1], shown[WORD] = "";
+	struct ipc_sub sub;
+	struct row row;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(shown_names); i++) {
+		ASSERT_EQ(0, create_name(&self->ring, shown_names[i].name,
+					 &self->channel));
+		ASSERT_EQ(1, find_row(self->channel, 0, &row));
+		EXPECT_STREQ(shown_names[i].shown, row.name);
+		ASSERT_EQ(0, ipc_attach(&self->ring, self->channel,
+					IOIPC_SUB_BOTH, &sub));
+		EXPECT_STREQ(shown_names[i].shown,
+			     ipc_fdinfo_text(sub.fd, "ioipc-name"));
+		EXPECT_EQ(0, ipc_fdinfo(sub.fd, "ioipc-owner"));
+	}
+	memset(name, 0xfe, sizeof(name));
+	name[IOIPC_MAX_NAME] = 0;
+	for (i = 0; i < IOIPC_MAX_NAME; i++)
+		strcat(shown, "\\xfe");
+	ASSERT_EQ(0, create_name(&self->ring, name, &self->channel));
+	ASSERT_EQ(1, find_row(self->channel, 0, &row));
+	EXPECT_STREQ(shown, row.name);
+
+	/* Without a name there is no line for it. */
+	ASSERT_EQ(0, ipc_create(&self->ring, 0, ENTRIES, SIZE, &self->channel));
+	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_BOTH, &sub));
+	EXPECT_STREQ("(none)", ipc_fdinfo_text(sub.fd, "ioipc-name"));
 }
 
 TEST_F_TIMEOUT(table, who_is_attached, IPC_TIMEOUT)
@@ -361,6 +426,7 @@ TEST_F_TIMEOUT(table, who_is_attached, IPC_TIMEOUT)
 		EXPECT_STREQ(kinds[i].names, row.flags);
 		EXPECT_EQ(kinds[i].fill, row.fill);
 		EXPECT_EQ(-1, row.entries);
+		EXPECT_STREQ("-", row.name);
 	}
 	ASSERT_EQ(0, io_uring_ipc_channel_detach(&self->other, sub[2].id));
 	EXPECT_EQ(4, find_row(self->channel, sub[2].id, &row));
@@ -971,13 +1037,38 @@ static void read_trace(const char *path, __u32 channel, struct lines *lines)
 	add_line(&self->want, "ioipc_" event ": channel=%u" format,		\
 		 self->channel, ##__VA_ARGS__)
 
+TEST_F_TIMEOUT(trace, names_of_channels, IPC_TIMEOUT)
+{
+	char name[IOIPC_MAX_NAME + 1], shown[IOIPC_MAX_NAME + 1] = "";
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(shown_names); i++) {
+		self->want.count = 0;
+		ASSERT_EQ(0, create_name(&self->ring, shown_names[i].name,
+					 &self->channel));
+		WANT("create", " flags= mode=0600 entries=%u max_msg_size=%u name=%s",
+		     ENTRIES, SIZE, shown_names[i].shown);
+		EXPECT_TRACE();
+	}
+	/* An event has room for 127 bytes. */
+	memset(name, 0xfe, sizeof(name));
+	name[IOIPC_MAX_NAME] = 0;
+	for (i = 0; i < IOIPC_MAX_NAME; i++)
+		shown[i] = "\\xfe"[i % 4];
+	self->want.count = 0;
+	ASSERT_EQ(0, create_name(&self->ring, name, &self->channel));
+	WANT("create", " flags= mode=0600 entries=%u max_msg_size=%u name=%s",
+	     ENTRIES, SIZE, shown);
+	EXPECT_TRACE();
+}
+
 TEST_F_TIMEOUT(trace, the_life_of_a_channel, IPC_TIMEOUT)
 {
 	__u64 num = 7, got, data;
 	__u32 sender, receiver;
 
 	ASSERT_EQ(0, ipc_create(&self->ring, 0, 2, SIZE, &self->channel));
-	WANT("create", " flags= mode=0600 entries=2 max_msg_size=%u", SIZE);
+	WANT("create", " flags= mode=0600 entries=2 max_msg_size=%u name=", SIZE);
 	ASSERT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_RECV,
 				&self->receiver));
 	receiver = self->receiver.id;
@@ -1115,7 +1206,7 @@ TEST_F_TIMEOUT(trace, a_vector_and_a_bundle, IPC_TIMEOUT)
 	struct iovec vec[] = { { &num, 8 }, { &num, 2 } };
 
 	ASSERT_EQ(0, ipc_create(&self->ring, 0, 2, SIZE, &self->channel));
-	WANT("create", " flags= mode=0600 entries=2 max_msg_size=%u", SIZE);
+	WANT("create", " flags= mode=0600 entries=2 max_msg_size=%u name=", SIZE);
 	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_BOTH,
 				&self->sender));
 	WANT("attach", " subscriber=%u flags=SEND|RECV", self->sender.id);
@@ -1138,7 +1229,7 @@ TEST_F_TIMEOUT(trace, lost_messages, IPC_TIMEOUT)
 	ASSERT_EQ(0, ipc_create(&self->ring, IOIPC_F_BROADCAST |
 				IOIPC_F_OVERWRITE | IOIPC_F_PRIVATE, 2, SIZE,
 				&self->channel));
-	WANT("create", " flags=BROADCAST|PRIVATE|OVERWRITE mode=0600 entries=2 max_msg_size=%u",
+	WANT("create", " flags=BROADCAST|PRIVATE|OVERWRITE mode=0600 entries=2 max_msg_size=%u name=",
 	     SIZE);
 	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_SEND,
 				&self->sender));
@@ -1162,7 +1253,7 @@ TEST_F_TIMEOUT(trace, lost_messages, IPC_TIMEOUT)
 TEST_F_TIMEOUT(trace, nothing_when_it_is_off, IPC_TIMEOUT)
 {
 	ASSERT_EQ(0, ipc_create(&self->ring, 0, 2, SIZE, &self->channel));
-	WANT("create", " flags= mode=0600 entries=2 max_msg_size=%u", SIZE);
+	WANT("create", " flags= mode=0600 entries=2 max_msg_size=%u name=", SIZE);
 	ASSERT_EQ(0, write_file(TRACE_PATH("events/io_uring_ipc/ioipc_send/enable"),
 				"0"));
 	ASSERT_EQ(IPC_NUM, ipc_send_num(&self->ring, self->channel, 1));
@@ -1328,6 +1419,30 @@ TEST_F_TIMEOUT(refusal, attach, IPC_TIMEOUT)
 	EXPECT_REFUSAL(root, ipc_do_attach, &request, -ENOENT,
 		       "key %llu: no channel in the caller's IPC namespace has it",
 		       1ULL << 40);
+}
+
+static int attach_by_name(void *arg)
+{
+	struct io_uring_ipc_channel_attach attach = { .flags = IOIPC_SUB_BOTH };
+	struct io_uring ring;
+
+	return ipc_open(&ring) ?:
+	       io_uring_ipc_channel_attach_name(&ring, arg, &attach);
+}
+
+TEST_F_TIMEOUT(refusal, attach_by_name, IPC_TIMEOUT)
+{
+	struct io_uring_ipc_channel_create create;
+	char name[] = "no\nname";
+
+	/* /dev/kmsg escapes the backslash. */
+	EXPECT_REFUSAL(root, attach_by_name, name, -ENOENT,
+		       "name no\\x5cx0aname: no channel in the caller's IPC namespace has it");
+	create = ipc_create_args(IOIPC_F_PRIVATE, ENTRIES, SIZE);
+	ASSERT_EQ(0, io_uring_ipc_channel_create_name(&self->ring, name, &create));
+	EXPECT_REFUSAL(stranger, attach_by_name, name, -ENOENT,
+		       "channel %u: it is private, and the caller is not its owner",
+		       create.channel_id_out);
 }
 
 TEST_F_TIMEOUT(refusal, destroy, IPC_TIMEOUT)
