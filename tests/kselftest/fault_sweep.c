@@ -20,6 +20,12 @@ static int run_create(struct context *c)
 	return io_uring_ipc_channel_create(c->with, &c->create);
 }
 
+static int run_create_name(struct context *c)
+{
+	return io_uring_ipc_channel_create_name(c->with, "another " NAME,
+						&c->create);
+}
+
 static void check_create(struct __test_metadata *_metadata, struct context *c,
 			 int result)
 {
@@ -30,8 +36,8 @@ static void check_create(struct __test_metadata *_metadata, struct context *c,
 			EXPECT_EQ(-ENOENT, ipc_attach_key(&c->peer,
 							  c->create.key,
 							  IOIPC_SUB_BOTH, &sub));
-		/* The key is free, and the charged memory is free too. */
-		ASSERT_EQ(0, run_create(c));
+		/* The key and the name are free, and the charged memory too. */
+		ASSERT_EQ(0, c->op->run(c));
 	}
 	check_ids(_metadata, c, c->create.channel_id_out);
 
@@ -73,6 +79,16 @@ static int run_attach(struct context *c)
 	return ipc_attach_args(c->with, &c->attach, &c->sub);
 }
 
+static int run_attach_name(struct context *c)
+{
+	int ret;
+
+	ret = io_uring_ipc_channel_attach_name(c->with, NAME, &c->attach);
+	c->sub.id = c->attach.local_id_out;
+	c->sub.fd = c->attach.channel_fd;
+	return ret;
+}
+
 static void check_attach(struct __test_metadata *_metadata, struct context *c,
 			 int result)
 {
@@ -80,7 +96,7 @@ static void check_attach(struct __test_metadata *_metadata, struct context *c,
 
 	if (result) {
 		c->attach.channel_fd = -1;
-		ASSERT_EQ(0, run_attach(c));
+		ASSERT_EQ(0, c->op->run(c));
 	}
 	/* No other file descriptor, and no other subscriber, was left. */
 	EXPECT_EQ(c->lowest_fd, c->sub.fd);
@@ -366,6 +382,8 @@ OPERATION(create_private, create, create, create, .errors = { ENOMEM, EFAULT },
 	  .len = 64, .flags = IOIPC_F_PRIVATE);
 OPERATION(create_first, create, create, create, .errors = { ENOMEM, EFAULT },
 	  .len = 64, .how = KEYED | FRESH_RING);
+OPERATION(create_named, create, create_name, create, .errors = { ENOMEM, EFAULT },
+	  .len = 64, .how = KEYED);
 OPERATION(create_limited, create, create, create, .errors = { ENOMEM, EFAULT },
 	  .len = SIZE, .how = LIMITED);
 
@@ -373,6 +391,8 @@ OPERATION(attach, attach, attach, attach, .errors = { ENOMEM, EFAULT },
 	  .flags = IOIPC_SUB_BOTH);
 OPERATION(attach_by_key, attach, attach, attach, .errors = { ENOMEM, EFAULT },
 	  .flags = IOIPC_SUB_RECV, .how = KEYED, .channel = IOIPC_F_MULTICAST);
+OPERATION(attach_by_name, attach, attach_name, attach, .errors = { ENOMEM, EFAULT },
+	  .flags = IOIPC_SUB_RECV);
 OPERATION(attach_history, attach, attach, attach, .errors = { ENOMEM, EFAULT },
 	  .flags = IOIPC_SUB_RECV | IOIPC_SUB_HISTORY,
 	  .channel = IOIPC_F_BROADCAST);

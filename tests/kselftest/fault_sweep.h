@@ -31,6 +31,8 @@
 #define SIZE		4096
 /* How many messages a vector or a bundle has. */
 #define MANY		3
+/* The name of the channel. */
+#define NAME		"fault sweep"
 /* The memory that one page table maps. */
 #define PAGE_TABLE	(2UL << 20)
 /*
@@ -313,7 +315,7 @@ FIXTURE_SETUP(sweep)
 	c->key = ipc_new_key();
 	c->create = ipc_create_args(op->channel, ENTRIES, SIZE);
 	c->create.key = c->key;
-	ASSERT_EQ(0, io_uring_ipc_channel_create(&c->ring, &c->create));
+	ASSERT_EQ(0, io_uring_ipc_channel_create_name(&c->ring, NAME, &c->create));
 	c->channel = c->create.channel_id_out;
 	ASSERT_EQ(0, ipc_attach(&c->ring, c->channel, IOIPC_SUB_BOTH, &c->own));
 	ASSERT_EQ(0, ipc_attach(&c->peer, c->channel,
