@@ -82,6 +82,15 @@ struct actor_shared {
 		struct io_uring_ipc_channel_create create;
 		struct io_uring_ipc_channel_attach attach;
 	} argument __attribute__((aligned(4096)));
+	/* Their extension, with room for a later version, and the name in it. */
+	struct {
+		union {
+			struct io_uring_ipc_channel_ext create;
+			struct io_uring_ipc_attach_ext attach;
+		};
+		uint8_t later[16];
+	} extension;
+	char name[IOIPC_MAX_NAME + 1];
 	uint8_t slots[SLOTS][SLOT_SIZE] __attribute__((aligned(4096)));
 	uint8_t provided[RINGS][PROVIDED][PROVIDED_SIZE];
 	char copy[COPY_SIZE];

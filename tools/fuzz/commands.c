@@ -28,6 +28,83 @@ static const void *argument_of(struct place place, uint8_t choice, int *error)
 	}
 }
 
+/*
+ * Fills in an extension with a name, or none without a name.  The last byte of the step
+ * may spoil it.
+ */
+static struct extension extension_of(struct place place, const struct step *step,
+				     unsigned int name, uint32_t *size, __u64 *address)
+{
+	struct actor_shared *shared = shared_of(place);
+	struct io_uring_ipc_channel_ext *fields = &shared->extension.create;
+	struct extension says = { 0, name };
+
+	if (!name && (step->e < 0xee || step->e > 0xfa))
+		return says;
+	extend(place, names[name], size, address);
+	switch (step->e) {
+	case 0xfa:
+		*size = 0;
+		says.error = -EINVAL;
+		break;
+	case 0xf9:
+		*address = 0;
+		says.error = -EINVAL;
+		break;
+	case 0xf8:
+		*size = 15;
+		says.error = -EINVAL;
+		break;
+	case 0xf7:
+		*size = 4097;
+		says.error = -E2BIG;
+		break;
+	case 0xf6:
+		*size = sizeof(shared->extension);
+		shared->extension.later[15] = 1;
+		says.error = -E2BIG;
+		break;
+	case 0xf5:
+		*size = sizeof(shared->extension);
+		break;
+	case 0xf4:
+		fields->reserved = 1;
+		says.error = -E2BIG;
+		break;
+	case 0xf3:
+		*address = 0xffff888000000000;
+		says.error = -EFAULT;
+		break;
+	case 0xf2:
+		fields->name = 4096;
+		fields->name_len = 1;
+		says.error = -EFAULT;
+		break;
+	case 0xf1:
+		fields->name = (uintptr_t)shared->name;
+		fields->name_len = IOIPC_MAX_NAME + 1;
+		says.error = -EINVAL;
+		break;
+	case 0xf0:
+		/* The NUL behind the name. */
+		fields->name = (uintptr_t)shared->name;
+		fields->name_len++;
+		says.error = -EINVAL;
+		break;
+	case 0xef:
+		fields->name = 0;
+		fields->name_len = 1;
+		says.error = -EINVAL;
+		break;
+	case 0xee:
+		fields->name = (uintptr_t)shared->name;
+		fields->name_len = 0;
+		says.error = -EINVAL;
+		break;
+	}
+	return says;
+}
+
 static bool is_new_id(uint32_t id)
 {
 	if (!id)
@@ -58,6 +135,7 @@ void step_create(const struct step *step)
 	struct place place = place_of(step);
 	struct io_uring_ipc_channel_create *create = &shared_of(place)->argument.create;
 	struct channel *channel = NULL;
+	struct extension extension;
 	const void *argument;
 	int expected;
 
@@ -72,8 +150,8 @@ void step_create(const struct step *step)
 	if (create->ring_entries == 32768)
 		/* Both together are larger than the limit. */
 		create->max_msg_size = 1 << 20;
-	if (step->e >= 0xf8 && step->e < 0xfb)
-		create->reserved[step->e - 0xf8] = 1;
+	extension = extension_of(place, step, step->object < 0x80 ? 0 : step->object / 4 % NAMES,
+				 &create->ext_size, &create->ext);
 	if (model.channel_count == MAX_CHANNELS)
 		return;
 	use(place);
@@ -81,15 +159,15 @@ void step_create(const struct step *step)
 	if (step->e == 0xfb)
 		expected = -EINVAL;
 	if (!expected)
-		expected = model_create(&model, place, create, &channel);
+		expected = model_create(&model, place, create, extension, &channel);
 	if (!expected && argument != create) {
 		expected = -EFAULT;
 		model.channel_count--;
 	}
 	trace("actor %u ring %u: CREATE flags %#x entries %u size %u", place.actor, place.ring,
 	      create->flags, create->ring_entries, create->max_msg_size);
-	trace(" mode %o key %#llx argument %#x -> %d\n", create->mode,
-	      (unsigned long long)create->key, step->e, expected);
+	trace(" mode %o key %#llx name %u argument %#x -> %d\n", create->mode,
+	      (unsigned long long)create->key, extension.name, step->e, expected);
 	expect("CREATE", expected,
 	       register_command(place, IOIPC_REGISTER_CREATE, argument, step->e == 0xfb ? 2 : 1));
 	if (expected || failed)
@@ -163,8 +241,10 @@ void step_attach(const struct step *step)
 	struct place place = place_of(step);
 	struct io_uring_ipc_channel_attach *attach = &shared_of(place)->argument.attach;
 	struct subscriber *subscriber = NULL;
+	struct extension extension;
 	struct channel *channel;
 	const void *argument;
+	unsigned int name = 0;
 	uint32_t id;
 	int expected;
 
@@ -180,9 +260,11 @@ void step_attach(const struct step *step)
 		attach->key = channel->key;
 	else if (!channel && step->b >= 0xc0)
 		attach->key = 99;
-	if (step->e >= 0xf8 && step->e < 0xfb)
-		attach->reserved[step->e - 0xf8] = 1;
-	channel = model_named(&model, place, attach);
+	/* A name instead of the key, or both. */
+	if (step->b >= 0xa0 && (step->b < 0xc0 || step->b >= 0xf8))
+		name = channel ? channel->name : step->b % NAMES;
+	extension = extension_of(place, step, name, &attach->ext_size, &attach->ext);
+	channel = model_named(&model, place, attach, extension);
 	if (attach->flags & IOIPC_SUB_HISTORY && channel && channel->flags & IOIPC_F_BROADCAST) {
 		struct io_uring_ipc_channel_attach saved = *attach;
 
@@ -194,14 +276,14 @@ void step_attach(const struct step *step)
 	if (step->e == 0xfb)
 		expected = -EINVAL;
 	if (!expected)
-		expected = model_attach(&model, place, attach, &subscriber);
+		expected = model_attach(&model, place, attach, extension, &subscriber);
 	if (!expected && argument != attach) {
 		expected = -EFAULT;
 		model.subscriber_count--;
 	}
-	trace("actor %u ring %u: ATTACH channel %u key %#llx flags %#x argument %#x -> %d\n",
-	      place.actor, place.ring, id, (unsigned long long)attach->key, attach->flags, step->e,
-	      expected);
+	trace("actor %u ring %u: ATTACH channel %u key %#llx name %u flags %#x argument %#x -> %d\n",
+	      place.actor, place.ring, id, (unsigned long long)attach->key, extension.name,
+	      attach->flags, step->e, expected);
 	expect("ATTACH", expected,
 	       register_command(place, IOIPC_REGISTER_ATTACH, argument, step->e == 0xfb ? 0 : 1));
 	if (expected || failed)

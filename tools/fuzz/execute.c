@@ -108,8 +108,8 @@ static void clean_up(void)
 	}
 }
 
-/* Whether root can create a channel with a key. */
-static bool is_free(uint64_t key)
+/* Whether root can create a channel with a key and a name. */
+static bool is_free(uint64_t key, const char *name)
 {
 	struct place root = { ACTOR_ROOT, CONTROL_RING };
 	struct io_uring_ipc_channel_create *create;
@@ -121,6 +121,8 @@ static bool is_free(uint64_t key)
 		.max_msg_size = 1,
 		.key = key,
 	};
+	if (name)
+		extend(root, name, &create->ext_size, &create->ext);
 	return !register_command(root, IOIPC_REGISTER_CREATE, create, 1) &&
 	       !register_command(root, IOIPC_REGISTER_DESTROY, NULL, create->channel_id_out);
 }
@@ -136,9 +138,11 @@ static void start_again(void)
 	memset(rings, 0, sizeof(rings));
 	model_reset(&model);
 	failed = false;
-	/* Channels with keys hold their keys until their rings have ended. */
+	/* Channels hold their keys and names until their rings have ended. */
 	for (unsigned int i = 0; i < KEYS; i++)
-		wait_until("end of a key", is_free(keys[i]));
+		wait_until("end of a key", is_free(keys[i], NULL));
+	for (unsigned int i = 1; i < NAMES; i++)
+		wait_until("end of a name", is_free(0, names[i]));
 	failed = was_failed || failed;
 }
 

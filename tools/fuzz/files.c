@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -241,6 +242,7 @@ void step_fdinfo(const struct step *step)
 	struct subscriber *subscriber;
 	const struct channel *channel;
 	struct place place;
+	char line[256];
 	const char *text;
 	uint32_t id;
 
@@ -254,6 +256,7 @@ void step_fdinfo(const struct step *step)
 	expect("fdinfo", 0, call(place, COMMAND_FDINFO));
 	text = shared_of(place)->copy;
 	expect_line(text, "ioipc-channel:\t", channel->id);
+	expect_line(text, "ioipc-owner:\t", model_uid(channel->creator.actor, place.actor));
 	expect_line(text, "ioipc-subscriber:\t", id);
 	expect_line(text, "ioipc-flags:\t", subscriber->flags);
 	expect_line(text, "ioipc-sent:\t", subscriber->sent);
@@ -264,4 +267,7 @@ void step_fdinfo(const struct step *step)
 		    channel->flags & IOIPC_F_MULTICAST ? "ioipc-mode:\tmulticast\n" :
 		    "ioipc-mode:\tunicast\n"))
 		fail("fdinfo: wrong mode");
+	snprintf(line, sizeof(line), "ioipc-name:\t%s\n", shown_names[channel->name]);
+	if (channel->name ? !strstr(text, line) : !!strstr(text, "ioipc-name:"))
+		fail("fdinfo: wrong name");
 }

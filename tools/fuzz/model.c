@@ -122,19 +122,34 @@ static struct channel *by_key(struct model *model, unsigned int actor, uint64_t 
 	return NULL;
 }
 
+static struct channel *by_name(struct model *model, unsigned int actor, unsigned int name)
+{
+	for (unsigned int i = 0; i < model->channel_count; i++) {
+		struct channel *channel = &model->channels[i];
+
+		if (channel->name == name && !channel->destroyed && is_inside(channel, actor))
+			return channel;
+	}
+	return NULL;
+}
+
 int model_create(struct model *model, struct place place,
-		 const struct io_uring_ipc_channel_create *create, struct channel **channel)
+		 const struct io_uring_ipc_channel_create *create, struct extension extension,
+		 struct channel **channel)
 {
 	const uint32_t modes = IOIPC_F_BROADCAST | IOIPC_F_MULTICAST;
 	uint64_t size;
 
 	if (create->flags & ~(modes | IOIPC_F_PRIVATE | IOIPC_F_OVERWRITE) ||
 	    (create->flags & modes) == modes ||
-	    (create->flags & IOIPC_F_OVERWRITE && !(create->flags & IOIPC_F_BROADCAST)) ||
-	    create->reserved[0] || create->reserved[1] || create->reserved[2])
+	    (create->flags & IOIPC_F_OVERWRITE && !(create->flags & IOIPC_F_BROADCAST)))
 		return -EINVAL;
-	/* The key is checked before the sizes. */
+	if (extension.error)
+		return extension.error;
+	/* Key and name are checked before the sizes. */
 	if (create->key && by_key(model, place.actor, create->key))
+		return -EEXIST;
+	if (extension.name && by_name(model, place.actor, extension.name))
 		return -EEXIST;
 	if (!create->ring_entries || create->ring_entries & (create->ring_entries - 1) ||
 	    create->ring_entries > IOIPC_MAX_RING_ENTRIES ||
@@ -152,17 +167,20 @@ int model_create(struct model *model, struct place place,
 	(*channel)->max_msg_size = create->max_msg_size;
 	(*channel)->mode = create->mode;
 	(*channel)->key = create->key;
+	(*channel)->name = extension.name;
 	return 0;
 }
 
 struct channel *model_named(struct model *model, struct place place,
-			    const struct io_uring_ipc_channel_attach *attach)
+			    const struct io_uring_ipc_channel_attach *attach,
+			    struct extension extension)
 {
 	struct channel *channel;
 
 	if (attach->key)
 		return by_key(model, place.actor, attach->key);
-	channel = by_id(model, attach->channel_id);
+	channel = extension.name ? by_name(model, place.actor, extension.name) :
+				   by_id(model, attach->channel_id);
 	return channel && is_visible(channel, place) ? channel : NULL;
 }
 
@@ -174,7 +192,7 @@ static bool can_take_from(const struct subscriber *subscriber)
 }
 
 int model_attach(struct model *model, struct place place,
-		 const struct io_uring_ipc_channel_attach *attach,
+		 const struct io_uring_ipc_channel_attach *attach, struct extension extension,
 		 struct subscriber **subscriber)
 {
 	const uint32_t for_broadcasts = IOIPC_SUB_HISTORY | IOIPC_SUB_LOSSY;
@@ -182,10 +200,13 @@ int model_attach(struct model *model, struct place place,
 	int error;
 
 	if (!(attach->flags & IOIPC_SUB_BOTH) ||
-	    attach->flags & ~(IOIPC_SUB_BOTH | for_broadcasts) ||
-	    attach->reserved[0] || attach->reserved[1] || attach->reserved[2])
+	    attach->flags & ~(IOIPC_SUB_BOTH | for_broadcasts))
 		return -EINVAL;
-	channel = model_named(model, place, attach);
+	if (extension.error)
+		return extension.error;
+	if (extension.name && attach->key)
+		return -EINVAL;
+	channel = model_named(model, place, attach, extension);
 	if (!channel)
 		return -ENOENT;
 	error = may(channel, place.actor, attach->flags);

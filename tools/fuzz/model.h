@@ -43,6 +43,8 @@ struct channel {
 	struct place creator;
 	uint32_t flags, entries, max_msg_size, mode;
 	uint64_t key;
+	/* Number of the name, 0 for none. */
+	unsigned int name;
 	bool destroyed;
 	/* Slots from here to tail are in use, unless this is a broadcast. */
 	uint32_t head, tail;
@@ -121,14 +123,22 @@ void model_fill(uint8_t *bytes, uint32_t len, uint32_t seed);
 uint32_t model_uid(unsigned int actor, unsigned int seen_by);
 uint32_t model_pid(unsigned int actor, unsigned int seen_by);
 
+/* What an extension says: an error, or the number of a name, or neither. */
+struct extension {
+	int error;
+	unsigned int name;
+};
+
 /* The four commands, without checks of memory.  The caller fills in ids. */
 int model_create(struct model *model, struct place place,
-		 const struct io_uring_ipc_channel_create *create, struct channel **channel);
+		 const struct io_uring_ipc_channel_create *create, struct extension extension,
+		 struct channel **channel);
 /* The channel that ATTACH names, if the caller may know of it. */
 struct channel *model_named(struct model *model, struct place place,
-			    const struct io_uring_ipc_channel_attach *attach);
+			    const struct io_uring_ipc_channel_attach *attach,
+			    struct extension extension);
 int model_attach(struct model *model, struct place place,
-		 const struct io_uring_ipc_channel_attach *attach,
+		 const struct io_uring_ipc_channel_attach *attach, struct extension extension,
 		 struct subscriber **subscriber);
 int model_detach(struct model *model, struct place place, uint32_t id);
 int model_destroy(struct model *model, struct place place, uint32_t id);

@@ -23,6 +23,11 @@ const unsigned int default_flags[RINGS + 1] = {
 };
 
 const uint64_t keys[KEYS] = { 0, 0, 7, 0x10000000000 };
+#define TEN	"0123456789"
+#define LONGEST	TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN "0123456"
+_Static_assert(sizeof(LONGEST) == IOIPC_MAX_NAME + 1, "the longest name");
+const char *const names[NAMES] = { NULL, "a", "a\n\xff", LONGEST };
+const char *const shown_names[NAMES] = { "", "a", "a\\x0a\\xff", LONGEST };
 
 void trace(const char *format, ...)
 {
@@ -112,6 +117,21 @@ void open_ring(struct place place, unsigned int flags)
 void use(struct place place)
 {
 	open_ring(place, default_flags[place.ring]);
+}
+
+void extend(struct place place, const char *name, uint32_t *size, __u64 *address)
+{
+	struct actor_shared *shared = shared_of(place);
+
+	memset(&shared->extension, 0, sizeof(shared->extension));
+	memset(shared->name, 0, sizeof(shared->name));
+	if (name) {
+		strcpy(shared->name, name);
+		shared->extension.create.name = (uintptr_t)shared->name;
+		shared->extension.create.name_len = strlen(name);
+	}
+	*size = sizeof(shared->extension.create);
+	*address = (uintptr_t)&shared->extension;
 }
 
 int64_t register_command(struct place place, unsigned int opcode, const void *argument,

@@ -56,6 +56,11 @@ extern const unsigned int default_flags[RINGS + 1];
 /* Keys of channels; 0 is no key. */
 #define KEYS	4
 extern const uint64_t keys[KEYS];
+/* Names of channels; the first one is no name. */
+#define NAMES	4
+extern const char *const names[NAMES];
+/* How fdinfo shows them. */
+extern const char *const shown_names[NAMES];
 /* The last number of a request or a message. */
 extern uint32_t serial;
 extern bool tracing, failed, hangs;
@@ -82,6 +87,8 @@ void close_ring(struct place place);
 /* Provides `count` buffers to a ring, from number `first` on. */
 void provide(struct place place, unsigned int first, unsigned int count);
 
+/* Fills in the extension of a command in the shared memory, with a name or none. */
+void extend(struct place place, const char *name, uint32_t *size, __u64 *address);
 int64_t register_command(struct place place, unsigned int opcode, const void *argument,
 			 uint32_t count);
 
