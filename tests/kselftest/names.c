@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Extensions of CREATE and ATTACH, and names: what the kernel refuses, who finds a
- * channel by its name, and when the name is free again.
+ * channel by its name, when the name is free again, and how to wait for a name.
  */
 #include "ipc_test.h"
 
@@ -701,6 +701,63 @@ TEST_F_TIMEOUT(access, fdinfo_tells_the_owner, IPC_TIMEOUT)
 }
 
 /*
+ * A name that another user has taken: whoever has CAP_IPC_OWNER finds the channel,
+ * whatever its mode, and destroys it.
+ */
+TEST_F_TIMEOUT(access, a_name_can_be_taken_back, IPC_TIMEOUT)
+{
+	struct ipc_sub sub;
+	__u32 channel;
+
+	ASSERT_EQ(0, create_owned(&self->ring, IOIPC_F_PRIVATE, 0, &channel));
+	EXPECT_EQ(-EEXIST, ipc_as(root, do_create, NULL));
+	ASSERT_EQ(0, attach_name(&self->ring, NAME, IOIPC_SUB_BOTH, &sub));
+	EXPECT_EQ(channel, ipc_fdinfo(sub.fd, "ioipc-channel"));
+	EXPECT_EQ(IPC_UID, ipc_fdinfo(sub.fd, "ioipc-owner"));
+	EXPECT_EQ(0, io_uring_ipc_channel_destroy(&self->ring, channel));
+	EXPECT_EQ(0, ipc_as(root, do_create, NULL));
+}
+
+/* Takes names until the kernel refuses one, and returns how many it got. */
+static int take_names(void *arg)
+{
+	struct io_uring ring;
+	__u32 channel;
+	char name[16];
+	int *taken = arg, ret;
+
+	ret = ipc_open(&ring);
+	while (!ret) {
+		struct io_uring_ipc_channel_create create = ipc_create_args(0, 1, 1);
+
+		snprintf(name, sizeof(name), "squat.%d", *taken);
+		ret = io_uring_ipc_channel_create_name(&ring, name, &create);
+		*taken += !ret;
+	}
+	/* They stay until the process ends.  Another one gets the same error. */
+	if (create_name(&ring, "one more", 0, 0600, &channel) != ret)
+		return -EPROTO;
+	return ret;
+}
+
+/* A channel takes at least a page of what its creator may lock. */
+TEST_F_TIMEOUT(access, no_user_takes_all_names, IPC_TIMEOUT)
+{
+	enum { PAGES = 64 };
+	const rlim_t bytes = PAGES * sysconf(_SC_PAGESIZE);
+	const struct rlimit limit = { bytes, bytes };
+	int *taken = ipc_shared(sizeof(*taken));
+
+	ASSERT_NE(NULL, taken);
+	ASSERT_EQ(0, setrlimit(RLIMIT_MEMLOCK, &limit));
+	EXPECT_EQ(-ENOMEM, ipc_as(stranger, take_names, taken));
+	EXPECT_LT(0, *taken);
+	EXPECT_GE(PAGES, *taken);
+	/* They are free again. */
+	EXPECT_EQ(0, create_name(&self->ring, "squat.0", 0, 0600, &self->channel));
+}
+
+/*
  * io_uring_ipc_channel_open()
  */
 TEST_F_TIMEOUT(names, open_creates_or_attaches, IPC_TIMEOUT)
@@ -850,6 +907,140 @@ TEST_F_TIMEOUT(names, taken_and_given_back_all_the_time, IPC_TIMEOUT)
 		EXPECT_EQ(0, ipc_wait(pid[i]));
 	EXPECT_FALSE(is_there(&self->ring, NAME));
 	EXPECT_EQ(0, create_name(&self->ring, NAME, 0, 0600, &self->channel));
+}
+
+/*
+ * Waiting for a name, as docs/using.md says: a broadcast, the bell, tells that names
+ * have appeared.  Whoever comes first creates the bell.
+ */
+#define BELL	"org.example.bell"
+
+static int open_bell(struct io_uring *ring, struct io_uring_ipc_channel_attach *bell)
+{
+	struct io_uring_ipc_channel_create create;
+
+	create = ipc_create_args(IOIPC_F_BROADCAST | IOIPC_F_OVERWRITE, 1, 1);
+	create.mode = 0666;
+	*bell = (struct io_uring_ipc_channel_attach) { .flags = IOIPC_SUB_RECV };
+	return io_uring_ipc_channel_open(ring, BELL, &create, bell);
+}
+
+static void close_bell(struct io_uring *ring,
+		       const struct io_uring_ipc_channel_attach *bell)
+{
+	close(bell->channel_fd);
+	io_uring_ipc_channel_detach(ring, bell->local_id_out);
+}
+
+/*
+ * Waits until a channel has the name, and attaches to it.  Returns 0 or a negative
+ * error, also that of a request that was canceled.
+ */
+static int wait_for_name(struct io_uring *ring, const char *name,
+			 struct ipc_sub *sub, struct __kernel_timespec *timeout)
+{
+	struct io_uring_ipc_channel_attach bell;
+	struct io_uring_sqe *sqe;
+	struct io_uring_cqe *cqe;
+	int ret;
+
+	ret = open_bell(ring, &bell);
+	while (!ret) {
+		ret = attach_name(ring, name, IOIPC_SUB_BOTH, sub);
+		if (ret != -ENOENT)
+			break;
+		sqe = io_uring_get_sqe(ring);
+		io_uring_prep_ipc_recv(sqe, bell.local_id_out, NULL, 0,
+				       IOIPC_RECV_WAIT);
+		if (timeout) {
+			sqe->flags |= IOSQE_IO_LINK;
+			sqe = io_uring_get_sqe(ring);
+			io_uring_prep_link_timeout(sqe, timeout, 0);
+			sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+		}
+		ret = ipc_run(ring);
+		while (timeout && !io_uring_peek_cqe(ring, &cqe))
+			io_uring_cqe_seen(ring, cqe);
+		if (ret == -EPIPE) {
+			/* The process that had created the bell is gone. */
+			close_bell(ring, &bell);
+			ret = open_bell(ring, &bell);
+		}
+	}
+	close_bell(ring, &bell);
+	return ret;
+}
+
+/* A channel has a new name.  Without a bell nobody waits. */
+static int ring_bell(struct io_uring *ring)
+{
+	struct io_uring_ipc_channel_attach bell = { .flags = IOIPC_SUB_SEND };
+	struct io_uring_sqe *sqe;
+	int ret;
+
+	ret = io_uring_ipc_channel_attach_name(ring, BELL, &bell);
+	if (ret)
+		return ret == -ENOENT ? 0 : ret;
+	sqe = io_uring_get_sqe(ring);
+	io_uring_prep_ipc_send(sqe, bell.local_id_out, NULL, 0, 0, IOIPC_SEND_WAIT);
+	ret = ipc_run(ring);
+	close_bell(ring, &bell);
+	return ret == -EPIPE ? 0 : ret;
+}
+
+/*
+ * Processes wait for a name while another one creates it, in any order.  One of those
+ * that wait has the bell, and in some rounds it is killed.
+ */
+TEST_F_TIMEOUT(names, can_be_waited_for, IPC_TIMEOUT)
+{
+	enum { ROUNDS = 60, WAITERS = 4 };
+	pid_t pid[WAITERS];
+	__u32 channel;
+	char name[32];
+	int round, i;
+
+	for (round = 0; round < ROUNDS; round++) {
+		snprintf(name, sizeof(name), "round.%d", round);
+		for (i = 0; i < WAITERS; i++) {
+			struct io_uring ring;
+			struct ipc_sub sub;
+
+			pid[i] = ipc_fork();
+			ASSERT_LE(0, pid[i]);
+			if (pid[i])
+				continue;
+			_exit(ipc_open(&ring) ||
+			      wait_for_name(&ring, name, &sub, NULL));
+		}
+		/* Some rounds begin when the bell is there, and others anywhere. */
+		if (round % 3)
+			EXPECT_TRUE(ipc_poll(is_there(&self->ring, BELL)));
+		if (round % 3 == 2)
+			ASSERT_EQ(0, kill(pid[0], SIGKILL));
+		ASSERT_EQ(0, create_name(&self->ring, name, 0, 0666, &channel));
+		ASSERT_EQ(0, ring_bell(&self->ring));
+		for (i = 0; i < WAITERS; i++) {
+			int status = ipc_wait(pid[i]);
+
+			if (i || round % 3 != 2)
+				ASSERT_EQ(0, status)
+					TH_LOG("round %d, waiter %d", round, i);
+		}
+		ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->ring, channel));
+		/* Nobody is left, so there is no bell either. */
+		ASSERT_FALSE(is_there(&self->ring, BELL));
+	}
+}
+
+TEST_F_TIMEOUT(names, waiting_can_be_canceled, IPC_TIMEOUT)
+{
+	struct __kernel_timespec soon = { .tv_nsec = 1000000 };
+
+	EXPECT_EQ(-ECANCELED, wait_for_name(&self->ring, NAME, &self->sub, &soon));
+	EXPECT_FALSE(is_there(&self->ring, NAME));
+	ASSERT_EQ(0, create_name(&self->other, NAME, 0, 0600, &self->channel));
+	EXPECT_EQ(0, wait_for_name(&self->ring, NAME, &self->sub, &soon));
 }
 
 int main(int argc, char **argv)
