@@ -932,6 +932,9 @@ static void close_bell(struct io_uring *ring,
 	io_uring_ipc_channel_detach(ring, bell->local_id_out);
 }
 
+/* How often a process has begun to wait. */
+static int *waits;
+
 /*
  * Waits until a channel has the name, and attaches to it.  Returns 0 or a negative
  * error, also that of a request that was canceled.
@@ -958,6 +961,8 @@ static int wait_for_name(struct io_uring *ring, const char *name,
 			io_uring_prep_link_timeout(sqe, timeout, 0);
 			sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 		}
+		if (waits)
+			__atomic_add_fetch(waits, 1, __ATOMIC_SEQ_CST);
 		ret = ipc_run(ring);
 		while (timeout && !io_uring_peek_cqe(ring, &cqe))
 			io_uring_cqe_seen(ring, cqe);
@@ -989,8 +994,8 @@ static int ring_bell(struct io_uring *ring)
 }
 
 /*
- * Processes wait for a name while another one creates it, in any order.  One of those
- * that wait has the bell, and in some rounds it is killed.
+ * Processes wait for a name while another one creates it, in any order.  In some
+ * rounds the process that has created the bell is killed while all others wait.
  */
 TEST_F_TIMEOUT(names, can_be_waited_for, IPC_TIMEOUT)
 {
@@ -1000,7 +1005,12 @@ TEST_F_TIMEOUT(names, can_be_waited_for, IPC_TIMEOUT)
 	char name[32];
 	int round, i;
 
+	waits = ipc_shared(sizeof(*waits));
+	ASSERT_NE(NULL, waits);
 	for (round = 0; round < ROUNDS; round++) {
+		const bool kills = round % 3 == 2;
+
+		*waits = 0;
 		snprintf(name, sizeof(name), "round.%d", round);
 		for (i = 0; i < WAITERS; i++) {
 			struct io_uring ring;
@@ -1008,25 +1018,26 @@ TEST_F_TIMEOUT(names, can_be_waited_for, IPC_TIMEOUT)
 
 			pid[i] = ipc_fork();
 			ASSERT_LE(0, pid[i]);
-			if (pid[i])
-				continue;
-			_exit(ipc_open(&ring) ||
-			      wait_for_name(&ring, name, &sub, NULL));
+			if (!pid[i])
+				_exit(ipc_open(&ring) ||
+				      wait_for_name(&ring, name, &sub, NULL));
+			if (kills && !i)
+				EXPECT_TRUE(ipc_poll(is_there(&self->ring, BELL)));
 		}
-		/* Some rounds begin when the bell is there, and others anywhere. */
-		if (round % 3)
+		/* Other rounds begin when the bell is there, or anywhere. */
+		if (round % 3 == 1)
 			EXPECT_TRUE(ipc_poll(is_there(&self->ring, BELL)));
-		if (round % 3 == 2)
+		if (kills) {
+			EXPECT_TRUE(ipc_poll(__atomic_load_n(waits, __ATOMIC_SEQ_CST) >=
+					     WAITERS));
 			ASSERT_EQ(0, kill(pid[0], SIGKILL));
+			ASSERT_EQ(128 + SIGKILL, ipc_wait(pid[0]));
+		}
 		ASSERT_EQ(0, create_name(&self->ring, name, 0, 0666, &channel));
 		ASSERT_EQ(0, ring_bell(&self->ring));
-		for (i = 0; i < WAITERS; i++) {
-			int status = ipc_wait(pid[i]);
-
-			if (i || round % 3 != 2)
-				ASSERT_EQ(0, status)
-					TH_LOG("round %d, waiter %d", round, i);
-		}
+		for (i = kills; i < WAITERS; i++)
+			ASSERT_EQ(0, ipc_wait(pid[i]))
+				TH_LOG("round %d, waiter %d", round, i);
 		ASSERT_EQ(0, io_uring_ipc_channel_destroy(&self->ring, channel));
 		/* Nobody is left, so there is no bell either. */
 		ASSERT_FALSE(is_there(&self->ring, BELL));
