@@ -7,7 +7,6 @@ use core::mem::{offset_of, size_of};
 
 use kernel::{
     error::to_result,
-    page::PAGE_SIZE,
     prelude::*,
     sync::atomic::{Atomic, Relaxed},
     transmute::{AsBytes, FromBytes},
@@ -175,9 +174,6 @@ pub(crate) fn read_extension<T: Extension>(address: u64, size: u32) -> Result<T>
     }
     if address == 0 || size < T::FIRST_SIZE {
         return Err(EINVAL);
-    }
-    if size > PAGE_SIZE {
-        return Err(E2BIG);
     }
     // CAST: The kernel is 64-bit, see `main.rs`.
     let from = UserPtr::from_addr(address as usize).as_const_ptr();

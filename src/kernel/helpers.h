@@ -43,7 +43,7 @@ unsigned long ioipc_copy_out_with_info(void __user *to,
 /*
  * Copies a struct of @size bytes to one of which @known bytes are known.  Bytes
  * that are missing are zero.  Returns 0, -EFAULT, or -E2BIG if other bytes than
- * the known ones are not zero.  May sleep.
+ * the known ones are not zero, or there are more bytes than in a page.  May sleep.
  */
 int ioipc_copy_struct_in(void *to, unsigned long known, const void __user *from,
 			 unsigned long size);

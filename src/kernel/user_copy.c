@@ -221,5 +221,7 @@ unsigned long ioipc_copy_out_with_info(void __user *to,
 int ioipc_copy_struct_in(void *to, unsigned long known, const void __user *from,
 			 unsigned long size)
 {
+	if (size > PAGE_SIZE)
+		return -E2BIG;
 	return copy_struct_from_user(to, known, from, size);
 }

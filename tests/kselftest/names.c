@@ -845,6 +845,11 @@ TEST_F_TIMEOUT(names, open_by_many_at_once, IPC_TIMEOUT)
 	EXPECT_TRUE(is_there(&self->ring, NAME));
 }
 
+static bool is_often(int *count)
+{
+	return __atomic_load_n(count, __ATOMIC_SEQ_CST) >= 100;
+}
+
 /*
  * Processes create and destroy channels with one name, while others attach.  A name
  * never has two channels, and a caller gets no other error.
@@ -898,10 +903,10 @@ TEST_F_TIMEOUT(names, taken_and_given_back_all_the_time, IPC_TIMEOUT)
 		}
 		_exit(__test_passed(_metadata) ? 0 : 1);
 	}
-#define MANY(count)	(__atomic_load_n(&shared->count, __ATOMIC_SEQ_CST) >= 100)
-	EXPECT_TRUE(ipc_poll(MANY(created) && MANY(refused) && MANY(attached) &&
-			     MANY(missed)));
-#undef MANY
+	EXPECT_TRUE(ipc_poll(is_often(&shared->created) &&
+			     is_often(&shared->refused) &&
+			     is_often(&shared->attached) &&
+			     is_often(&shared->missed)));
 	__atomic_store_n(&shared->stop, 1, __ATOMIC_SEQ_CST);
 	for (i = 0; i < PROCESSES; i++)
 		EXPECT_EQ(0, ipc_wait(pid[i]));

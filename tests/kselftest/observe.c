@@ -345,8 +345,7 @@ static const struct {
 	{ "!\"#$%&'()*+,-./:;<=>?@[]^_`{|}~", "!\"#$%&'()*+,-./:;<=>?@[]^_`{|}~" },
 	{ "two words", "two\\x20words" },
 	{ "\\x20", "\\x5cx20" },
-	{ "a\n        99          - broadcast", "a\\x0a\\x20\\x20\\x20\\x20\\x20\\x20\\x20\\x20"
-	  "99\\x20\\x20\\x20\\x20\\x20\\x20\\x20\\x20\\x20\\x20-\\x20broadcast" },
+	{ "a\n 99 - broadcast", "a\\x0a\\x2099\\x20-\\x20broadcast" },
 	{ "\x01\t\r\x1b[31m\x7f", "\\x01\\x09\\x0d\\x1b[31m\\x7f" },
 	{ "gr\xc3\xbc\xc3\x9f\xff", "gr\\xc3\\xbc\\xc3\\x9f\\xff" },
 };

@@ -281,9 +281,9 @@ void step_attach(const struct step *step)
 		expected = -EFAULT;
 		model.subscriber_count--;
 	}
-	trace("actor %u ring %u: ATTACH channel %u key %#llx name %u flags %#x argument %#x -> %d\n",
-	      place.actor, place.ring, id, (unsigned long long)attach->key, extension.name,
-	      attach->flags, step->e, expected);
+	trace("actor %u ring %u: ATTACH channel %u key %#llx name %u", place.actor, place.ring, id,
+	      (unsigned long long)attach->key, extension.name);
+	trace(" flags %#x argument %#x -> %d\n", attach->flags, step->e, expected);
 	expect("ATTACH", expected,
 	       register_command(place, IOIPC_REGISTER_ATTACH, argument, step->e == 0xfb ? 0 : 1));
 	if (expected || failed)
