@@ -18,11 +18,12 @@ use crate::kernel::bindings;
 pub(crate) use crate::kernel::bindings::{
     io_uring_ipc_attach_ext as AttachExtension, io_uring_ipc_channel_ext as ChannelExtension,
     io_uring_ipc_cursor as CursorPage, io_uring_ipc_msg_desc as MessageDescriptor,
-    io_uring_ipc_msg_info as MessageInfo, io_uring_ipc_ring as RingHeader, iovec as IoVec,
-    IOIPC_FIXED_BUF, IOIPC_F_BROADCAST, IOIPC_F_MULTICAST, IOIPC_F_OVERWRITE, IOIPC_F_PRIVATE,
-    IOIPC_INFO_TARGETED, IOIPC_INFO_TRUNCATED, IOIPC_MAX_MSG_SIZE, IOIPC_MAX_NAME,
-    IOIPC_MAX_RING_ENTRIES, IOIPC_MAX_SUBSCRIBERS, IOIPC_MAX_VEC, IOIPC_MSG_CLAIMED,
-    IOIPC_MSG_FREE, IOIPC_MSG_READY, IOIPC_RECV_BUNDLE, IOIPC_RECV_GONE, IOIPC_RECV_INFO,
+    io_uring_ipc_msg_info as MessageInfo, io_uring_ipc_ring as RingHeader,
+    io_uring_query_ipc as Abilities, iovec as IoVec, IOIPC_FIXED_BUF, IOIPC_F_BROADCAST,
+    IOIPC_F_MULTICAST, IOIPC_F_OVERWRITE, IOIPC_F_PRIVATE, IOIPC_INFO_TARGETED,
+    IOIPC_INFO_TRUNCATED, IOIPC_MAX_MSG_SIZE, IOIPC_MAX_NAME, IOIPC_MAX_RING_ENTRIES,
+    IOIPC_MAX_SUBSCRIBERS, IOIPC_MAX_VEC, IOIPC_MSG_CLAIMED, IOIPC_MSG_FREE, IOIPC_MSG_READY,
+    IOIPC_OP_RECV, IOIPC_OP_SEND, IOIPC_RECV_BUNDLE, IOIPC_RECV_GONE, IOIPC_RECV_INFO,
     IOIPC_RECV_MAPPED, IOIPC_RECV_MULTISHOT, IOIPC_RECV_TRUNC, IOIPC_RECV_WAIT,
     IOIPC_REGISTER_ATTACH, IOIPC_REGISTER_CREATE, IOIPC_REGISTER_DESTROY, IOIPC_REGISTER_DETACH,
     IOIPC_RESERVED_SUBSCRIBERS, IOIPC_RING_CLOSED, IOIPC_RING_VERSION, IOIPC_SEND_VEC,
@@ -83,6 +84,13 @@ assert_layout!(plain MessageInfo, 48,
     reserved @ 36, lost @ 40);
 
 assert_layout!(CursorPage, 64, position @ 0, reserved @ 4);
+
+assert_layout!(Abilities, 80,
+    op_send @ 0, op_recv @ 4, register_create @ 8, register_attach @ 12, register_detach @ 16,
+    register_destroy @ 20, channel_flags @ 24, subscriber_flags @ 28, send_flags @ 32,
+    recv_flags @ 36, channel_ext_size @ 40, attach_ext_size @ 44, ring_version @ 48,
+    max_ring_entries @ 52, max_msg_size @ 56, max_subscribers @ 60, reserved_subscribers @ 64,
+    max_vec @ 68, max_name @ 72, reserved @ 76);
 
 /// Where io_uring_register(2) finds its argument, a struct in user space.
 pub(crate) struct UserArgument(UserPtr);

@@ -28,6 +28,12 @@ use crate::{
     uapi,
 };
 
+/// The flags that CREATE may have.
+pub(crate) const FLAGS: u32 = uapi::IOIPC_F_BROADCAST
+    | uapi::IOIPC_F_MULTICAST
+    | uapi::IOIPC_F_PRIVATE
+    | uapi::IOIPC_F_OVERWRITE;
+
 /// The argument of CREATE. All of it is checked, except the sizes, which `Region::new` checks.
 #[derive(Clone, Copy)]
 pub(crate) struct Parameters {
@@ -50,11 +56,7 @@ impl Parameters {
     ///
     /// `EINVAL`, `E2BIG`, `EFAULT`.
     pub(crate) fn new(create: &io_uring_ipc_channel_create) -> Result<Self> {
-        let known = uapi::IOIPC_F_BROADCAST
-            | uapi::IOIPC_F_MULTICAST
-            | uapi::IOIPC_F_PRIVATE
-            | uapi::IOIPC_F_OVERWRITE;
-        if create.flags & !known != 0 {
+        if create.flags & !FLAGS != 0 {
             return Err(EINVAL);
         }
         let mode = match (

@@ -36,7 +36,7 @@ use crate::{
     ring::{Memory, Ring},
 };
 
-mod create;
+pub(crate) mod create;
 pub(crate) mod cred;
 mod departure;
 pub(crate) mod member;

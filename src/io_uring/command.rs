@@ -29,6 +29,12 @@ use crate::{
     uapi::{self, UserArgument},
 };
 
+/// The flags of ATTACH that need a broadcast.
+const FOR_BROADCASTS: u32 = uapi::IOIPC_SUB_HISTORY | uapi::IOIPC_SUB_LOSSY;
+
+/// The flags that ATTACH may have.
+pub(crate) const ATTACH_FLAGS: u32 = uapi::IOIPC_SUB_BOTH | FOR_BROADCASTS;
+
 /// Runs the command `opcode` with the arguments of io_uring_register(2).
 pub(crate) fn run(instance: &Instance, opcode: u32, argument: UserPtr, count: u32) -> Result {
     match opcode {
@@ -142,14 +148,12 @@ fn find(
 
 fn attach(instance: &Instance, argument: &UserArgument) -> Result {
     let mut attach = argument.read_attach()?;
-    let for_broadcasts = uapi::IOIPC_SUB_HISTORY | uapi::IOIPC_SUB_LOSSY;
-    let known = uapi::IOIPC_SUB_BOTH | for_broadcasts;
-    if attach.flags & uapi::IOIPC_SUB_BOTH == 0 || attach.flags & !known != 0 {
+    if attach.flags & uapi::IOIPC_SUB_BOTH == 0 || attach.flags & !ATTACH_FLAGS != 0 {
         return Err(EINVAL);
     }
     let channel = find(instance, &attach)?;
     channel.check_mode(attach.flags)?;
-    if attach.flags & for_broadcasts != 0
+    if attach.flags & FOR_BROADCASTS != 0
         && (attach.flags & uapi::IOIPC_SUB_RECV == 0 || channel.mode() != Mode::Broadcast)
     {
         return Err(EINVAL);

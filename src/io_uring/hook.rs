@@ -22,7 +22,7 @@ use kernel::{
 };
 
 use crate::{
-    channel::registry::Registry,
+    channel::{create, registry::Registry},
     io_uring::{
         command,
         instance::Instance,
@@ -43,16 +43,42 @@ use crate::{
         fixed_buffer::{Direction, FixedBuffer},
         user_buffer::UserBuffer,
     },
-    uapi::{self, SharedSqe, Sqe},
+    uapi::{self, Abilities, SharedSqe, Sqe},
     LocalModule,
 };
 
 /// The registry for new instances: that of the [`Registration`], as long as there is one.
 static REGISTRY: Atomic<*mut Registry> = Atomic::new(ptr::null_mut());
 
+/// What `IO_URING_QUERY_IPC` tells.
+static ABILITIES: Abilities = Abilities {
+    op_send: uapi::IOIPC_OP_SEND,
+    op_recv: uapi::IOIPC_OP_RECV,
+    register_create: uapi::IOIPC_REGISTER_CREATE,
+    register_attach: uapi::IOIPC_REGISTER_ATTACH,
+    register_detach: uapi::IOIPC_REGISTER_DETACH,
+    register_destroy: uapi::IOIPC_REGISTER_DESTROY,
+    channel_flags: create::FLAGS,
+    subscriber_flags: command::ATTACH_FLAGS,
+    send_flags: send::FLAGS,
+    recv_flags: recv::FLAGS,
+    channel_ext_size: size_of::<uapi::ChannelExtension>() as u32,
+    attach_ext_size: size_of::<uapi::AttachExtension>() as u32,
+    ring_version: uapi::IOIPC_RING_VERSION,
+    max_ring_entries: uapi::IOIPC_MAX_RING_ENTRIES,
+    max_msg_size: uapi::IOIPC_MAX_MSG_SIZE,
+    max_subscribers: uapi::IOIPC_MAX_SUBSCRIBERS,
+    reserved_subscribers: uapi::IOIPC_RESERVED_SUBSCRIBERS,
+    max_vec: uapi::IOIPC_MAX_VEC,
+    max_name: uapi::IOIPC_MAX_NAME,
+    reserved: 0,
+};
+
 static OPERATIONS: Operations<bindings::io_uring_ipc_ops> =
     Operations::new(bindings::io_uring_ipc_ops {
         owner: this_module::<LocalModule>().as_ptr(),
+        query: (&raw const ABILITIES).cast(),
+        query_size: size_of::<Abilities>(),
         ring_init: Some(ring_init),
         ring_release: Some(ring_release),
         ring_exit: Some(ring_exit),

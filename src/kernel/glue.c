@@ -21,6 +21,7 @@
 #include <uapi/linux/io_uring.h>
 #include <uapi/linux/io_uring/bpf_filter.h>
 #include <uapi/linux/io_uring/ipc.h>
+#include <uapi/linux/io_uring/query.h>
 
 #include "helpers.h"
 
@@ -38,6 +39,7 @@ static_assert(IOIPC_FILTER_RW_FLAGS ==
 	      offsetof(struct io_uring_bpf_ctx, ipc.flags));
 static_assert(IOIPC_FILTER_LEN == offsetof(struct io_uring_bpf_ctx, ipc.len));
 static_assert(IOIPC_FILTER_SIZE == sizeof(struct io_uring_bpf_ipc));
+static_assert(IOIPC_QUERY == IO_URING_QUERY_IPC);
 
 /*
  * kernel/file.rs; FMODE_NOWAIT is a macro with a cast: no operation of the file

@@ -40,6 +40,112 @@ TEST_F_TIMEOUT(abi, probe_says_supported, IPC_TIMEOUT)
 	io_uring_free_probe(probe);
 }
 
+/* Asks by hand.  Returns an error of the query, or the result of the entry. */
+static int ask(void *data, __u32 *size, __u32 op)
+{
+	struct __ipc_query_hdr header = {
+		.query_data = (uintptr_t)data,
+		.query_op = op,
+		.size = *size,
+	};
+	int ret;
+
+	ret = io_uring_register(-1, __IPC_REGISTER_QUERY, &header, 0);
+	*size = header.size;
+	return ret ?: header.result;
+}
+
+/* The answer, and the constants of the header, which are the same today. */
+TEST(query_tells_what_there_is)
+{
+	const struct io_uring_query_ipc want = {
+		.op_send = IOIPC_OP_SEND,
+		.op_recv = IOIPC_OP_RECV,
+		.register_create = IOIPC_REGISTER_CREATE,
+		.register_attach = IOIPC_REGISTER_ATTACH,
+		.register_detach = IOIPC_REGISTER_DETACH,
+		.register_destroy = IOIPC_REGISTER_DESTROY,
+		.channel_flags = 15,
+		.subscriber_flags = 15,
+		.send_flags = 7,
+		.recv_flags = 383,
+		.channel_ext_size = sizeof(struct io_uring_ipc_channel_ext),
+		.attach_ext_size = sizeof(struct io_uring_ipc_attach_ext),
+		.ring_version = IOIPC_RING_VERSION,
+		.max_ring_entries = IOIPC_MAX_RING_ENTRIES,
+		.max_msg_size = IOIPC_MAX_MSG_SIZE,
+		.max_subscribers = IOIPC_MAX_SUBSCRIBERS,
+		.reserved_subscribers = IOIPC_RESERVED_SUBSCRIBERS,
+		.max_vec = IOIPC_MAX_VEC,
+		.max_name = IOIPC_MAX_NAME,
+	};
+	struct io_uring_query_ipc got;
+
+	memset(&got, 0xff, sizeof(got));
+	ASSERT_EQ(0, io_uring_ipc_query(&got));
+	EXPECT_EQ(0, memcmp(&want, &got, sizeof(got)));
+}
+
+/* A program that knows more or less than the kernel. */
+TEST(query_of_every_size)
+{
+	enum { LONGEST = 4096 };
+	unsigned char *data = (void *)ipc_pages(1);
+	struct io_uring_query_ipc whole;
+	__u32 size, len, i;
+
+	ASSERT_NE(NULL, data);
+	ASSERT_EQ(0, io_uring_ipc_query(&whole));
+	for (len = 1; len <= 512; len++) {
+		memset(data, 0xa5, LONGEST);
+		size = len;
+		ASSERT_EQ(0, ask(data, &size, IOIPC_QUERY));
+		EXPECT_EQ(len < sizeof(whole) ? len : sizeof(whole), size);
+		EXPECT_EQ(0, memcmp(data, &whole, size));
+		for (i = size; i < len; i++)
+			ASSERT_EQ(0, data[i]);
+		for (; i < 600; i++)
+			ASSERT_EQ(0xa5, data[i]);
+	}
+	size = LONGEST;
+	EXPECT_EQ(0, ask(data, &size, IOIPC_QUERY));
+	size = LONGEST + 1;
+	EXPECT_EQ(-E2BIG, ask(data, &size, IOIPC_QUERY));
+	size = 0;
+	EXPECT_EQ(-EINVAL, ask(data, &size, IOIPC_QUERY));
+	size = sizeof(whole);
+	EXPECT_EQ(-EFAULT, ask(NULL, &size, IOIPC_QUERY));
+	size = sizeof(whole);
+	EXPECT_EQ(-EFAULT, ask((void *)0xffff888000000000, &size, IOIPC_QUERY));
+	size = sizeof(whole);
+	EXPECT_EQ(-EOPNOTSUPP, ask(data, &size, IOIPC_QUERY + 1));
+}
+
+/* The flags of the answer are all that there are. */
+TEST_F_TIMEOUT(abi, query_knows_all_flags, IPC_TIMEOUT)
+{
+	struct io_uring_query_ipc query;
+	struct ipc_sub sub;
+	__u32 channel, bit;
+
+	ASSERT_EQ(0, io_uring_ipc_query(&query));
+	ASSERT_EQ(0, ipc_create(&self->ring, IOIPC_F_BROADCAST, 4, 64, &channel));
+	for (bit = 1; bit; bit <<= 1) {
+		/* A known flag is valid with one of these. */
+		bool create = !ipc_create(&self->ring, bit, 4, 64, &channel) ||
+			      !ipc_create(&self->ring, bit | IOIPC_F_BROADCAST,
+					  4, 64, &channel);
+		bool attach;
+
+		EXPECT_EQ(!!(query.channel_flags & bit), create);
+		ASSERT_EQ(0, ipc_create(&self->ring, IOIPC_F_BROADCAST, 4, 64,
+					&channel));
+		attach = !ipc_attach(&self->ring, channel, bit | IOIPC_SUB_RECV,
+				     &sub);
+		EXPECT_EQ(!!(query.subscriber_flags & bit), attach);
+	}
+}
+
 TEST_F_TIMEOUT(abi, header_of_a_new_channel, IPC_TIMEOUT)
 {
 	static const struct {

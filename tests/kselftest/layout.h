@@ -47,6 +47,28 @@ IPC_OFFSET(io_uring_ipc_attach_ext, name, 0);
 IPC_OFFSET(io_uring_ipc_attach_ext, name_len, 8);
 IPC_OFFSET(io_uring_ipc_attach_ext, reserved, 12);
 
+IPC_SIZE(io_uring_query_ipc, 80);
+IPC_OFFSET(io_uring_query_ipc, op_send, 0);
+IPC_OFFSET(io_uring_query_ipc, op_recv, 4);
+IPC_OFFSET(io_uring_query_ipc, register_create, 8);
+IPC_OFFSET(io_uring_query_ipc, register_attach, 12);
+IPC_OFFSET(io_uring_query_ipc, register_detach, 16);
+IPC_OFFSET(io_uring_query_ipc, register_destroy, 20);
+IPC_OFFSET(io_uring_query_ipc, channel_flags, 24);
+IPC_OFFSET(io_uring_query_ipc, subscriber_flags, 28);
+IPC_OFFSET(io_uring_query_ipc, send_flags, 32);
+IPC_OFFSET(io_uring_query_ipc, recv_flags, 36);
+IPC_OFFSET(io_uring_query_ipc, channel_ext_size, 40);
+IPC_OFFSET(io_uring_query_ipc, attach_ext_size, 44);
+IPC_OFFSET(io_uring_query_ipc, ring_version, 48);
+IPC_OFFSET(io_uring_query_ipc, max_ring_entries, 52);
+IPC_OFFSET(io_uring_query_ipc, max_msg_size, 56);
+IPC_OFFSET(io_uring_query_ipc, max_subscribers, 60);
+IPC_OFFSET(io_uring_query_ipc, reserved_subscribers, 64);
+IPC_OFFSET(io_uring_query_ipc, max_vec, 68);
+IPC_OFFSET(io_uring_query_ipc, max_name, 72);
+IPC_OFFSET(io_uring_query_ipc, reserved, 76);
+
 IPC_SIZE(io_uring_ipc_msg_desc, 64);
 IPC_OFFSET(io_uring_ipc_msg_desc, offset, 0);
 IPC_OFFSET(io_uring_ipc_msg_desc, len, 8);

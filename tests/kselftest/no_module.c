@@ -82,4 +82,24 @@ TEST_F_TIMEOUT(no_module, probe, IPC_TIMEOUT)
 	io_uring_free_probe(probe);
 }
 
+/* The helper has an answer all the same. */
+TEST_F_TIMEOUT(no_module, query, IPC_TIMEOUT)
+{
+	struct io_uring_query_ipc query, answer;
+
+	EXPECT_EQ(-EOPNOTSUPP, io_uring_ipc_query(&query));
+	EXPECT_EQ(IOIPC_OP_SEND, query.op_send);
+	EXPECT_EQ(IOIPC_REGISTER_DESTROY, query.register_destroy);
+	EXPECT_EQ(IOIPC_MAX_NAME, query.max_name);
+	if (!self->loaded)
+		return;
+	/* With the module, the answer is the same, but comes from the kernel. */
+	io_uring_queue_exit(&self->ring);
+	ASSERT_EQ(0, ipc_module_load());
+	self->loaded = false;
+	ASSERT_EQ(0, ipc_open(&self->ring));
+	EXPECT_EQ(0, io_uring_ipc_query(&answer));
+	EXPECT_EQ(0, memcmp(&query, &answer, sizeof(query)));
+}
+
 IPC_HARNESS_MAIN

@@ -33,6 +33,100 @@ extern "C" {
 #pragma GCC diagnostic ignored "-Wshadow"
 #endif
 
+/* Of <linux/io_uring.h> and <linux/io_uring/query.h>, which may be too old. */
+#define __IPC_REGISTER_QUERY	35
+
+struct __ipc_query_hdr {
+	uint64_t next_entry;
+	uint64_t query_data;
+	uint32_t query_op;
+	uint32_t size;
+	int32_t result;
+	uint32_t reserved[3];
+};
+
+/**
+ * io_uring_ipc_query() - ask what kernel and module can do
+ * @query: filled in, also after an error: then with what <linux/io_uring/ipc.h> says
+ *
+ * Return: 0 or a negative error: -EOPNOTSUPP if the module is not loaded, or the kernel
+ * cannot say; -EINVAL if the kernel has no queries.
+ */
+static inline int io_uring_ipc_query(struct io_uring_query_ipc *query)
+{
+	struct __ipc_query_hdr header;
+	int ret;
+
+	memset(query, 0, sizeof(*query));
+	memset(&header, 0, sizeof(header));
+	header.query_data = (uintptr_t)query;
+	header.query_op = IOIPC_QUERY;
+	header.size = sizeof(*query);
+	ret = io_uring_register((unsigned int)-1, __IPC_REGISTER_QUERY, &header, 0);
+	if (!ret)
+		ret = header.result;
+	if (!ret)
+		return 0;
+
+	query->op_send = IOIPC_OP_SEND;
+	query->op_recv = IOIPC_OP_RECV;
+	query->register_create = IOIPC_REGISTER_CREATE;
+	query->register_attach = IOIPC_REGISTER_ATTACH;
+	query->register_detach = IOIPC_REGISTER_DETACH;
+	query->register_destroy = IOIPC_REGISTER_DESTROY;
+	query->channel_flags = IOIPC_F_BROADCAST | IOIPC_F_MULTICAST | IOIPC_F_PRIVATE |
+			       IOIPC_F_OVERWRITE;
+	query->subscriber_flags = IOIPC_SUB_BOTH | IOIPC_SUB_HISTORY | IOIPC_SUB_LOSSY;
+	query->send_flags = IOIPC_SEND_WAIT | IOIPC_SEND_VEC | IOIPC_FIXED_BUF;
+	query->recv_flags = IOIPC_RECV_WAIT | IOIPC_RECV_MULTISHOT | IOIPC_FIXED_BUF |
+			    IOIPC_RECV_INFO | IOIPC_RECV_BUNDLE | IOIPC_RECV_TRUNC |
+			    IOIPC_RECV_MAPPED | IOIPC_RECV_GONE;
+	query->channel_ext_size = sizeof(struct io_uring_ipc_channel_ext);
+	query->attach_ext_size = sizeof(struct io_uring_ipc_attach_ext);
+	query->ring_version = IOIPC_RING_VERSION;
+	query->max_ring_entries = IOIPC_MAX_RING_ENTRIES;
+	query->max_msg_size = IOIPC_MAX_MSG_SIZE;
+	query->max_subscribers = IOIPC_MAX_SUBSCRIBERS;
+	query->reserved_subscribers = IOIPC_RESERVED_SUBSCRIBERS;
+	query->max_vec = IOIPC_MAX_VEC;
+	query->max_name = IOIPC_MAX_NAME;
+	return ret;
+}
+
+/* Numbers at the start of struct io_uring_query_ipc. */
+enum __ipc_number {
+	__IPC_OP_SEND,
+	__IPC_OP_RECV,
+	__IPC_CREATE,
+	__IPC_ATTACH,
+	__IPC_DETACH,
+	__IPC_DESTROY,
+	__IPC_NUMBERS,
+};
+
+/*
+ * Finds a number.  The first call asks the kernel.  If several threads ask, they get the
+ * same answer.
+ */
+static inline uint32_t __ipc_number(enum __ipc_number which)
+{
+	static uint32_t numbers[__IPC_NUMBERS];
+	uint32_t number = __atomic_load_n(&numbers[which], __ATOMIC_RELAXED);
+
+	if (__builtin_expect(!number, 0)) {
+		uint32_t answers[sizeof(struct io_uring_query_ipc) / sizeof(uint32_t)];
+		struct io_uring_query_ipc query;
+		int i;
+
+		io_uring_ipc_query(&query);
+		memcpy(answers, &query, sizeof(query));
+		for (i = 0; i < __IPC_NUMBERS; i++)
+			__atomic_store_n(&numbers[i], answers[i], __ATOMIC_RELAXED);
+		number = answers[which];
+	}
+	return number;
+}
+
 /**
  * io_uring_prep_ipc_send() - prepare sending a message
  * @sqe: submission queue entry to fill in
@@ -49,7 +143,7 @@ static inline void io_uring_prep_ipc_send(struct io_uring_sqe *sqe, unsigned int
 					  const void *buf, unsigned int len,
 					  unsigned int target, unsigned int flags)
 {
-	io_uring_prep_rw(IOIPC_OP_SEND, sqe, (int)id, buf, len, 0);
+	io_uring_prep_rw((int)__ipc_number(__IPC_OP_SEND), sqe, (int)id, buf, len, 0);
 	sqe->file_index = target;
 	sqe->rw_flags = (__kernel_rwf_t)flags;
 }
@@ -108,7 +202,7 @@ static inline void io_uring_prep_ipc_send_fixed(struct io_uring_sqe *sqe, unsign
 static inline void io_uring_prep_ipc_recv(struct io_uring_sqe *sqe, unsigned int id,
 					  void *buf, unsigned int len, unsigned int flags)
 {
-	io_uring_prep_rw(IOIPC_OP_RECV, sqe, (int)id, buf, len, 0);
+	io_uring_prep_rw((int)__ipc_number(__IPC_OP_RECV), sqe, (int)id, buf, len, 0);
 	sqe->rw_flags = (__kernel_rwf_t)flags;
 }
 
@@ -228,9 +322,11 @@ static inline unsigned int ipc_buf_used(unsigned int res, unsigned int left)
  * io_uring_register(2) on a ring.  Only a ring without a file descriptor, see
  * io_uring_close_ring_fd(3), has to be named by its registered index.
  */
-static inline int __io_uring_ipc_register(struct io_uring *ring, unsigned int opcode,
+static inline int __io_uring_ipc_register(struct io_uring *ring, enum __ipc_number command,
 					  void *arg, unsigned int nr_args)
 {
+	unsigned int opcode = __ipc_number(command);
+
 	if (ring->ring_fd >= 0)
 		return io_uring_register((unsigned int)ring->ring_fd, opcode, arg, nr_args);
 	return io_uring_register((unsigned int)ring->enter_ring_fd,
@@ -247,7 +343,7 @@ static inline int __io_uring_ipc_register(struct io_uring *ring, unsigned int op
 static inline int io_uring_ipc_channel_create(struct io_uring *ring,
 					      struct io_uring_ipc_channel_create *create)
 {
-	return __io_uring_ipc_register(ring, IOIPC_REGISTER_CREATE, create, 1);
+	return __io_uring_ipc_register(ring, __IPC_CREATE, create, 1);
 }
 
 /**
@@ -261,7 +357,7 @@ static inline int io_uring_ipc_channel_create(struct io_uring *ring,
 static inline int io_uring_ipc_channel_attach(struct io_uring *ring,
 					      struct io_uring_ipc_channel_attach *attach)
 {
-	return __io_uring_ipc_register(ring, IOIPC_REGISTER_ATTACH, attach, 1);
+	return __io_uring_ipc_register(ring, __IPC_ATTACH, attach, 1);
 }
 
 /**
@@ -326,7 +422,7 @@ static inline int io_uring_ipc_channel_attach_name(struct io_uring *ring, const 
  */
 static inline int io_uring_ipc_channel_detach(struct io_uring *ring, unsigned int id)
 {
-	return __io_uring_ipc_register(ring, IOIPC_REGISTER_DETACH, NULL, id);
+	return __io_uring_ipc_register(ring, __IPC_DETACH, NULL, id);
 }
 
 /**
@@ -338,7 +434,7 @@ static inline int io_uring_ipc_channel_detach(struct io_uring *ring, unsigned in
  */
 static inline int io_uring_ipc_channel_destroy(struct io_uring *ring, unsigned int id)
 {
-	return __io_uring_ipc_register(ring, IOIPC_REGISTER_DESTROY, NULL, id);
+	return __io_uring_ipc_register(ring, __IPC_DESTROY, NULL, id);
 }
 
 /* How often io_uring_ipc_channel_open() tries to attach, and to create. */

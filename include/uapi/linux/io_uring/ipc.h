@@ -420,6 +420,63 @@ struct io_uring_ipc_attach_ext {
 	__u32	reserved;
 };
 
+/*
+ * io_uring_query_hdr.query_op for IORING_REGISTER_QUERY, see <linux/io_uring/query.h>,
+ * with a struct io_uring_query_ipc as query_data.  A kernel that has it calls it
+ * IO_URING_QUERY_IPC.  Needs no ring.  The result is 0, or
+ *   -EOPNOTSUPP	the module is not loaded, or the kernel does not have this query
+ */
+#define IOIPC_QUERY			4
+
+/**
+ * struct io_uring_query_ipc - what kernel and module can do
+ * @op_send: opcode for IPC_SEND
+ * @op_recv: opcode for IPC_RECV
+ * @register_create: number of the command CREATE
+ * @register_attach: of ATTACH
+ * @register_detach: of DETACH
+ * @register_destroy: of DESTROY
+ * @channel_flags: all IOIPC_F_* that CREATE knows
+ * @subscriber_flags: all IOIPC_SUB_* that ATTACH knows
+ * @send_flags: all flags in rw_flags that SEND knows
+ * @recv_flags: all flags in rw_flags that RECV knows
+ * @channel_ext_size: how many bytes of struct io_uring_ipc_channel_ext CREATE knows
+ * @attach_ext_size: how many bytes of struct io_uring_ipc_attach_ext ATTACH knows
+ * @ring_version: version in struct io_uring_ipc_ring
+ * @max_ring_entries: see IOIPC_MAX_RING_ENTRIES
+ * @max_msg_size: see IOIPC_MAX_MSG_SIZE
+ * @max_subscribers: see IOIPC_MAX_SUBSCRIBERS
+ * @reserved_subscribers: see IOIPC_RESERVED_SUBSCRIBERS
+ * @max_vec: see IOIPC_MAX_VEC
+ * @max_name: see IOIPC_MAX_NAME
+ * @reserved: zero
+ *
+ * Later versions of the struct may be larger.  The kernel fills in what both sides
+ * know, and zeroes what only the program knows.
+ */
+struct io_uring_query_ipc {
+	__u32	op_send;
+	__u32	op_recv;
+	__u32	register_create;
+	__u32	register_attach;
+	__u32	register_detach;
+	__u32	register_destroy;
+	__u32	channel_flags;
+	__u32	subscriber_flags;
+	__u32	send_flags;
+	__u32	recv_flags;
+	__u32	channel_ext_size;
+	__u32	attach_ext_size;
+	__u32	ring_version;
+	__u32	max_ring_entries;
+	__u32	max_msg_size;
+	__u32	max_subscribers;
+	__u32	reserved_subscribers;
+	__u32	max_vec;
+	__u32	max_name;
+	__u32	reserved;
+};
+
 /* io_uring_ipc_msg_info.flags */
 /* The sender named this subscriber as the only receiver. */
 #define IOIPC_INFO_TARGETED		(1U << 0)
