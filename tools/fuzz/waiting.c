@@ -191,9 +191,13 @@ static bool has_gone_on(const struct request *request)
 	const struct ring_state *state = state_of(request->place);
 	const struct actor_cqe *cqe = find_completion(request->place, request->user_data);
 
-	if (!cqe || !(cqe->flags & IORING_CQE_F_BUFFER) || !state->provided_count)
+	if (!cqe || !request->selects || !state->provided_count)
 		return cqe;
-	return cqe->flags >> IORING_CQE_BUFFER_SHIFT == state->provided[0];
+	/* The last one may have found none. */
+	if (cqe->res == -ENOBUFS)
+		return false;
+	return !(cqe->flags & IORING_CQE_F_BUFFER) ||
+	       cqe->flags >> IORING_CQE_BUFFER_SHIFT == state->provided[0];
 }
 
 /*
