@@ -32,13 +32,13 @@ static_assert(IOIPC_REGISTER_CREATE == IORING_REGISTER_IPC_CHANNEL_CREATE);
 static_assert(IOIPC_REGISTER_ATTACH == IORING_REGISTER_IPC_CHANNEL_ATTACH);
 static_assert(IOIPC_REGISTER_DETACH == IORING_REGISTER_IPC_CHANNEL_DETACH);
 static_assert(IOIPC_REGISTER_DESTROY == IORING_REGISTER_IPC_CHANNEL_DESTROY);
-static_assert(IOIPC_FILTER_ID == offsetof(struct io_uring_bpf_ctx, ipc.id));
-static_assert(IOIPC_FILTER_FILE_INDEX ==
-	      offsetof(struct io_uring_bpf_ctx, ipc.target));
-static_assert(IOIPC_FILTER_RW_FLAGS ==
-	      offsetof(struct io_uring_bpf_ctx, ipc.flags));
-static_assert(IOIPC_FILTER_LEN == offsetof(struct io_uring_bpf_ctx, ipc.len));
-static_assert(IOIPC_FILTER_SIZE == sizeof(struct io_uring_bpf_ipc));
+static_assert(offsetof(struct io_uring_bpf_ctx, ipc.id) == IOIPC_FILTER_ID);
+static_assert(offsetof(struct io_uring_bpf_ctx, ipc.target) ==
+	      IOIPC_FILTER_FILE_INDEX);
+static_assert(offsetof(struct io_uring_bpf_ctx, ipc.flags) ==
+	      IOIPC_FILTER_RW_FLAGS);
+static_assert(offsetof(struct io_uring_bpf_ctx, ipc.len) == IOIPC_FILTER_LEN);
+static_assert(sizeof(struct io_uring_bpf_ipc) == IOIPC_FILTER_SIZE);
 static_assert(IOIPC_QUERY == IO_URING_QUERY_IPC);
 
 /*
