@@ -225,10 +225,14 @@ TEST_F_TIMEOUT(extension, bad_names, IPC_TIMEOUT)
 	};
 	struct io_uring_ipc_channel_ext ext;
 	char name[IOIPC_MAX_NAME];
+	static char bytes[4096];
 	size_t i;
 
+	/* No NUL is near. */
+	memset(bytes, 'x', sizeof(bytes));
 	for (i = 0; i < ARRAY_SIZE(lengths); i++) {
 		ext = named(NAME);
+		ext.name = (uintptr_t)bytes;
 		ext.name_len = lengths[i];
 		EXPECT_EQ(-EINVAL, RUN(&ext, sizeof(ext)))
 			TH_LOG("%u bytes", lengths[i]);
