@@ -147,11 +147,13 @@ impl Channel {
             return false;
         }
         let watches = &mut member.seats(&mut parking).watches;
-        if watches.departure.is_none() || request.is_parked() {
+        if watches.departure.is_none() {
             return false;
         }
-        watches.watchers.insert(request);
-        watcher.seats(&mut parking).watches.own.insert(request);
+        let Some(entered) = watches.watchers.insert(request) else {
+            return false;
+        };
+        watcher.seats(&mut parking).watches.own.insert(entered);
         drop(parking);
         watcher.count_wait();
         true

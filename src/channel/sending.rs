@@ -87,6 +87,7 @@ impl Channel {
         }
     }
 
+    /// Apart, so that a queue does not pay for its stack.
     #[inline(never)]
     fn reclaim_broadcast(&self, guard: &rcu::Guard) {
         self.ring.reclaim_broadcast(|first, each| {

@@ -369,11 +369,8 @@ callbacks! {
         };
         match result {
             Ok(result) => {
-                const OVER: u16 = bindings::IOIPC_CMD_WOKEN | bindings::IOIPC_CMD_MORE;
-                if command.flags & OVER != 0 {
-                    // It has taken what it was woken for.
-                    command.flags &= !OVER;
-                }
+                // It has taken what it was woken for.
+                command.flags &= !(bindings::IOIPC_CMD_WOKEN | bindings::IOIPC_CMD_MORE);
                 if is_more {
                     command.flags |= bindings::IOIPC_CMD_MORE;
                 }

@@ -58,7 +58,7 @@ pub(crate) fn prepare(sqe: &Sqe) -> Result<(Request, Wait)> {
     if !is_valid {
         return Err(EINVAL);
     }
-    let wait = if !sqe.is_plain && request.has(uapi::IOIPC_RECV_MULTISHOT) {
+    let wait = if request.has(uapi::IOIPC_RECV_MULTISHOT) {
         Wait::Multishot
     } else if request.has(uapi::IOIPC_RECV_WAIT | uapi::IOIPC_RECV_GONE) {
         Wait::Once

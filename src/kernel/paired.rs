@@ -77,23 +77,27 @@ fn link_of(request: NonNull<io_uring_ipc_cmd>, offset: usize) -> *mut Link {
     request.as_ptr().wrapping_byte_add(offset).cast()
 }
 
+/// A request that has entered a [`First`] list and no [`Second`] one, as long as the lock is held.
+pub(crate) struct Entered(NonNull<io_uring_ipc_cmd>);
+
 impl First {
     /// Adds a request without a buffer, unless it is parked already. The caller holds the lock.
-    pub(crate) fn insert(&mut self, request: &Parkable<'_>) {
+    pub(crate) fn insert(&mut self, request: &Parkable<'_>) -> Option<Entered> {
         if request.is_parked() {
-            return;
+            return None;
         }
         // SAFETY: The request is valid by the invariants of `Parkable`, and has room for a link there,
         // in which there is no other one.
         unsafe { link_of(request.as_non_null(), SECOND).write(Link::NONE) };
         self.link(request.as_non_null());
+        Some(Entered(request.as_non_null()))
     }
 }
 
 impl Second {
-    /// Adds a request that has just entered the other list. The caller holds the lock.
-    pub(crate) fn insert(&mut self, request: &Parkable<'_>) {
-        self.link(request.as_non_null());
+    /// Adds a request that has entered the other list. The caller holds the lock, and has held it since.
+    pub(crate) fn insert(&mut self, request: Entered) {
+        self.link(request.0);
     }
 }
 

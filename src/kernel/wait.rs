@@ -64,8 +64,8 @@ impl WaitQueue {
         self.head.get()
     }
 
-    /// Whether there is a watcher. The caller has a full barrier before this, see (D) in
-    /// `src/ring/wake.rs`.
+    /// Whether there is a watcher, as `waitqueue_active()`, but without a call: each send looks. The
+    /// caller has a full barrier before this, see (D) in `src/ring/wake.rs`.
     #[inline]
     pub(crate) fn is_active(&self) -> bool {
         // SAFETY: The queue is valid by the type invariants. This only computes an address.
