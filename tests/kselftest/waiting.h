@@ -14,6 +14,11 @@
 #define IPC_HUNG	(-100001)
 /* Seconds until a request that should complete counts as hung. */
 #define WAIT_DEADLINE	10
+/*
+ * A wait takes this many steps.  If the whole machine stands still, then one
+ * step ends, and the others leave the processes time to go on.
+ */
+#define WAIT_STEPS	10
 /* Microseconds in which a request that should wait does not complete. */
 #define WAIT_NOTHING	3000
 
@@ -71,25 +76,26 @@ static inline struct io_uring_sqe *wait_get_recv(struct io_uring *ring,
 static inline int wait_next(struct io_uring *ring, struct io_uring_cqe *copy,
 			    double seconds)
 {
-	double left, end = ipc_now() + seconds;
+	double step = seconds / WAIT_STEPS;
+	struct __kernel_timespec timeout = {
+		.tv_sec = step, .tv_nsec = (step - (__s64)step) * 1e9,
+	};
 	struct io_uring_cqe *cqe;
-	int ret;
+	int ret, steps = 0;
 
 	while (io_uring_peek_cqe(ring, &cqe) || io_uring_sq_ready(ring)) {
-		struct __kernel_timespec timeout = {};
-
-		left = end - ipc_now();
-		if (left <= 0)
+		if (steps == WAIT_STEPS)
 			return IPC_HUNG;
-		timeout.tv_sec = left;
-		timeout.tv_nsec = (left - timeout.tv_sec) * 1e9;
 		ret = io_uring_submit_and_wait_timeout(ring, &cqe, 1, &timeout,
 						       NULL);
-		if (ret < 0 && ret != -EINTR && ret != -ETIME &&
-		    ret != -EAGAIN && ret != -EBUSY) {
+		if (ret == -EINTR || ret == -EAGAIN || ret == -EBUSY)
+			continue;
+		if (ret < 0 && ret != -ETIME) {
 			printf("# cannot wait: %s\n", strerror(-ret));
 			return IPC_NOT_RUN;
 		}
+		if (!io_uring_cq_ready(ring))
+			steps++;
 	}
 	*copy = *cqe;
 	io_uring_cqe_seen(ring, cqe);
