@@ -22,7 +22,10 @@ use crate::{
         bindings::io_uring_ipc_channel_create, later::Later, percpu::PerCpuCounter, rcu::RcuObject,
         rcu_xarray::RcuXArray, wait::WaitQueue,
     },
-    memory::{charge::Account, region::Region},
+    memory::{
+        charge::Account,
+        region::{Region, Sizes},
+    },
     observe::counters::SharedCounts,
     ring::{Mode, Ring},
     uapi,
@@ -40,8 +43,7 @@ pub(crate) struct Parameters {
     mode: Mode,
     private: bool,
     overwrite: bool,
-    entries: u32,
-    max_msg_size: u32,
+    sizes: Sizes,
     permissions: Permissions,
     /// 0 for none.
     key: u64,
@@ -77,8 +79,11 @@ impl Parameters {
             mode,
             overwrite,
             private: create.flags & uapi::IOIPC_F_PRIVATE != 0,
-            entries: create.ring_entries,
-            max_msg_size: create.max_msg_size,
+            sizes: Sizes {
+                entries: create.ring_entries,
+                max_msg_size: create.max_msg_size,
+                slot_size: create.max_msg_size,
+            },
             permissions: Permissions::of_caller(create.mode),
             key: create.key,
             name: Name::read(extension.name, extension.name_len)?,
@@ -111,12 +116,8 @@ impl Channel {
         account: &Account,
         registry: Arc<Registry>,
     ) -> Result<ARef<RcuObject<Self>>> {
-        let region = Region::new(
-            parameters.entries,
-            parameters.max_msg_size,
-            parameters.mode == Mode::Broadcast,
-            account,
-        )?;
+        let has_cursors = parameters.mode == Mode::Broadcast;
+        let region = Region::new(parameters.sizes, has_cursors, account)?;
         RcuObject::new(try_pin_init!(Self {
             ring: Ring::new(region, 0),
             id,

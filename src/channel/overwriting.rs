@@ -39,32 +39,40 @@ impl Channel {
         self.overwrite || self.lossy.load(Relaxed) != 0
     }
 
-    /// What a receiver of a broadcast does with the slots from `head` on.
-    fn hold(&self, receiver: &Member, head: u32) -> Option<Hold> {
+    /// What a receiver of a broadcast does with the slots from `head` on, of which a sender is `missing`
+    /// so many.
+    fn hold(&self, receiver: &Member, head: u32, missing: u32) -> Option<Hold> {
         self.accept_position(receiver);
         self.ring
-            .broadcast_hold(&receiver.cursor, receiver.id(), head)
+            .broadcast_hold(&receiver.cursor, receiver.id(), head, missing)
     }
 
-    /// How many of the `count` oldest slots of a full ring senders can take from the receivers now:
-    /// none, or one at least.
+    /// How many of the `most` oldest slots of a full ring senders can take from the receivers now, at
+    /// least `least`.
     ///
     /// # Errors
     ///
-    /// What holds the oldest one.
-    fn find_takeable<'a>(&self, count: u32, guard: &'a rcu::Guard) -> Result<u32, Holder<'a>> {
+    /// What holds one of those.
+    fn find_takeable<'a>(
+        &self,
+        least: u32,
+        most: u32,
+        guard: &'a rcu::Guard,
+    ) -> Result<u32, Holder<'a>> {
         let head = self.ring.head_position();
         if self.ring.published(head).is_none() {
             return Err(Holder::Sender);
         }
-        let (mut takeable, mut holder) = (count, None);
+        let (mut takeable, mut holder) = (most, None);
         self.find_receiver(self.ring.slowest(), guard, |receiver| {
-            match self.hold(receiver, head) {
+            match self.hold(receiver, head, least) {
                 Some(Hold::Idle { ahead }) if !self.may_take_from(receiver) => {
                     takeable = takeable.min(ahead);
-                    holder = (ahead == 0).then_some(Holder::Receiver);
+                    holder = (ahead < least).then_some(Holder::Receiver);
                 }
-                Some(Hold::Reading { ahead: 0 }) => holder = Some(Holder::Reader(receiver)),
+                Some(Hold::Reading { ahead }) if ahead < least => {
+                    holder = Some(Holder::Reader(receiver));
+                }
                 _ => (),
             }
             holder.is_some()
@@ -107,10 +115,10 @@ impl Channel {
         });
     }
 
-    /// Makes room in a full ring for up to `count` messages, if senders need not wait for the
-    /// receivers. Returns whether there may be room now.
+    /// Makes room of at least `least` slots and up to `most` in a ring that is too full, if senders need
+    /// not wait for the receivers. Returns whether there may be more room now.
     #[cold]
-    pub(super) fn make_room(&self, count: u32, guard: &rcu::Guard) -> bool {
+    pub(super) fn make_room(&self, least: u32, most: u32, guard: &rcu::Guard) -> bool {
         if !self.takes_from_any() {
             return false;
         }
@@ -122,14 +130,15 @@ impl Channel {
             })
         };
         let head = self.ring.head_position();
-        match self.find_takeable(count.min(self.ring.reclaim_step()), guard) {
+        match self.find_takeable(least, most, guard) {
             Ok(takeable) => {
                 self.overwrite_oldest(takeable, guard);
                 true
             }
             Err(Holder::Receiver) => false,
             Err(Holder::Reader(receiver)) => wait_until(&|| {
-                !matches!(self.hold(receiver, head), Some(Hold::Reading { ahead: 0 }))
+                let hold = self.hold(receiver, head, least);
+                !matches!(hold, Some(Hold::Reading { ahead }) if ahead < least)
             }),
             // If another sender has moved `head`, the slot may be that of a later message.
             Err(Holder::Sender) => wait_until(&|| {
@@ -138,8 +147,8 @@ impl Channel {
         }
     }
 
-    /// Whether a sender can take the oldest slot of a full broadcast now.
-    pub(super) fn can_overwrite(&self, guard: &rcu::Guard) -> bool {
-        self.takes_from_any() && self.find_takeable(1, guard).is_ok()
+    /// Whether a sender can take the oldest slots of a full broadcast now, as many as it is `missing`.
+    pub(super) fn can_overwrite(&self, missing: u32, guard: &rcu::Guard) -> bool {
+        self.takes_from_any() && self.find_takeable(missing, missing, guard).is_ok()
     }
 }

@@ -707,6 +707,18 @@ impl Channel {
         }
     }
 
+    /// See [`Waiting::next_send_needs`].
+    pub(super) fn first_send_needs(&self) -> u32 {
+        let mut parking = self.parking.lock();
+        let Some((_, entry)) = self.first_waiting(&mut parking, Side::Sends, 0) else {
+            return 1;
+        };
+        let seat = self.seat(&mut parking, member_of(&entry), Side::Sends);
+        let slots = seat.requests.first_needs();
+        drop(parking);
+        slots
+    }
+
     /// The member that is the next one to be woken for a message.
     pub(super) fn first_in_line(&self) -> Entry {
         let mut parking = self.parking.lock();

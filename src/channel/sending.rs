@@ -35,8 +35,9 @@ pub(crate) enum Payload<'a> {
 }
 
 impl Payload<'_> {
+    /// Length in bytes.
     #[inline]
-    fn len(&self) -> u32 {
+    pub(crate) fn len(&self) -> u32 {
         match self {
             Self::Buffer(buffer) => buffer.len(),
             // CAST: It was copied from such a buffer.
@@ -77,11 +78,11 @@ impl From<Error> for SendFailure {
 }
 
 impl Channel {
-    /// Moves the head of the ring if possible.
+    /// Moves the head of the ring if possible, for a sender that is `missing` so many slots.
     #[inline(never)]
-    pub(super) fn reclaim(&self, guard: &rcu::Guard) {
+    pub(super) fn reclaim(&self, missing: u32, guard: &rcu::Guard) {
         if self.mode == Mode::Broadcast {
-            self.reclaim_broadcast(guard);
+            self.reclaim_broadcast(missing, guard);
         } else {
             self.ring.queue_reclaim();
         }
@@ -89,8 +90,8 @@ impl Channel {
 
     /// Apart, so that a queue does not pay for its stack.
     #[inline(never)]
-    fn reclaim_broadcast(&self, guard: &rcu::Guard) {
-        self.ring.reclaim_broadcast(|first, each| {
+    fn reclaim_broadcast(&self, missing: u32, guard: &rcu::Guard) {
+        self.ring.reclaim_broadcast(missing, |first, each| {
             self.find_receiver(first, guard, |receiver| {
                 self.accept_position(receiver);
                 each(
@@ -102,21 +103,36 @@ impl Channel {
         });
     }
 
-    /// Reserves slots: `count` if there is room for so many, otherwise fewer, and at least one.
+    /// Reserves what takes one slot each: `count` slots if there is room for so many, otherwise fewer,
+    /// and at least one. Or reserves `slots` for one message that takes several.
     #[inline(always)]
-    fn reserve(&self, count: u32, guard: &rcu::Guard) -> Result<Reservations<'_, Region>> {
+    fn reserve(
+        &self,
+        count: u32,
+        slots: u32,
+        guard: &rcu::Guard,
+    ) -> Result<Reservations<'_, Region>> {
         // To watchers for room it is news that the ring was full.
         let is_exact = self.room.is_active();
+        let reclaim = |_: &_, missing| self.reclaim(missing, guard);
         let mut attempts = 0;
         loop {
-            match self
-                .ring
-                .reserve_up_to(count, is_exact, |_| self.reclaim(guard))
-            {
+            let reserved = match slots {
+                1 => self.ring.reserve_up_to(count, is_exact, reclaim),
+                _ => self.ring.reserve_span(slots, is_exact, reclaim),
+            };
+            match reserved {
                 Ok(slots) => return Ok(slots),
                 Err(NoRoom::Closed) => return Err(EPIPE),
                 Err(NoRoom::Full) => {
-                    if attempts == MAX_OVERWRITES || !self.make_room(count, guard) {
+                    let (least, most) = match slots {
+                        1 => (1, count.min(self.ring.reclaim_step())),
+                        _ => {
+                            let missing = self.ring.missing(slots);
+                            (missing, missing)
+                        }
+                    };
+                    if attempts == MAX_OVERWRITES || !self.make_room(least, most, guard) {
                         return Err(ENOBUFS);
                     }
                     attempts += 1;
@@ -189,17 +205,6 @@ impl Channel {
         }
     }
 
-    /// Whether a message can be sent that is not in the ring yet.
-    #[inline(always)]
-    fn check(&self, payload: &Payload<'_>) -> Result<(), SendFailure> {
-        if payload.len() > self.region().max_msg_size() {
-            return Err(EMSGSIZE.into());
-        }
-        payload
-            .is_readable()
-            .map_err(|NotPresent| SendFailure::NotPresent)
-    }
-
     /// Sends one message. As [`Self::send`], but faster.
     #[inline(always)]
     pub(crate) fn send_one(
@@ -209,9 +214,41 @@ impl Channel {
         guard: &rcu::Guard,
     ) -> Result<(), SendFailure> {
         let target = self.target(outgoing, guard)?;
-        self.check(&payload)?;
+        if !self.region().is_single(payload.len()) {
+            return self.send_large(payload, outgoing, target, guard);
+        }
+        self.send_in(1, payload, outgoing, target, guard)
+    }
+
+    /// Sends a message that may not fit in one slot.
+    #[cold]
+    #[inline(never)]
+    fn send_large(
+        &self,
+        payload: Payload<'_>,
+        outgoing: &Outgoing,
+        target: Option<&Member>,
+        guard: &rcu::Guard,
+    ) -> Result<(), SendFailure> {
+        let slots = self.region().slots(payload.len()).ok_or(EMSGSIZE)?;
+        self.send_in(slots, payload, outgoing, target, guard)
+    }
+
+    /// Sends a message that takes so many slots.
+    #[inline(always)]
+    fn send_in(
+        &self,
+        slots: u32,
+        payload: Payload<'_>,
+        outgoing: &Outgoing,
+        target: Option<&Member>,
+        guard: &rcu::Guard,
+    ) -> Result<(), SendFailure> {
+        if payload.is_readable().is_err() {
+            return Err(SendFailure::NotPresent);
+        }
         let current = CurrentIdentity::new();
-        let mut slots = self.reserve(1, guard)?;
+        let mut slots = self.reserve(1, slots, guard)?;
         let (end, fill_the_ring) = (slots.end(), slots.fill_the_ring());
         let counted = target.filter(|_| self.mode != Mode::Broadcast);
         let is_sent = slots.next().is_some_and(|slot| {
@@ -227,8 +264,8 @@ impl Channel {
     }
 
     /// Sends messages, of which there is at least one, and returns how many, at least one. It sends
-    /// fewer than there are if the ring has no more room, if the next message cannot be sent, or after
-    /// [`BATCH_BYTES`]. Does not sleep.
+    /// fewer than there are if the ring has no more room, if the next message cannot be sent or takes
+    /// several slots, or after [`BATCH_BYTES`]. Does not sleep.
     ///
     /// # Errors
     ///
@@ -248,19 +285,22 @@ impl Channel {
             if bytes >= BATCH_BYTES {
                 break;
             }
-            match self.check(payload) {
-                Err(failure) if ready == 0 => return Err(failure),
-                Err(_) => break,
-                Ok(()) => {
-                    ready += 1;
-                    bytes += payload.len();
-                }
+            let is_single = self.region().is_single(payload.len());
+            if !is_single || payload.is_readable().is_err() {
+                break;
             }
+            ready += 1;
+            bytes += payload.len();
+        }
+        if ready == 0 {
+            let first = payloads.first().ok_or(EINVAL)?;
+            self.send_large(*first, outgoing, target, guard)?;
+            return Ok(1);
         }
 
         let mut sent = 0;
         let current = CurrentIdentity::new();
-        let slots = self.reserve(ready, guard)?;
+        let slots = self.reserve(ready, 1, guard)?;
         let (end, fill_the_ring) = (slots.end(), slots.fill_the_ring());
         // Only receivers of a queue look at how many messages are for them alone.
         let counted = target.filter(|_| self.mode != Mode::Broadcast);

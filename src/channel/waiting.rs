@@ -60,12 +60,13 @@ impl Channel {
         true
     }
 
-    /// The same for a send of `member`, or without an attachment.
+    /// The same for a send of `member`, or without an attachment, that needs so many slots.
     pub(crate) fn park_send(
         &self,
         member: Option<&Member>,
         request: &Parkable<'_>,
         comes_back: bool,
+        slots: u32,
         guard: &rcu::Guard,
     ) -> bool {
         if !self.enter(member, Side::Sends, request, comes_back) {
@@ -73,8 +74,11 @@ impl Channel {
         }
         // As above.
         Region::full_barrier();
-        if self.has_room(guard) && self.leave(member, Side::Sends, request) {
+        if self.has_room(slots, guard) && self.leave(member, Side::Sends, request) {
             return false;
+        }
+        if comes_back {
+            self.next_may_fit(guard);
         }
         match member {
             Some(member) => member.count_wait(),
@@ -89,8 +93,17 @@ impl Channel {
     }
 
     /// The same for a send.
-    pub(crate) fn unpark_send(&self, member: Option<&Member>, request: &Parkable<'_>) -> bool {
-        self.leave(member, Side::Sends, request)
+    pub(crate) fn unpark_send(
+        &self,
+        member: Option<&Member>,
+        request: &Parkable<'_>,
+        guard: &rcu::Guard,
+    ) -> bool {
+        let is_parked = self.leave(member, Side::Sends, request);
+        if is_parked {
+            self.next_may_fit(guard);
+        }
+        is_parked
     }
 
     /// A receive of `member` was woken, and is about to look.
@@ -157,13 +170,13 @@ impl Channel {
 
     /// Whether there is room. If not, watchers for room are told once there is.
     fn look_for_room(&self, guard: &rcu::Guard) -> bool {
-        if self.has_room(guard) {
+        if self.has_room_for_any(guard) {
             return true;
         }
         self.watch_room();
         // After the mark, before the look at the ring. Pairs with the wakers (D).
         Region::full_barrier();
-        self.has_room(guard)
+        self.has_room_for_any(guard)
     }
 
     /// A sender has filled the ring: a watcher that has found room before wants to know of the next,
@@ -233,8 +246,11 @@ impl Waiting for Channel {
 
     #[inline]
     fn made_room(&self, member: &Member, position: u32) -> bool {
+        let is_lossy = self.may_take_from(member);
         self.ring
-            .broadcast_made_room(member.id(), position, self.may_take_from(member))
+            .broadcast_made_room(member.id(), position, is_lossy)
+            // A sender that misses several slots may wait for the last of those that hold them.
+            || (self.region().largest() > 1 && self.takes_from_any())
     }
 
     #[inline]
@@ -243,12 +259,16 @@ impl Waiting for Channel {
     }
 
     #[inline]
-    fn reclaim(&self, guard: &rcu::Guard) {
-        Self::reclaim(self, guard);
+    fn reclaim(&self, missing: u32, guard: &rcu::Guard) {
+        Self::reclaim(self, missing, guard);
     }
 
-    fn may_overwrite(&self, guard: &rcu::Guard) -> bool {
-        self.can_overwrite(guard)
+    fn next_send_needs(&self) -> u32 {
+        self.first_send_needs()
+    }
+
+    fn may_overwrite(&self, missing: u32, guard: &rcu::Guard) -> bool {
+        self.can_overwrite(missing, guard)
     }
 
     fn wake_any(&self, count: u32) {

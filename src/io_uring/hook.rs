@@ -152,7 +152,7 @@ trait Opcode {
     /// Runs a request. `is_rest` if its buffer is the rest of a larger one. Returns its result, and
     /// sets `is_more` if a multishot receive may receive more at once.
     fn issue(
-        request: &Request,
+        request: &mut Request,
         instance: &Instance,
         buffer: Buffer<'_>,
         is_rest: bool,
@@ -173,7 +173,7 @@ impl Opcode for IpcSend {
 
     #[inline(always)]
     fn issue(
-        request: &Request,
+        request: &mut Request,
         instance: &Instance,
         buffer: Buffer<'_>,
         _is_rest: bool,
@@ -196,7 +196,7 @@ impl Opcode for IpcRecv {
 
     #[inline(always)]
     fn issue(
-        request: &Request,
+        request: &mut Request,
         instance: &Instance,
         buffer: Buffer<'_>,
         is_rest: bool,

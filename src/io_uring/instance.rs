@@ -234,17 +234,17 @@ impl Instance {
             Some(member) if !request.sends() => {
                 channel.park_receive(member, parkable, comes_back, guard)
             }
-            _ => channel.park_send(member, parkable, comes_back, guard),
+            _ => channel.park_send(member, parkable, comes_back, request.needs(), guard),
         })
         .unwrap_or(false)
     }
 
     /// Takes out a request that is parked. Returns false if it was woken. Does not sleep.
     pub(crate) fn unpark(&self, request: &Request, parkable: &Parkable<'_>) -> bool {
-        self.with_waiter(request, |channel, member, _| match member {
+        self.with_waiter(request, |channel, member, guard| match member {
             Some(_) if request.watches() => channel.unpark_watch(parkable),
             Some(member) if !request.sends() => channel.unpark_receive(member, parkable),
-            _ => channel.unpark_send(member, parkable),
+            _ => channel.unpark_send(member, parkable, guard),
         })
         .unwrap_or(false)
     }

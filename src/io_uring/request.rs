@@ -2,7 +2,12 @@
 
 //! What a request keeps of its SQE, except the place of its buffer.
 
-use crate::uapi;
+use core::mem::{offset_of, size_of};
+
+use crate::{
+    kernel::parked::{NEEDS, NEEDS_SHIFT},
+    uapi,
+};
 
 /// What a request does when there is no message or no room.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -25,9 +30,13 @@ pub(crate) struct Request {
     pub(crate) target: u32,
     /// The halves of a number that the sender gives the receiver: there is no room for a gap.
     sender_data: [u32; 2],
-    /// `rw_flags`, checked; [`Self::SENDS`], [`Self::HAS_WAITED_UNATTACHED`], [`Self::HAS_LOOKED`].
+    /// `rw_flags`, checked; [`Self::SENDS`], [`Self::HAS_WAITED_UNATTACHED`], [`Self::HAS_LOOKED`]; in
+    /// the bits of [`NEEDS`], how many slots it needs less one, if it is a send that has found no room.
     flags: u32,
 }
+
+// `Fifo::first_needs` finds them there.
+const _: () = assert!(offset_of!(Request, flags) + 4 == size_of::<Request>());
 
 impl Request {
     const SENDS: u32 = 1 << 31;
@@ -80,6 +89,16 @@ impl Request {
     /// Whether it has.
     pub(crate) fn has_looked(&self) -> bool {
         self.flags & Self::HAS_LOOKED != 0
+    }
+
+    /// Notes how many slots it needs: it is a send that has found no room.
+    pub(crate) fn set_needs(&mut self, slots: u32) {
+        self.flags = self.flags & !NEEDS | (slots - 1) << NEEDS_SHIFT & NEEDS;
+    }
+
+    /// How many slots it needs, if so.
+    pub(crate) fn needs(&self) -> u32 {
+        ((self.flags & NEEDS) >> NEEDS_SHIFT) + 1
     }
 
     /// A number that the sender gives the receiver.

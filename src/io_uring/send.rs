@@ -56,7 +56,7 @@ pub(crate) fn prepare(sqe: &Sqe) -> Result<(Request, Wait)> {
 /// Sends the message in `buffer` and returns its length, or sends those that the vector in `buffer`
 /// names and returns how many. May sleep, but not while it has a slot.
 #[inline(always)]
-pub(crate) fn issue(request: &Request, instance: &Instance, buffer: Buffer<'_>) -> Result<u32> {
+pub(crate) fn issue(request: &mut Request, instance: &Instance, buffer: Buffer<'_>) -> Result<u32> {
     if request.has(uapi::IOIPC_SEND_VEC) {
         return match buffer {
             Buffer::User(vector) => issue_vec(request, instance, vector),
@@ -73,13 +73,17 @@ pub(crate) fn issue(request: &Request, instance: &Instance, buffer: Buffer<'_>) 
 }
 
 #[cold]
-fn fault_in_and_send(request: &Request, instance: &Instance, buffer: Buffer<'_>) -> Result<u32> {
+fn fault_in_and_send(
+    request: &mut Request,
+    instance: &Instance,
+    buffer: Buffer<'_>,
+) -> Result<u32> {
     send_some(request, instance, &[Payload::Buffer(buffer)])?;
     Ok(buffer.len())
 }
 
 #[inline(never)]
-fn issue_vec(request: &Request, instance: &Instance, vector: UserBuffer) -> Result<u32> {
+fn issue_vec(request: &mut Request, instance: &Instance, vector: UserBuffer) -> Result<u32> {
     let mut sent = 0;
     // A task that is killed leaves the rest.
     while sent < vector.len() && (sent == 0 || let_others_run()) {
@@ -94,7 +98,7 @@ fn issue_vec(request: &Request, instance: &Instance, vector: UserBuffer) -> Resu
 
 /// Sends messages of a vector, from number `first` on, and returns how many.
 fn read_and_send(
-    request: &Request,
+    request: &mut Request,
     instance: &Instance,
     vector: UserBuffer,
     first: u32,
@@ -125,7 +129,7 @@ fn read_and_send(
 }
 
 /// Sends messages and returns how many, at least one.
-fn send_some(request: &Request, instance: &Instance, payloads: &[Payload<'_>]) -> Result<u32> {
+fn send_some(request: &mut Request, instance: &Instance, payloads: &[Payload<'_>]) -> Result<u32> {
     let Some(Payload::Buffer(first)) = payloads.first() else {
         return Err(EINVAL);
     };
@@ -198,9 +202,16 @@ impl<'a> Sender<'a> {
         }
     }
 
-    /// Counts a send that has found no room. Returns with what the request ends or waits.
+    /// Counts a send that has found no room for its first message, of `len` bytes. Returns with what
+    /// the request ends or waits.
     #[cold]
-    fn failed(&self, failure: SendFailure, request: &Request, guard: &rcu::Guard) -> SendFailure {
+    fn failed(
+        &self,
+        failure: SendFailure,
+        request: &mut Request,
+        len: u32,
+        guard: &rcu::Guard,
+    ) -> SendFailure {
         if !matches!(failure, SendFailure::Error(ENOBUFS)) {
             return failure;
         }
@@ -214,6 +225,7 @@ impl<'a> Sender<'a> {
             (self.channel.id(), sender, waits, self.channel.holder(guard))
         });
         if waits {
+            request.set_needs(self.channel.region().slots(len).unwrap_or(1));
             EAGAIN.into()
         } else {
             failure
@@ -223,7 +235,7 @@ impl<'a> Sender<'a> {
 
 #[inline(never)]
 fn attempt_many(
-    request: &Request,
+    request: &mut Request,
     instance: &Instance,
     payloads: &[Payload<'_>],
 ) -> Result<u32, SendFailure> {
@@ -234,24 +246,30 @@ fn attempt_many(
             sender.count(sent);
             Ok(sent)
         }
-        Err(failure) => Err(sender.failed(failure, request, &guard)),
+        Err(failure) => Err(sender.failed(
+            failure,
+            request,
+            payloads.first().map_or(0, Payload::len),
+            &guard,
+        )),
     }
 }
 
 #[inline(always)]
 fn attempt_one(
-    request: &Request,
+    request: &mut Request,
     instance: &Instance,
     payload: Payload<'_>,
 ) -> Result<(), SendFailure> {
     let guard = rcu::read_lock();
     let sender = Sender::find(request, instance, &guard)?;
+    let len = payload.len();
     match sender.channel.send_one(payload, &sender.outgoing, &guard) {
         Ok(()) => {
             sender.count(1);
             Ok(())
         }
-        Err(failure) => Err(sender.failed(failure, request, &guard)),
+        Err(failure) => Err(sender.failed(failure, request, len, &guard)),
     }
 }
 

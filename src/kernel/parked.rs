@@ -9,6 +9,10 @@ use core::{marker::PhantomData, ptr, ptr::NonNull};
 
 use crate::kernel::bindings::{io_uring_ipc_cmd, io_uring_ipc_wake};
 
+/// In these bits of the last word of `data`, a send keeps how many slots it needs, less one.
+pub(crate) const NEEDS: u32 = 0x1fff << NEEDS_SHIFT;
+pub(crate) const NEEDS_SHIFT: u32 = 16;
+
 /// A request that io_uring leaves to the current task, which holds the `uring_lock` of its instance.
 ///
 /// # Invariants
@@ -140,6 +144,17 @@ impl Fifo {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.first.is_null()
+    }
+
+    /// How many slots the first request needs, if it is a send.
+    pub(crate) fn first_needs(&self) -> u32 {
+        if self.is_empty() {
+            return 1;
+        }
+        // SAFETY: By the type invariants the request is valid. As long as it is in the list, nothing
+        // writes its `data`.
+        let [.., word] = unsafe { (*self.first).data };
+        ((word & NEEDS) >> NEEDS_SHIFT) + 1
     }
 
     /// Adds a request as the last one, or if it `comes_back` before all that have not been taken out

@@ -49,7 +49,8 @@ pub(super) struct Descriptor {
     pub(super) seq: Atomic<u64>,
     pub(super) sender: Atomic<u32>,
     pub(super) target: Atomic<u32>,
-    _reserved: [Atomic<u64>; 3],
+    pub(super) slots: Atomic<u32>,
+    _reserved: [Atomic<u32>; 5],
 }
 
 /// Asserts that a struct has the size of another one, and its fields the same offsets.
@@ -87,4 +88,5 @@ assert_same_layout!(
     seq,
     sender,
     target,
+    slots,
 );

@@ -10,7 +10,7 @@
 //!
 //! Nothing here locks. A function that allocates or maps may sleep. A function that copies does not.
 
-use core::{cell::UnsafeCell, ptr::NonNull};
+use core::{cell::UnsafeCell, num::NonZeroU32, ptr::NonNull};
 
 use kernel::{
     mm::virt::VmaMixedMap,
@@ -49,6 +49,8 @@ const CHUNK: usize = 256;
 struct Layout {
     entries: u32,
     max_msg_size: u32,
+    /// How many slots a message of this size takes.
+    largest: u32,
     desc_offset: u32,
     data_offset: u32,
     data_stride: u32,
@@ -59,11 +61,16 @@ impl Layout {
     /// # Errors
     ///
     /// `EINVAL` if a number is out of bounds, or the region would be larger than `INT_MAX`.
-    fn new(entries: u32, max_msg_size: u32) -> Result<Self> {
+    fn new(sizes: Sizes) -> Result<Self> {
+        let Sizes {
+            entries,
+            max_msg_size,
+            slot_size,
+        } = sizes;
         if !entries.is_power_of_two()
             || entries > uapi::IOIPC_MAX_RING_ENTRIES
-            || max_msg_size == 0
-            || max_msg_size > uapi::IOIPC_MAX_MSG_SIZE
+            || !(1..=uapi::IOIPC_MAX_MSG_SIZE).contains(&slot_size)
+            || !(slot_size..=uapi::IOIPC_MAX_LARGE_MSG_SIZE).contains(&max_msg_size)
         {
             return Err(EINVAL);
         }
@@ -71,16 +78,18 @@ impl Layout {
         let desc_offset = size_of::<Header>() as u64;
         let desc_size = u64::from(entries) * size_of::<Descriptor>() as u64;
         let data_offset = (desc_offset + desc_size).next_multiple_of(PAGE_SIZE as u64);
-        let data_stride = u64::from(max_msg_size).next_multiple_of(MESSAGE_ALIGN);
+        let data_stride = u64::from(slot_size).next_multiple_of(MESSAGE_ALIGN);
+        let largest = u64::from(max_msg_size).div_ceil(data_stride);
         let size =
             (data_offset + u64::from(entries) * data_stride).next_multiple_of(PAGE_SIZE as u64);
-        if size > i32::MAX as u64 {
+        if (largest > 1 && largest > u64::from(entries / 4)) || size > i32::MAX as u64 {
             return Err(EINVAL);
         }
         // CAST: All of them are at most `size`.
         Ok(Self {
             entries,
             max_msg_size,
+            largest: largest as u32,
             desc_offset: desc_offset as u32,
             data_offset: data_offset as u32,
             data_stride: data_stride as u32,
@@ -91,6 +100,17 @@ impl Layout {
     fn pages(&self) -> usize {
         self.size as usize >> PAGE_SHIFT
     }
+}
+
+/// What the caller of CREATE wants of a region.
+#[derive(Clone, Copy)]
+pub(crate) struct Sizes {
+    /// How many slots.
+    pub(crate) entries: u32,
+    /// Of the largest message, in bytes.
+    pub(crate) max_msg_size: u32,
+    /// Of the largest message that takes no more than one slot, in bytes.
+    pub(crate) slot_size: u32,
 }
 
 /// What a descriptor says about a message.
@@ -110,9 +130,10 @@ pub(crate) struct Description {
 /// - `descriptors` is where the descriptors of all slots are, and `messages` where their messages are,
 ///   at multiples of `data_stride`.
 /// - All accesses to header and descriptors are atomic.
-/// - In the kernel, only the holder of the [`Reservation`] of a slot writes the message and the sender
-///   of the slot, and only the holder of a [`Claim`] reads them. The ring gives out a reservation of
-///   a slot only if there is neither another one nor a claim, and it orders their accesses.
+/// - `data_size` is how many bytes there are from `messages` on.
+/// - In the kernel, only the holder of the [`Reservation`] of slots writes the message and the sender
+///   there, and only the holder of a [`Claim`] reads them. The ring gives out a reservation of
+///   slots only if there is neither another one nor a claim, and it orders their accesses.
 #[repr(C)]
 pub(crate) struct Region {
     // Each message needs these fields, so they share cache lines.
@@ -120,6 +141,12 @@ pub(crate) struct Region {
     data_stride: u32,
     descriptors: Pointer<Descriptor>,
     messages: Pointer<u8>,
+    data_size: u32,
+    /// The largest message that takes one slot, in bytes.
+    max_single: u32,
+    /// See [`ring::Memory`].
+    largest: u32,
+    roomy: u32,
     mapping: Mapping,
     /// The sender of the message in each slot.
     senders: KVVec<SenderCell>,
@@ -143,17 +170,12 @@ impl Region {
     ///
     /// `EINVAL` if the numbers are out of bounds. `ENOMEM` if there is no memory, or if it exceeds the
     /// caller's memory cgroup or the `RLIMIT_MEMLOCK` of `account`. `EINTR` if the caller is killed.
-    pub(crate) fn new(
-        entries: u32,
-        max_msg_size: u32,
-        has_cursors: bool,
-        account: &Account,
-    ) -> Result<Self> {
-        let layout = Layout::new(entries, max_msg_size)?;
+    pub(crate) fn new(sizes: Sizes, has_cursors: bool, account: &Account) -> Result<Self> {
+        let layout = Layout::new(sizes)?;
         let charge = MemoryCharge::new(account, layout.pages())?;
         let mapping = Mapping::new(Self::allocate(layout.pages())?)?;
-        let mut senders = KVVec::with_capacity(entries as usize, GFP_MAYFAIL)?;
-        for _ in 0..entries {
+        let mut senders = KVVec::with_capacity(layout.entries as usize, GFP_MAYFAIL)?;
+        for _ in 0..layout.entries {
             senders.push(SenderCell::default(), GFP_MAYFAIL)?;
         }
         let at = |offset: u32| mapping.base().as_ptr().wrapping_add(offset as usize);
@@ -164,6 +186,10 @@ impl Region {
             data_stride: layout.data_stride,
             descriptors: Pointer::new(at(layout.desc_offset).cast()).ok_or(ENOMEM)?,
             messages: Pointer::new(at(layout.data_offset)).ok_or(ENOMEM)?,
+            data_size: layout.entries * layout.data_stride,
+            max_single: layout.max_msg_size.min(layout.data_stride),
+            largest: layout.largest,
+            roomy: layout.entries + 1 - 2 * layout.largest,
             senders,
             layout,
             mapping,
@@ -204,7 +230,12 @@ impl Region {
         header.ring_mask.store(layout.entries - 1, Relaxed);
         header.ring_entries.store(layout.entries, Relaxed);
         header.max_msg_size.store(layout.max_msg_size, Relaxed);
-        header.version.store(uapi::IOIPC_RING_VERSION, Relaxed);
+        let version = if layout.largest > 1 {
+            uapi::IOIPC_RING_VERSION_LARGE
+        } else {
+            uapi::IOIPC_RING_VERSION
+        };
+        header.version.store(version, Relaxed);
         header.desc_offset.store(layout.desc_offset, Relaxed);
         // CAST: It is 64.
         let desc_stride = size_of::<Descriptor>() as u32;
@@ -238,6 +269,26 @@ impl Region {
         self.layout.max_msg_size
     }
 
+    /// From one slot to the next, in bytes.
+    pub(crate) fn slot_size(&self) -> u32 {
+        self.data_stride
+    }
+
+    /// Whether a message of `len` bytes takes one slot.
+    #[inline(always)]
+    pub(crate) fn is_single(&self, len: u32) -> bool {
+        len <= self.max_single
+    }
+
+    /// How many slots a message of `len` bytes takes. `None` if it is larger than the largest.
+    pub(crate) fn slots(&self, len: u32) -> Option<u32> {
+        if self.is_single(len) {
+            return Some(1);
+        }
+        let slot_size = NonZeroU32::new(self.data_stride)?;
+        (len <= self.layout.max_msg_size).then(|| (len - 1) / slot_size + 1)
+    }
+
     /// Says in each descriptor where the message of its slot is, which never changes.
     fn fill_offsets(&self) {
         for index in 0..self.layout.entries {
@@ -257,32 +308,36 @@ impl Region {
         unsafe { descriptor.as_ref() }
     }
 
-    /// The message of a slot: `max_msg_size` bytes. Any index is taken modulo the number of slots.
+    /// Where the message of a slot begins, and how many bytes there are to the end of the mapping. Any
+    /// index is taken modulo the number of slots.
     #[inline(always)]
-    fn message(&self, index: u32) -> NonNull<u8> {
-        let offset = (index & self.mask) as usize * self.data_stride as usize;
+    fn message(&self, index: u32) -> (NonNull<u8>, u32) {
+        // It does not overflow: the size of all messages fits.
+        let offset = (index & self.mask) * self.data_stride;
         // SAFETY: By the type invariants the slot has its message there, within the mapping.
-        unsafe { self.messages.get().add(offset) }
+        let start = unsafe { self.messages.get().add(offset as usize) };
+        (start, self.data_size - offset)
     }
 
-    /// The message of a slot, for its sender to fill.
+    /// The slots of a message, for its sender to fill.
     #[inline(always)]
     fn room<'a>(slot: &'a mut Reservation<'_, Self>) -> Room<'a> {
         let region = slot.memory();
-        let len = region.layout.max_msg_size;
-        // SAFETY: The message is valid as long as the region. By the type invariants only the holder
-        // of the reservation accesses it, and the reservation is borrowed for as long as the result.
-        unsafe { Room::new(region.message(slot.index()), len) }
+        let (start, _) = region.message(slot.index());
+        let len = slot.slots() * region.data_stride;
+        // SAFETY: The slots of a reservation lie in one piece before the end of the mapping, and are
+        // valid as long as the region. By the type invariants only the holder of the reservation
+        // accesses them, and the reservation is borrowed for as long as the result.
+        unsafe { Room::new(start, len) }
     }
 
-    /// The first `len` bytes of a message, or as many as a message can have.
+    /// The first `len` bytes of a message, which has so many: or as many as there are in the mapping.
     #[inline(always)]
     fn bytes<'a>(claim: &'a Claim<'_, Self>, len: u32) -> Bytes<'a> {
-        let region = claim.memory();
-        let len = len.min(region.layout.max_msg_size);
-        // SAFETY: The message is valid as long as the region. By the type invariants nothing writes
-        // it while there is a claim, and the claim is borrowed for as long as the result.
-        unsafe { Bytes::new(region.message(claim.index()), len) }
+        let (start, rest) = claim.memory().message(claim.index());
+        // SAFETY: These bytes are valid as long as the region. By the type invariants nothing writes
+        // a message while there is a claim, and the claim is borrowed for as long as the result.
+        unsafe { Bytes::new(start, len.min(rest)) }
     }
 
     /// Length of the message of a slot: final if the caller has claimed it, otherwise a guess.
@@ -304,6 +359,7 @@ impl Region {
             .sender_data
             .store(description.sender_data, Relaxed);
         descriptor.sender.store(description.sender, Relaxed);
+        descriptor.slots.store(slot.slots(), Relaxed);
     }
 
     /// Fills in what the descriptor says about a message, except its length.
@@ -381,10 +437,11 @@ impl Region {
     }
 }
 
-// The states of a slot and the flag of a closed ring are part of the ABI.
+// What a slot word says and the flag of a closed ring are part of the ABI.
 const _: () = assert!(ring::State::Ready as u32 == uapi::IOIPC_MSG_READY);
 const _: () = assert!(ring::State::Claimed as u32 == uapi::IOIPC_MSG_CLAIMED);
 const _: () = assert!(ring::State::Free as u32 == uapi::IOIPC_MSG_FREE);
+const _: () = assert!(ring::STATE_BITS == uapi::IOIPC_MSG_STATE_BITS);
 const _: () = assert!(ring::Ring::<Region>::CLOSED == uapi::IOIPC_RING_CLOSED);
 
 impl ring::Memory for Region {
@@ -395,6 +452,16 @@ impl ring::Memory for Region {
     fn entries(&self) -> u32 {
         // So the compiler sees that it need not mask an index of the ring again.
         self.mask.wrapping_add(1)
+    }
+
+    #[inline(always)]
+    fn largest(&self) -> u32 {
+        self.largest
+    }
+
+    #[inline(always)]
+    fn roomy(&self) -> u32 {
+        self.roomy
     }
 
     #[inline(always)]

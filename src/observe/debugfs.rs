@@ -118,8 +118,8 @@ impl Table for Registry {
 fn show_headings(out: &SeqFile) {
     seq_print!(
         out,
-        "{:>10} {:>10} {:<9} {:>10} {:>10} {:>7} {:>4} {:>10} {:>7} {:>12} {:>5} {:>7} {:>12} \
-         {:>12} {:>10} {:>10} {:>10} {:>10} {:<26} {}\n",
+        "{:>10} {:>10} {:<9} {:>10} {:>10} {:>7} {:>4} {:>10} {:>7} {:>12} {:>9} {:>5} {:>7} \
+         {:>12} {:>12} {:>10} {:>10} {:>10} {:>10} {:<26} {}\n",
         "channel",
         "subscriber",
         "delivery",
@@ -130,6 +130,7 @@ fn show_headings(out: &SeqFile) {
         "ipc-ns",
         "entries",
         "max-msg-size",
+        "slot-size",
         "fill",
         "pending",
         "sent",
@@ -148,8 +149,8 @@ fn show_channel(out: &SeqFile, channel: &Channel) {
     let counts = channel.counts();
     seq_print!(
         out,
-        "{:>10} {:>10} {:<9} {:>10} {:>10} {:>7} {:04o} {:>10} {:>7} {:>12} {:>5} {:>7} {:>12} \
-         {:>12} {:>10} {:>10} {:>10} {:>10} {:<26} ",
+        "{:>10} {:>10} {:<9} {:>10} {:>10} {:>7} {:04o} {:>10} {:>7} {:>12} {:>9} {:>5} {:>7} \
+         {:>12} {:>12} {:>10} {:>10} {:>10} {:>10} {:<26} ",
         channel.id(),
         "-",
         channel.mode().name(),
@@ -160,6 +161,7 @@ fn show_channel(out: &SeqFile, channel: &Channel) {
         permissions.namespace_inode(),
         channel.entries(),
         channel.region().max_msg_size(),
+        channel.region().slot_size(),
         channel.used(),
         "-",
         counts.sent,
@@ -182,13 +184,14 @@ fn show_subscriber(out: &SeqFile, channel: &Channel, subscriber: &Member) {
     let counts = subscriber.counts();
     seq_print!(
         out,
-        "{:>10} {:>10} {:<9} {:>10} {:>10} {:>7} {:>4} {:>10} {:>7} {:>12} ",
+        "{:>10} {:>10} {:<9} {:>10} {:>10} {:>7} {:>4} {:>10} {:>7} {:>12} {:>9} ",
         channel.id(),
         subscriber.id(),
         "-",
         subscriber.uid(),
         "-",
         subscriber.pid(),
+        "-",
         "-",
         "-",
         "-",

@@ -7,7 +7,9 @@
 //! sender writes a message while a receiver reads it. A receiver that leaves while a request reads
 //! holds that slot until the request has ended.
 
-use super::{distance, slot_word, Atomic, Claim, Memory, NoMessage, Pair, Ring, State};
+use super::{
+    distance, free_slots, slot_word, Atomic, Claim, Memory, NoMessage, Pair, Published, Ring, State,
+};
 
 /// A request of the receiver is reading the message at the cursor.
 const BUSY: u32 = 1;
@@ -19,7 +21,7 @@ const LEAVING: u32 = 4;
 /// How often a reclaimer looks at all cursors again because others have moved `head`.
 const MAX_RECLAIMS: u32 = 8;
 
-/// How many slots a reclaimer frees at most after one look at all cursors.
+/// How many slots a reclaimer frees at most after one look at all cursors, if nobody misses more.
 const MAX_RECLAIM_STEP: u32 = 64;
 
 /// What a receiver does with the slots from its cursor on, which is `ahead` slots after another one.
@@ -124,9 +126,15 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Whether `receiver` holds slots from `head` on, and which. Moves its cursor over slots that have
-    /// no message for it, as [`Self::reclaim_broadcast`] does.
-    pub fn broadcast_hold(&self, cursor: &M::U64, receiver: u32, head: u32) -> Option<Hold> {
-        let end = head.wrapping_add(self.reclaim_step());
+    /// no message for it, as [`Self::reclaim_broadcast`] does for a sender that is `missing` some.
+    pub fn broadcast_hold(
+        &self,
+        cursor: &M::U64,
+        receiver: u32,
+        head: u32,
+        missing: u32,
+    ) -> Option<Hold> {
+        let end = head.wrapping_add(self.reclaim_step().max(missing));
         let (word, _) = self.skip(cursor, receiver, Some(end));
         let Pair {
             first: position,
@@ -176,17 +184,17 @@ impl<M: Memory> Ring<M> {
         Pair::unpack(cursor.load_relaxed()).second & DETACHED != 0
     }
 
-    /// The word of a slot, and whether the slot has no message for `receiver`: its sender gave it up,
-    /// or the message is for another receiver.
+    /// The word of a slot, and how many slots from there on have no message for `receiver`: they are
+    /// free, or the message is for another receiver.
     #[inline]
-    fn look(&self, position: u32, receiver: u32) -> (u64, bool) {
+    fn look(&self, position: u32, receiver: u32) -> (u64, u32) {
         // Pairs with `Reservation::store` (A).
         let slot = self.slot(position).load_acquire();
         let useless = if slot == slot_word(position, State::Ready) {
             let target = self.target(position);
-            target != 0 && target != receiver
+            (target != 0 && target != receiver).into()
         } else {
-            slot == slot_word(position, State::Free)
+            free_slots(slot, position)
         };
         (slot, useless)
     }
@@ -194,17 +202,19 @@ impl<M: Memory> Ring<M> {
     /// The position of the message for `receiver` that follows the one at `position`, if there is
     /// one now.
     pub(super) fn broadcast_following(&self, mut position: u32, receiver: u32) -> Option<u32> {
+        let mut useless = 1;
         loop {
-            position = position.wrapping_add(1);
-            let (slot, useless) = self.look(position, receiver);
-            if !useless {
+            position = position.wrapping_add(useless);
+            let slot;
+            (slot, useless) = self.look(position, receiver);
+            if useless == 0 {
                 return (slot == slot_word(position, State::Ready)).then_some(position);
             }
         }
     }
 
-    /// Moves a cursor over slots that have no message for `receiver`, but not past `end`. Returns the
-    /// cursor, and the word of the slot at the cursor.
+    /// Moves a cursor over slots that have no message for `receiver`, as long as it is before `end`.
+    /// Returns the cursor, and the word of the slot at the cursor.
     fn skip(&self, cursor: &M::U64, receiver: u32, end: Option<u32>) -> (u64, u64) {
         loop {
             // Pairs with `release` and `broadcast_leave`.
@@ -214,11 +224,11 @@ impl<M: Memory> Ring<M> {
                 second: flags,
             } = Pair::unpack(old);
             let (slot, useless) = self.look(position, receiver);
-            if flags != 0 || !useless || end.is_some_and(|end| distance(position, end) <= 0) {
+            if flags != 0 || useless == 0 || end.is_some_and(|end| distance(position, end) <= 0) {
                 return (old, slot);
             }
             // If this fails, another request has moved the cursor.
-            let _ = cursor.swap_if_release(old, cursor_word(position.wrapping_add(1), 0));
+            let _ = cursor.swap_if_release(old, cursor_word(position.wrapping_add(useless), 0));
         }
     }
 
@@ -272,14 +282,15 @@ impl<M: Memory> Ring<M> {
         })
     }
 
-    /// How many slots [`Self::reclaim_broadcast`] moves `head` at most.
+    /// How many slots [`Self::reclaim_broadcast`] moves `head` at most, if nobody misses more.
     pub fn reclaim_step(&self) -> u32 {
         (self.memory.entries() / 4).clamp(1, MAX_RECLAIM_STEP)
     }
 
     /// Moves `head` towards the cursor that is farthest behind, or towards `tail` if there is no
     /// cursor. It stops before a slot that is not published, because a sender is still writing there.
-    /// It moves `head` by at most [`Self::reclaim_step`]. The other slots are history, for receivers
+    /// It moves `head` by at most [`Self::reclaim_step`], or by the number of slots that a sender is
+    /// `missing`, and to the end of the free slots there. The other slots are history, for receivers
     /// that join at the oldest message. If others move `head` meanwhile, or join there again and
     /// again, it leaves the work to them.
     ///
@@ -293,9 +304,10 @@ impl<M: Memory> Ring<M> {
     #[inline]
     pub fn reclaim_broadcast(
         &self,
+        missing: u32,
         mut for_each: impl FnMut(u32, &mut dyn FnMut(&M::U64, u32, bool) -> bool),
     ) {
-        let most = self.reclaim_step();
+        let most = self.reclaim_step().max(missing);
         let start = self.head_position();
         let mut failures = 0;
         while failures < MAX_RECLAIMS {
@@ -329,11 +341,16 @@ impl<M: Memory> Ring<M> {
             let mut to = head;
             // The cursor of a receiver that is joining can be behind `head`.
             // Pairs with `Reservation::store` (B).
-            while distance(to, last) > 0
-                && to.wrapping_sub(head) < most
-                && self.published(to).is_some()
-            {
-                to = to.wrapping_add(1);
+            while distance(to, last) > 0 && to.wrapping_sub(head) < most {
+                to = match self.published(to) {
+                    None => break,
+                    Some(Published::Message(_)) => to.wrapping_add(1),
+                    Some(Published::Nothing(count)) => to.wrapping_add(count),
+                };
+                if distance(to, last) < 0 {
+                    // A receiver has joined within these free slots, or user space has moved it there.
+                    to = last;
+                }
             }
             let has_moved = to != head && self.move_head(old, Pair::new(to, joined));
             if to != head && !has_moved {

@@ -8,7 +8,7 @@
 //!
 //! # Positions
 //!
-//! A position counts messages since the ring was made. It is a `u32` that wraps. So the ring only
+//! A position counts slots since the ring was made. It is a `u32` that wraps. So the ring only
 //! compares positions by their wrapping difference, which is at most the number of slots. The lower
 //! bits of a position are its slot.
 //!
@@ -26,6 +26,16 @@
 //! 4. `head` moves over the slot, and a sender can reserve it again. In a queue this happens when
 //!    the slot and all slots before it are free. In a broadcast it happens when they are published
 //!    and all cursors are past them.
+//!
+//! # Messages that take several slots
+//!
+//! Such a message is in the first of its slots as far as the ring knows. The slots behind it are
+//! *free* from the moment they are reserved, as if their sender had given them up, and nobody looks
+//! for a message there. Still no sender reserves them again before the message is taken, because
+//! `head` does not pass the first slot until then. The message lies in one piece: it never goes
+//! across the end of the ring. If it would, its sender reserves the slots up to the end as well, and
+//! they are free too. The word of a free slot says how many free slots follow, so all that goes over
+//! slots passes them in one step.
 //!
 //! The publication by slot sequence number is that of Dmitry Vyukov's bounded MPMC queue
 //! (<https://www.1024cores.net/home/lock-free-algorithms/queues/bounded-mpmc-queue>). Unlike there,
@@ -93,6 +103,11 @@ pub trait Memory {
 
     /// The number of slots: a power of two, and always the same.
     fn entries(&self) -> u32;
+    /// How many slots the largest message takes: 1, or at most a quarter of them.
+    fn largest(&self) -> u32;
+    /// As long as no more slots than these are in use, there is room for the largest message, wherever
+    /// `tail` is: all slots but twice [`Self::largest`] less one. The ring counts as full otherwise.
+    fn roomy(&self) -> u32;
     /// `tail` and whether the ring is closed, in one word.
     fn producer(&self) -> &Self::U64;
     /// A position of `head` that a sender has seen. It is next to [`Self::producer`], so that senders
@@ -152,7 +167,7 @@ pub enum State {
     Ready = 1,
     /// A message that a receiver of a queue has claimed.
     Claimed = 2,
-    /// Nothing: consumed, or given up by its sender.
+    /// Nothing: consumed, given up by its sender, or behind the first slot of a message.
     Free = 3,
 }
 
@@ -161,15 +176,42 @@ const fn slot_word(position: u32, state: State) -> u64 {
     Pair::new(position.wrapping_add(1), state as u32).pack()
 }
 
+/// A free slot has the number of free slots that follow in the bits above its [`State`].
+pub const STATE_BITS: u32 = 8;
+
+/// How many free slots there are from a position on, as the word of its slot says: none if this slot
+/// is not free.
+#[inline(always)]
+const fn free_slots(word: u64, position: u32) -> u32 {
+    const SEQUENCE_AND_STATE: u64 = Pair::new(u32::MAX, (1 << STATE_BITS) - 1).pack();
+    let free = slot_word(position, State::Free);
+    if word == free {
+        return 1;
+    }
+    if (word ^ free) & SEQUENCE_AND_STATE != 0 {
+        return 0;
+    }
+    (Pair::unpack(word).second >> STATE_BITS) + 1
+}
+
 /// How far `position` is behind `other`: negative if it is ahead.
 const fn distance(position: u32, other: u32) -> i32 {
     other.wrapping_sub(position) as i32
 }
 
+/// What a receiver finds in a slot that is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Published {
+    /// A message for the receiver with this number alone, or with 0 for any receiver.
+    Message(u32),
+    /// Nothing, and neither in the slots after it: this is how many there are.
+    Nothing(u32),
+}
+
 /// Why there is no slot to send in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoRoom {
-    /// All slots are in use.
+    /// All slots are in use, or too few are not.
     Full,
     /// The ring was closed.
     Closed,
@@ -237,15 +279,19 @@ impl<M: Memory> Ring<M> {
         self.memory.target(self.index(position)).load_relaxed()
     }
 
-    /// Whether the slot of a position is published. If it has a message, the inner value is the only
-    /// receiver of the message, or 0.
-    pub fn published(&self, position: u32) -> Option<Option<u32>> {
+    /// What is in the slot of a position, if that is published.
+    #[inline]
+    pub fn published(&self, position: u32) -> Option<Published> {
         let word = self.slot(position).load_acquire();
         if Pair::unpack(word).first != position.wrapping_add(1) {
             return None;
         }
-        let ready = word == slot_word(position, State::Ready);
-        Some(ready.then(|| self.target(position)))
+        Some(if word == slot_word(position, State::Ready) {
+            Published::Message(self.target(position))
+        } else {
+            // A message that is claimed is in one slot.
+            Published::Nothing(free_slots(word, position).max(1))
+        })
     }
 
     /// Drops messages from a position on that only `target` can receive, at most `count`.
@@ -256,7 +302,8 @@ impl<M: Memory> Ring<M> {
         while dropped < count && distance(position, end) > 0 {
             let ready = slot_word(position, State::Ready);
             let slot = self.slot(position);
-            if slot.load_acquire() == ready
+            let word = slot.load_acquire();
+            if word == ready
                 && self.target(position) == target
                 // Pairs with `move_head` (B).
                 && slot
@@ -265,7 +312,7 @@ impl<M: Memory> Ring<M> {
             {
                 dropped += 1;
             }
-            position = position.wrapping_add(1);
+            position = position.wrapping_add(free_slots(word, position).max(1));
         }
         dropped
     }
@@ -292,14 +339,34 @@ impl<M: Memory> Ring<M> {
         self.tail().1
     }
 
-    /// Whether all slots are in use or not reclaimed.
-    pub fn is_full(&self) -> bool {
-        // In this order, `head` is not ahead of `tail`.
-        let head = self.head_position();
-        self.tail_position().wrapping_sub(head) >= self.memory.entries()
+    /// How many slots a message takes that needs `slots` and is sent at `tail`: with those before the
+    /// end of the ring, if it does not fit there.
+    #[inline]
+    fn needed(&self, tail: u32, slots: u32) -> u32 {
+        let before_the_end = self.memory.entries() - self.index(tail);
+        if slots > before_the_end {
+            before_the_end + slots
+        } else {
+            slots
+        }
     }
 
-    /// Whether at most half of the slots are in use or not reclaimed.
+    /// How many more slots have to be reclaimed before there is room for a message of `slots`, which
+    /// are at most [`Memory::largest`].
+    pub fn missing(&self, slots: u32) -> u32 {
+        // In this order, `head` is not ahead of `tail`.
+        let head = self.head_position();
+        let tail = self.tail_position();
+        let used = tail.wrapping_sub(head);
+        (used + self.needed(tail, slots)).saturating_sub(self.memory.entries())
+    }
+
+    /// Whether all slots are in use or not reclaimed, or so many that a message may not fit.
+    pub fn is_full(&self) -> bool {
+        self.missing(self.memory.largest()) != 0
+    }
+
+    /// Whether at most half of the slots are in use or not reclaimed. Then there is room for any message.
     pub fn is_half_free(&self) -> bool {
         let head = self.head_position();
         self.tail_position().wrapping_sub(head) <= self.memory.entries() / 2
@@ -332,46 +399,87 @@ impl<M: Memory> Ring<M> {
 
     /// Reserves the next slot for a sender.
     ///
-    /// If the ring looks full, this calls `reclaim`, which moves `head` if it can. The sender must not
-    /// sleep before it has published the slot, because receivers wait for the slot.
+    /// If the ring looks full, this calls `reclaim`, which moves `head` if it can: the sender misses as
+    /// many slots as the second argument says. The sender must not sleep before it has published the
+    /// slot, because receivers wait for the slot.
     #[inline]
-    pub fn reserve(&self, reclaim: impl FnMut(&Self)) -> Result<Reservation<'_, M>, NoRoom> {
-        let (position, ..) = self.advance_tail(1, false, reclaim)?;
+    pub fn reserve(&self, reclaim: impl FnMut(&Self, u32)) -> Result<Reservation<'_, M>, NoRoom> {
+        let (position, ..) = self.advance_tail(|_| (1, 1), false, reclaim)?;
         Ok(Reservation {
             ring: self,
             position,
+            slots: 1,
         })
     }
 
-    /// Reserves the next slots for a sender, at most `count` and at least one. As
+    /// Reserves the next slots for messages that take one each, at most `count` and at least one. As
     /// [`Self::reserve`], but if `is_exact` this calls `reclaim` also if the ring would look full then.
     #[inline]
     pub fn reserve_up_to(
         &self,
         count: u32,
         is_exact: bool,
-        reclaim: impl FnMut(&Self),
+        reclaim: impl FnMut(&Self, u32),
     ) -> Result<Reservations<'_, M>, NoRoom> {
-        let (next, remaining, fill_the_ring) = self.advance_tail(count, is_exact, reclaim)?;
+        let (next, remaining, used) = self.advance_tail(|_| (1, count), is_exact, reclaim)?;
         Ok(Reservations {
             ring: self,
             next,
             remaining,
-            fill_the_ring,
+            slots: 1,
+            used,
         })
     }
 
-    /// Moves `tail` over `count` slots, or as many as there is room for. Returns the first position,
-    /// how many they are, and whether they seem to be the last ones of a full ring.
+    /// Reserves `slots` for one message, at most [`Memory::largest`]. As [`Self::reserve_up_to`].
+    pub fn reserve_span(
+        &self,
+        slots: u32,
+        is_exact: bool,
+        reclaim: impl FnMut(&Self, u32),
+    ) -> Result<Reservations<'_, M>, NoRoom> {
+        let needed = |tail| {
+            let needed = self.needed(tail, slots);
+            (needed, needed)
+        };
+        let (tail, count, used) = self.advance_tail(needed, is_exact, reclaim)?;
+        let before_the_end = count - slots;
+        let next = tail.wrapping_add(before_the_end);
+        self.publish_free(tail, before_the_end);
+        self.publish_free(next.wrapping_add(1), slots - 1);
+        Ok(Reservations {
+            ring: self,
+            next,
+            remaining: 1,
+            slots,
+            used,
+        })
+    }
+
+    /// Publishes slots that this sender has reserved and leaves free.
+    fn publish_free(&self, position: u32, count: u32) {
+        // From the last one on: who passes all of them has acquired the first one, so none of these
+        // stores comes after the next sender's (B).
+        for more in 0..count {
+            let position = position.wrapping_add(count - 1 - more);
+            let word = slot_word(position, State::Free) ^ Pair::new(0, more << STATE_BITS).pack();
+            self.slot(position).store_release(word);
+        }
+    }
+
+    /// Moves `tail` over slots: as many as there is room for, from the one number to the other that
+    /// `wanted` returns for a position of `tail`. Returns the first position, how many they are, and
+    /// how many slots seem to be in use with them.
     #[inline]
     fn advance_tail(
         &self,
-        count: u32,
+        wanted: impl Fn(u32) -> (u32, u32),
         is_exact: bool,
-        mut reclaim: impl FnMut(&Self),
-    ) -> Result<(u32, u32, bool), NoRoom> {
+        mut reclaim: impl FnMut(&Self, u32),
+    ) -> Result<(u32, u32, u32), NoRoom> {
         let producer = self.memory.producer();
         let seen_head = self.memory.seen_head();
+        let entries = self.memory.entries();
         let mut reclaimed = None;
         loop {
             // It is loaded before `tail`, so that it can't be ahead of it. It may be behind `head`.
@@ -382,33 +490,34 @@ impl<M: Memory> Ring<M> {
             if first == Self::CLOSED {
                 return Err(NoRoom::Closed);
             }
-            let room = self
-                .memory
-                .entries()
-                .saturating_sub(second.wrapping_sub(seen));
-            if room < count || (is_exact && room == count) {
+            let used = second.wrapping_sub(seen);
+            let (least, most) = wanted(second);
+            let mut count = most;
+            let then = used.wrapping_add(most);
+            if then > entries || (is_exact && then > self.memory.roomy()) {
+                let room = entries.saturating_sub(used);
                 let head = self.head_position();
                 if head != seen {
                     // Pairs with the load above (B).
                     seen_head.store_release(head);
                     continue;
                 }
-                if (room == 0 || is_exact) && reclaimed != Some(head) {
-                    reclaim(self);
+                if (room < least || is_exact) && reclaimed != Some(head) {
+                    reclaim(self, least.saturating_sub(room));
                     // If `head` has not moved, there is no more room. If it has, other senders may
                     // have taken the room.
                     reclaimed = Some(head);
                     continue;
                 }
-                if room == 0 {
+                if room < least {
                     return Err(NoRoom::Full);
                 }
+                count = most.min(room);
             }
-            let count = count.min(room);
             let new = Pair::new(first, second.wrapping_add(count)).pack();
             // Acquire: this sender writes the slots only after the swap.
             if producer.swap_if_acquire(old, new).is_ok() {
-                return Ok((second, count, count == room));
+                return Ok((second, count, used.wrapping_add(count)));
             }
         }
     }
@@ -423,13 +532,15 @@ impl<M: Memory> Ring<M> {
     }
 }
 
-/// A slot that only one sender may write.
+/// The slots of one message, which only one sender may write. Those behind the first one are free
+/// already, see [`Ring`].
 ///
-/// Dropping it gives the slot up: receivers skip it.
+/// Dropping it gives the first slot up, too: receivers skip it.
 #[must_use]
 pub struct Reservation<'a, M: Memory> {
     ring: &'a Ring<M>,
     position: u32,
+    slots: u32,
 }
 
 impl<'a, M: Memory> Reservation<'a, M> {
@@ -443,9 +554,14 @@ impl<'a, M: Memory> Reservation<'a, M> {
         self.position
     }
 
-    /// Number of the slot.
+    /// Number of the first slot.
     pub fn index(&self) -> u32 {
         self.ring.index(self.position)
+    }
+
+    /// How many slots there are, one after the other.
+    pub fn slots(&self) -> u32 {
+        self.slots
     }
 
     /// Sets the only receiver of the message, 0 for any.
@@ -474,26 +590,30 @@ impl<M: Memory> Drop for Reservation<'_, M> {
     }
 }
 
-/// Consecutive slots that only one sender may write.
+/// The slots of consecutive messages, which only one sender may write.
 ///
 /// Dropping it gives the slots up that are left.
 #[must_use]
 pub struct Reservations<'a, M: Memory> {
     ring: &'a Ring<M>,
     next: u32,
+    /// How many messages, and how many slots each of them has.
     remaining: u32,
-    fill_the_ring: bool,
+    slots: u32,
+    /// How many slots of the ring seemed to be in use with them.
+    used: u32,
 }
 
 impl<M: Memory> Reservations<'_, M> {
     /// The position after the last one.
     pub fn end(&self) -> u32 {
-        self.next.wrapping_add(self.remaining)
+        self.next.wrapping_add(self.remaining * self.slots)
     }
 
-    /// Whether the ring is full with them, or may seem so if they are not exact.
+    /// Whether the ring counts as full with them, see [`Memory::roomy`]; or it may seem so if they are
+    /// not exact.
     pub fn fill_the_ring(&self) -> bool {
-        self.fill_the_ring
+        self.used > self.ring.memory.roomy()
     }
 }
 
@@ -504,10 +624,11 @@ impl<'a, M: Memory> Iterator for Reservations<'a, M> {
     fn next(&mut self) -> Option<Self::Item> {
         let position = self.next;
         self.remaining = self.remaining.checked_sub(1)?;
-        self.next = position.wrapping_add(1);
+        self.next = position.wrapping_add(self.slots);
         Some(Reservation {
             ring: self.ring,
             position,
+            slots: self.slots,
         })
     }
 }
@@ -520,8 +641,8 @@ impl<M: Memory> Drop for Reservations<'_, M> {
 
 /// A message that a receiver has claimed.
 ///
-/// No sender reserves the slot while the claim exists. Dropping it puts the message back into the
-/// ring.
+/// No sender reserves the slots of the message while the claim exists. Dropping it puts the message
+/// back into the ring.
 #[must_use]
 pub struct Claim<'a, M: Memory> {
     ring: &'a Ring<M>,
@@ -541,7 +662,7 @@ impl<'a, M: Memory> Claim<'a, M> {
         self.position
     }
 
-    /// Number of the slot.
+    /// Number of the first slot.
     pub fn index(&self) -> u32 {
         self.ring.index(self.position)
     }
@@ -555,7 +676,7 @@ impl<'a, M: Memory> Claim<'a, M> {
         following.is_some()
     }
 
-    /// Consumes the message. In a queue, senders can use its slot after the next
+    /// Consumes the message. In a queue, senders can use its slots after the next
     /// [`Ring::queue_reclaim`].
     #[inline]
     pub fn consume(self) {

@@ -2,10 +2,10 @@
 
 //! Receiving in a queue: each message goes to exactly one receiver.
 
-use super::{distance, slot_word, Atomic, Claim, Memory, NoMessage, Pair, Ring, State};
+use super::{distance, free_slots, slot_word, Atomic, Claim, Memory, NoMessage, Pair, Ring, State};
 
-/// How many slots [`Ring::queue_reclaim`] moves `head` over at most, and how many
-/// [`Ring::queue_may_have_any`] looks at.
+/// [`Ring::queue_reclaim`] stops when it has moved `head` over so many slots, and
+/// [`Ring::queue_may_have_any`] when it has looked so many times.
 const BATCH: u32 = 64;
 
 /// A receiver moves its place if it has passed at least this many slots.
@@ -157,7 +157,7 @@ impl<M: Memory> Ring<M> {
         search.message.is_none_or(|message| message.is_ok())
     }
 
-    /// Looks at `most` slots from a position on for a message with a target that `is_wanted`.
+    /// Looks `most` times from a position on for a message with a target that `is_wanted`.
     #[inline]
     fn queue_find(&self, mut position: u32, most: u32, is_wanted: impl Fn(u32) -> bool) -> Search {
         let mut claimed = None;
@@ -182,7 +182,8 @@ impl<M: Memory> Ring<M> {
                     settled,
                 };
             }
-            if word != slot_word(position, State::Free) && is_wanted(self.target(position)) {
+            let free = free_slots(word, position);
+            if free == 0 && is_wanted(self.target(position)) {
                 if word == slot_word(position, State::Ready) {
                     return Search {
                         message: Some(Ok(position)),
@@ -192,7 +193,7 @@ impl<M: Memory> Ring<M> {
                 // The receiver may put the message back.
                 claimed = Some(settled);
             }
-            position = position.wrapping_add(1);
+            position = position.wrapping_add(free.max(1));
         }
         Search {
             message: None,
@@ -230,20 +231,38 @@ impl<M: Memory> Ring<M> {
             .store_release(slot_word(position, State::Ready));
     }
 
-    /// Moves `head` over slots that are free, at most [`BATCH`] of them.
+    /// Moves `head` over slots that are free, [`BATCH`] of them or a few more.
     ///
     /// Two receivers that consume neighbors at once may each miss the slot that the other one has
     /// freed, unless they have had a full barrier in between.
     #[inline(always)]
     pub fn queue_reclaim(&self) {
+        if self.memory.largest() > 1 {
+            return self.queue_reclaim_many();
+        }
+        self.queue_move_head(|word, position| (word == slot_word(position, State::Free)).into());
+    }
+
+    /// The same in a ring where free slots may follow each other. It is slower.
+    #[inline(never)]
+    fn queue_reclaim_many(&self) {
+        self.queue_move_head(free_slots);
+    }
+
+    #[inline(always)]
+    fn queue_move_head(&self, free_slots: impl Fn(u64, u32) -> u32) {
         loop {
             let old = self.memory.consumer().load_acquire();
             let head = Pair::unpack(old);
             let mut to = head.first;
-            // Pairs with `queue_consume` and `Reservation::store` (B).
+            // Pairs with `queue_consume`, `Reservation::store` and `publish_free` (B).
             let mut word = self.slot(to).load_acquire();
-            while word == slot_word(to, State::Free) && to.wrapping_sub(head.first) < BATCH {
-                to = to.wrapping_add(1);
+            while to.wrapping_sub(head.first) < BATCH {
+                let free = free_slots(word, to);
+                if free == 0 {
+                    break;
+                }
+                to = to.wrapping_add(free);
                 word = self.slot(to).load_acquire();
             }
             if to != head.first {

@@ -8,7 +8,7 @@
 
 use core::mem;
 
-use super::{Atomic, Memory, NoMessage, Ring};
+use super::{Atomic, Memory, NoMessage, Published, Ring};
 
 /// Which receivers get a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,11 +90,14 @@ pub trait Waiting {
     /// Whether the ring may have messages for this receiver alone. A sender counts such a message
     /// before it publishes it.
     fn has_targeted(&self, receiver: &Self::Receiver) -> bool;
-    /// Moves the head of the ring if possible.
-    fn reclaim(&self, guard: &Self::Guard);
-    /// Whether a sender can take the oldest slot of a full ring from the receivers that have not
-    /// received its message.
-    fn may_overwrite(&self, guard: &Self::Guard) -> bool;
+    /// Moves the head of the ring if possible, for a sender that is `missing` so many slots.
+    fn reclaim(&self, missing: u32, guard: &Self::Guard);
+    /// How many slots the send needs that is the next one in line for room. Those that park later do
+    /// not overtake it, so nobody is woken for less room.
+    fn next_send_needs(&self) -> u32;
+    /// Whether a sender can take the slots that it is `missing`, the oldest ones of a full ring, from the
+    /// receivers that have not received the messages there.
+    fn may_overwrite(&self, missing: u32, guard: &Self::Guard) -> bool;
 
     /// Under the lock: unless a request is awake that has not looked, takes the next `count` ones out
     /// that wait for a message for any receiver, and wakes them.
@@ -120,15 +123,39 @@ pub trait Waiting {
     /// Has [`Self::tick`] called a moment later.
     fn arm_tick(&self);
 
-    /// Whether there is room for a message. It reclaims only if the ring is full. So messages that all
-    /// receivers have received stay in the ring, for receivers that want the history.
+    /// Whether there is room for a message that takes so many slots. It reclaims only if there is too
+    /// little. So messages that all receivers have received stay in the ring, for receivers that want
+    /// the history.
     #[inline]
-    fn has_room(&self, guard: &Self::Guard) -> bool {
-        if !self.ring().is_full() {
-            return true;
+    fn has_room(&self, slots: u32, guard: &Self::Guard) -> bool {
+        let ring = self.ring();
+        loop {
+            // Before the look: another one may move `head` after it, and leave nothing to reclaim.
+            let head = ring.head_position();
+            let missing = ring.missing(slots);
+            if missing == 0 {
+                return true;
+            }
+            self.reclaim(missing, guard);
+            if ring.head_position() == head {
+                return self.may_overwrite(missing, guard);
+            }
         }
-        self.reclaim(guard);
-        !self.ring().is_full() || self.may_overwrite(guard)
+    }
+
+    /// Whether there is room for any message: what a watcher for room wants to know.
+    #[inline]
+    fn has_room_for_any(&self, guard: &Self::Guard) -> bool {
+        self.has_room(self.ring().memory().largest(), guard)
+    }
+
+    /// Whether there is room for the next send in line.
+    fn has_room_for_next(&self, guard: &Self::Guard) -> bool {
+        let needs = match self.ring().memory().largest() {
+            1 => 1,
+            _ => self.next_send_needs(),
+        };
+        self.has_room(needs, guard)
     }
 
     /// Wakes requests for messages that the caller has published for `target`, or for any receiver.
@@ -163,22 +190,23 @@ pub trait Waiting {
             let Some(message) = self.ring().published(position) else {
                 return;
             };
+            let mut slots = 1;
             match message {
-                Some(0) => {
+                Published::Message(0) => {
                     self.wake_receivers(None);
                     if self.mode() == Mode::Broadcast {
                         // Each woken receiver goes on to the messages that follow.
                         return;
                     }
                 }
-                Some(id) => {
+                Published::Message(id) => {
                     if let Some(target) = self.receiver(id, guard) {
                         self.wake_receivers(Some(target));
                     }
                 }
-                None => (),
+                Published::Nothing(count) => slots = count,
             }
-            position = position.wrapping_add(1);
+            position = position.wrapping_add(slots);
         }
     }
 
@@ -194,11 +222,22 @@ pub trait Waiting {
         }
     }
 
-    /// Wakes a sender if there is any room. The caller has had a full barrier before this (D).
+    /// Wakes a sender if there is any room that is enough for it. The caller has had a full barrier
+    /// before this (D).
     #[inline]
     fn wake_sender(&self, guard: &Self::Guard) {
         if self.senders_wait().load_relaxed() != 0 {
             wake_for_room(self, false, 1, guard);
+        }
+    }
+
+    /// A send that was parked is not the next one in line any more, although nothing was received. The
+    /// one that is the next now may need less room: wakes it if so.
+    fn next_may_fit(&self, guard: &Self::Guard) {
+        if self.ring().memory().largest() != 1 {
+            // After the lock, before the marks and the ring (D).
+            Self::Memory::full_barrier();
+            self.wake_sender(guard);
         }
     }
 
@@ -210,7 +249,7 @@ pub trait Waiting {
         Self::Memory::full_barrier();
         if self.mode() != Mode::Broadcast {
             // Of two receivers that have freed neighbors at once, one sees both slots by now.
-            self.reclaim(guard);
+            self.reclaim(1, guard);
         }
         // In a broadcast only the receiver that was farthest behind makes room. A sender that waits
         // has moved `head` to the position of this receiver.
@@ -262,7 +301,7 @@ pub trait Waiting {
         });
         // As in `pass_on`.
         Self::Memory::full_barrier();
-        if self.senders_wait().load_relaxed() & WATCHERS != 0 && self.has_room(guard) {
+        if self.senders_wait().load_relaxed() & WATCHERS != 0 && self.has_room_for_any(guard) {
             self.tell_of_room(true);
         }
         if self.senders_wait().load_relaxed() != 0 {
@@ -302,7 +341,7 @@ fn wake_own<W: Waiting + ?Sized>(waiting: &W, receiver: &W::Receiver) {
 #[cold]
 fn wake_for_room<W: Waiting + ?Sized>(waiting: &W, wants_much: bool, count: u32, guard: &W::Guard) {
     let mark = waiting.senders_wait().load_relaxed();
-    if mark & WATCHERS != 0 && waiting.has_room(guard) {
+    if mark & WATCHERS != 0 && waiting.has_room_for_any(guard) {
         waiting.tell_of_room(false);
     }
     if mark & REQUESTS == 0 {
@@ -317,7 +356,7 @@ fn wake_for_room<W: Waiting + ?Sized>(waiting: &W, wants_much: bool, count: u32,
             waiting.arm_tick();
             return;
         }
-    } else if !waiting.has_room(guard) {
+    } else if !waiting.has_room_for_next(guard) {
         return;
     }
     waiting.wake_senders(count);
@@ -330,7 +369,7 @@ fn reclaim_half<W: Waiting + ?Sized>(waiting: &W, guard: &W::Guard) {
     let mut head = ring.head_position();
     // Others may move `head` and `tail` meanwhile, but this does not follow them around the ring.
     for _ in 0..=ring.memory.entries() / ring.reclaim_step() {
-        waiting.reclaim(guard);
+        waiting.reclaim(1, guard);
         let before = mem::replace(&mut head, ring.head_position());
         if head == before || ring.is_half_free() {
             return;

@@ -428,7 +428,7 @@ fn head_moves_forward_only() {
         channel.attach(1);
         fill(&channel, 0..entries);
         let mut reached = channel.head();
-        channel.ring.reclaim_broadcast(|_, each| {
+        channel.ring.reclaim_broadcast(1, |_, each| {
             // This reclaimer sees the cursor here, and another one overtakes it.
             each(channel.cursor(1), 1, false);
             receive_all(&channel, 1);
@@ -484,7 +484,7 @@ fn head_and_a_cursor_that_is_behind() {
         fill(&channel, 0..entries);
         let head = channel.head();
         for _ in 0..2 * entries {
-            channel.ring.reclaim_broadcast(|_, each| {
+            channel.ring.reclaim_broadcast(1, |_, each| {
                 each(channel.cursor(1), 1, false);
                 each(&behind, 2, false);
             });
@@ -508,7 +508,7 @@ fn lossy_receivers_are_not_named() {
             fill(&channel, 0..entries);
             channel.receive(3).unwrap();
             let reclaim = || {
-                channel.ring.reclaim_broadcast(|_, each| {
+                channel.ring.reclaim_broadcast(1, |_, each| {
                     let _ = [1, 2, 3]
                         .into_iter()
                         .any(|id| each(channel.cursor(id), id, id == lossy));
@@ -681,7 +681,7 @@ fn join_at_oldest_while_slots_are_reclaimed() {
     for (channel, entries) in broadcasts() {
         fill(&channel, 0..entries);
         let mut times = 0;
-        channel.ring.reclaim_broadcast(|_, each| {
+        channel.ring.reclaim_broadcast(1, |_, each| {
             if times == 0 {
                 // This receiver joins too late for this round to see it, so the reclaimer repeats
                 // the round. Then it names the receiver, and looks at it once more.
@@ -703,7 +703,7 @@ fn join_at_oldest_all_the_time() {
     for (channel, entries) in broadcasts() {
         fill(&channel, 0..entries);
         let mut times = 0;
-        channel.ring.reclaim_broadcast(|_, _| {
+        channel.ring.reclaim_broadcast(1, |_, _| {
             channel.attach_at_oldest(1, 0);
             detach(&channel, 1);
             times += 1;

@@ -15,7 +15,9 @@ use std::{
 
 use crate::{
     memory::TestMemory,
-    ring::{Claim, Memory, Mode, NoMessage, NoRoom, Reservation, Reservations, Ring, State},
+    ring::{
+        Claim, Memory, Mode, NoMessage, NoRoom, Reservation, Reservations, Ring, State, STATE_BITS,
+    },
 };
 
 /// How many subscribers a channel can have, unless it is [`Channel::large`]. Their ids start with 1.
@@ -59,17 +61,23 @@ pub struct Channel {
 
 impl Channel {
     fn new(mode: Mode, is_mapped: bool, entries: u32, start: u32) -> Self {
-        Self::with_subscribers(mode, is_mapped, entries, start, MAX_SUBSCRIBERS)
+        Self::with_memory(
+            mode,
+            is_mapped,
+            TestMemory::new(entries, 1),
+            start,
+            MAX_SUBSCRIBERS,
+        )
     }
 
-    fn with_subscribers(
+    fn with_memory(
         mode: Mode,
         is_mapped: bool,
-        entries: u32,
+        memory: TestMemory,
         start: u32,
         subscribers: u32,
     ) -> Self {
-        let ring = Ring::new(TestMemory::new(entries), start);
+        let ring = Ring::new(memory, start);
         Self {
             mode,
             is_mapped,
@@ -118,7 +126,13 @@ impl Channel {
 
     /// A channel with room for many subscribers.
     pub fn large(mode: Mode, entries: u32, subscribers: u32) -> Self {
-        Self::with_subscribers(mode, false, entries, 0, subscribers)
+        Self::with_memory(mode, false, TestMemory::new(entries, 1), 0, subscribers)
+    }
+
+    /// A channel with messages that take up to a quarter of the slots.
+    pub fn spanning(mode: Mode, is_mapped: bool, entries: u32, start: u32) -> Self {
+        let memory = TestMemory::new(entries, (entries / 4).max(1));
+        Self::with_memory(mode, is_mapped, memory, start, MAX_SUBSCRIBERS)
     }
 
     /// How many subscribers it can have.
@@ -248,9 +262,14 @@ impl Channel {
 
     /// Moves `head` if possible.
     pub fn reclaim(&self) {
+        self.reclaim_for(1);
+    }
+
+    /// Moves `head` if possible, for a sender that is `missing` so many slots.
+    pub fn reclaim_for(&self, missing: u32) {
         match self.mode {
             Mode::Unicast | Mode::Multicast => self.ring.queue_reclaim(),
-            Mode::Broadcast => self.ring.reclaim_broadcast(|first, each| {
+            Mode::Broadcast => self.ring.reclaim_broadcast(missing, |first, each| {
                 let first = first.max(1);
                 (first..=self.max_subscribers()).chain(1..first).any(|id| {
                     self.is_attached(id) && {
@@ -304,20 +323,49 @@ impl Channel {
         })
     }
 
+    /// What a receiver does in user space: how many free slots there are from a position on, 0 if this
+    /// one is not free.
+    pub fn free_in_place(&self, position: u32) -> u32 {
+        let memory = self.ring.memory();
+        let index = position & (memory.entries() - 1);
+        let word = memory.slot(index).load(Ordering::Acquire).to_ne_bytes();
+        let field = |at| u32::from_ne_bytes(std::array::from_fn(|byte| word[at + byte]));
+        let is_free = field(0) == position.wrapping_add(1)
+            && field(4) & ((1 << STATE_BITS) - 1) == State::Free as u32;
+        if is_free {
+            1 + (field(4) >> STATE_BITS)
+        } else {
+            0
+        }
+    }
+
     /// Reserves a slot.
     pub fn reserve(&self) -> Result<Reservation<'_, TestMemory>, NoRoom> {
-        self.ring.reserve(|_| self.reclaim())
+        self.ring.reserve(|_, missing| self.reclaim_for(missing))
     }
 
     /// Reserves up to `count` slots.
     pub fn reserve_up_to(&self, count: u32) -> Result<Reservations<'_, TestMemory>, NoRoom> {
-        self.ring.reserve_up_to(count, false, |_| self.reclaim())
+        self.ring
+            .reserve_up_to(count, false, |_, missing| self.reclaim_for(missing))
     }
 
-    /// Writes a message to a slot and publishes it.
+    /// Reserves slots for one message.
+    pub fn reserve_span(&self, slots: u32) -> Result<Reservation<'_, TestMemory>, NoRoom> {
+        let mut reserved = self
+            .ring
+            .reserve_span(slots, false, |_, missing| self.reclaim_for(missing))?;
+        Ok(reserved.next().unwrap())
+    }
+
+    /// Writes a message to its slots and publishes it.
     pub fn publish(&self, slot: Reservation<'_, TestMemory>, target: u32, payload: u32) -> Message {
         let position = slot.position();
-        self.ring.memory().write(slot.index(), payload);
+        let memory = self.ring.memory();
+        for index in slot.index()..slot.index() + slot.slots() {
+            memory.write(index, payload);
+        }
+        memory.set_slots(slot.index(), slot.slots());
         slot.set_target(target);
         if target != 0 && !self.is_broadcast() {
             let pending = &self.subscriber(target).pending;
@@ -330,6 +378,15 @@ impl Channel {
     /// Sends a message to all receivers.
     pub fn send(&self, payload: u32) -> Result<Message, NoRoom> {
         Ok(self.publish(self.reserve()?, 0, payload))
+    }
+
+    /// Sends a message that takes several slots to all receivers.
+    pub fn send_span(&self, slots: u32, payload: u32) -> Result<Message, NoRoom> {
+        let slot = match slots {
+            1 => self.reserve()?,
+            _ => self.reserve_span(slots)?,
+        };
+        Ok(self.publish(slot, 0, payload))
     }
 
     /// Sends a message to one subscriber.
@@ -442,11 +499,16 @@ impl Channel {
         }
     }
 
-    /// The message that a claim has.
+    /// The message that a claim has, from all of its slots.
     pub fn read(&self, claim: &Claim<'_, TestMemory>) -> Message {
+        let memory = self.ring.memory();
+        let payload = memory.read(claim.index());
+        for index in claim.index()..claim.index() + memory.slots(claim.index()) {
+            assert_eq!(memory.read(index), payload);
+        }
         Message {
             position: claim.position(),
-            payload: self.ring.memory().read(claim.index()),
+            payload,
         }
     }
 

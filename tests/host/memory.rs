@@ -63,12 +63,15 @@ struct Slot {
     target: AtomicU32,
     /// Not atomic: the ring orders the accesses to it, and the tests check that.
     payload: Cell<u32>,
+    /// How many slots the message takes that begins here. Not atomic either.
+    slots: Cell<u32>,
 }
 
 /// The words of a ring and the messages.
 pub struct TestMemory {
     /// How often the word of a slot was looked at or changed. Loom does not know of this counter.
     slot_looks: std::sync::atomic::AtomicU64,
+    largest: u32,
     producer: AtomicU64,
     seen_head: AtomicU32,
     consumer: AtomicU64,
@@ -81,10 +84,12 @@ pub struct TestMemory {
 unsafe impl Sync for TestMemory {}
 
 impl TestMemory {
-    /// Memory for `entries` slots.
-    pub fn new(entries: u32) -> Self {
+    /// Memory for `entries` slots, and for messages that take up to `largest` of them.
+    pub fn new(entries: u32, largest: u32) -> Self {
         assert!(entries.is_power_of_two());
+        assert!((1..=(entries / 4).max(1)).contains(&largest));
         Self {
+            largest,
             slot_looks: std::sync::atomic::AtomicU64::new(0),
             producer: AtomicU64::new(0),
             seen_head: AtomicU32::new(0),
@@ -95,6 +100,7 @@ impl TestMemory {
                     word: AtomicU64::new(0),
                     target: AtomicU32::new(0),
                     payload: Cell::new(0),
+                    slots: Cell::new(1),
                 })
                 .collect(),
         }
@@ -114,6 +120,16 @@ impl TestMemory {
     pub fn write(&self, index: u32, payload: u32) {
         self.slots[index as usize].payload.set(payload);
     }
+
+    /// How many slots the message takes that begins in slot `index`.
+    pub fn slots(&self, index: u32) -> u32 {
+        self.slots[index as usize].slots.get()
+    }
+
+    /// Says so.
+    pub fn set_slots(&self, index: u32, slots: u32) {
+        self.slots[index as usize].slots.set(slots);
+    }
 }
 
 impl ring::Memory for TestMemory {
@@ -122,6 +138,14 @@ impl ring::Memory for TestMemory {
 
     fn entries(&self) -> u32 {
         self.slots.len() as u32
+    }
+
+    fn largest(&self) -> u32 {
+        self.largest
+    }
+
+    fn roomy(&self) -> u32 {
+        self.entries() + 1 - 2 * self.largest
     }
 
     fn producer(&self) -> &AtomicU64 {

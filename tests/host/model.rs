@@ -10,7 +10,7 @@
 use host::{
     channel::{Channel, MAX_SUBSCRIBERS},
     memory::TestMemory,
-    ring::{Claim, NoMessage, NoRoom, Reservation},
+    ring::{Claim, Memory, Mode, NoMessage, NoRoom, Reservation},
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
 
@@ -21,12 +21,16 @@ type Id = u32;
 enum Operation {
     /// Reserve a slot.
     Reserve,
+    /// Reserve up to this many slots for one message.
+    ReserveSpan(u32),
     /// Publish a reserved slot with a message for one receiver, or for all with 0.
     Publish(Index, Id),
     /// Give up a reserved slot.
     GiveUp(Index),
     /// Reserve and publish at once.
     Send(Id),
+    /// The same with up to this many slots for the message.
+    SendSpan(u32, Id),
     /// Reserve several slots, publish the first ones, keep the next ones and give up the others.
     Batch {
         wanted: u32,
@@ -74,9 +78,11 @@ fn operation() -> impl Strategy<Value = Operation> {
     let position = prop_oneof![4 => -20..4, 1 => any::<i32>()];
     prop_oneof![
         60 => Just(Reserve),
+        30 => (2..=8u32).prop_map(ReserveSpan),
         60 => (index(), target()).prop_map(|(index, target)| Publish(index, target)),
         10 => index().prop_map(GiveUp),
         80 => target().prop_map(Send),
+        40 => (2..=8u32, target()).prop_map(|(slots, target)| SendSpan(slots, target)),
         20 => (1..10u32, 0..6u32, 0..3u32, target()).prop_map(|(wanted, published, kept, target)| {
             Batch { wanted, published, kept, target }
         }),
@@ -111,7 +117,8 @@ enum Slot {
         target: Id,
         payload: u32,
     },
-    Free,
+    /// Followed by as many that are free.
+    Free(u32),
 }
 
 /// The cursor of a receiver of a broadcast.
@@ -129,6 +136,8 @@ type Cursors = [Option<Cursor>; MAX_SUBSCRIBERS as usize];
 /// What a ring must do. Positions are counted from 0 here.
 struct Model {
     entries: u32,
+    /// The real position 0.
+    start: u32,
     closed: bool,
     head: u32,
     /// The slots of all positions that were ever reserved.
@@ -151,48 +160,50 @@ impl Model {
     }
 
     /// The first position from `offset` on that is neither free nor only for other receivers than
-    /// `id`.
+    /// `id`, or the first one that is not before `end`.
+    fn skip_before(&self, end: u32, id: Id, mut offset: u32) -> u32 {
+        while offset < end {
+            offset += match self.slots.get(offset as usize) {
+                Some(Slot::Free(more)) => 1 + more,
+                Some(Slot::Ready { target, .. }) if ![0, id].contains(target) => 1,
+                _ => break,
+            };
+        }
+        offset
+    }
+
     fn skip(&self, id: Id, offset: u32) -> u32 {
-        let rest = &self.slots[offset as usize..];
-        let useless = |slot: &&Slot| match slot {
-            Slot::Free => true,
-            Slot::Ready { target, .. } => ![0, id].contains(target),
-            _ => false,
-        };
-        offset + rest.iter().take_while(useless).count() as u32
+        self.skip_before(self.tail(), id, offset)
     }
 
-    /// The first position that receivers still need.
-    fn needed(&self) -> u32 {
-        let Some(cursors) = &self.cursors else {
-            let free = |slot: &&Slot| **slot == Slot::Free;
-            return self.slots.iter().take_while(free).count() as u32;
+    /// Moves `head`: in a queue as far as possible, in a broadcast by a quarter of the slots, or by
+    /// those that are `missing`, and then to the end of the free slots there.
+    fn reclaim(&mut self, missing: u32) {
+        let Some(mut cursors) = self.cursors else {
+            let free = |slot: &&Slot| matches!(slot, Slot::Free(_));
+            self.head = self.slots.iter().take_while(free).count() as u32;
+            return;
         };
-        (1..)
-            .zip(cursors)
-            .filter_map(|(id, cursor)| match (*cursor)? {
-                Cursor {
-                    busy: true, offset, ..
-                } => Some(offset),
-                Cursor { left: true, .. } => None,
-                Cursor { offset, .. } => Some(self.skip(id, offset)),
-            })
-            .fold(self.tail(), u32::min)
-    }
-
-    /// The first position that a receiver or a sender still needs.
-    fn in_use(&self) -> u32 {
-        let reserved = self.slots.iter().position(|&slot| slot == Slot::Reserved);
-        reserved.map_or(self.needed(), |first| self.needed().min(first as u32))
-    }
-
-    /// Moves `head`: in a queue as far as possible, in a broadcast by a quarter of the slots.
-    fn reclaim(&mut self) {
-        let most = match self.cursors {
-            Some(_) => (self.entries / 4).max(1),
-            None => self.entries,
-        };
-        self.head = self.in_use().min(self.head + most);
+        let end = self.head + (self.entries / 4).max(1).max(missing);
+        let mut last = self.tail();
+        for (id, cursor) in (1..).zip(&mut cursors) {
+            let Some(cursor) = cursor else { continue };
+            if !cursor.busy && !cursor.left {
+                cursor.offset = self.skip_before(end, id, cursor.offset);
+            }
+            if cursor.busy || !cursor.left {
+                last = last.min(cursor.offset);
+            }
+        }
+        self.cursors = Some(cursors);
+        while self.head < last.min(end) {
+            self.head += match self.slots[self.head as usize] {
+                Slot::Reserved => return,
+                Slot::Free(more) => 1 + more,
+                _ => 1,
+            };
+            self.head = self.head.min(last);
+        }
     }
 
     fn room(&self) -> u32 {
@@ -205,7 +216,7 @@ impl Model {
             return Err(NoRoom::Closed);
         }
         if self.room() == 0 {
-            self.reclaim();
+            self.reclaim(1);
         }
         if self.room() == 0 {
             return Err(NoRoom::Full);
@@ -213,6 +224,31 @@ impl Model {
         let (first, count) = (self.tail(), wanted.min(self.room()));
         self.slots.extend((0..count).map(|_| Slot::Reserved));
         Ok((first, count))
+    }
+
+    /// Reserves slots for one message, and returns the first one.
+    fn reserve_span(&mut self, slots: u32) -> Result<u32, NoRoom> {
+        if self.closed {
+            return Err(NoRoom::Closed);
+        }
+        let before_the_end = self.entries - self.start.wrapping_add(self.tail()) % self.entries;
+        let gap = if slots > before_the_end {
+            before_the_end
+        } else {
+            0
+        };
+        while self.room() < gap + slots {
+            let head = self.head;
+            self.reclaim(gap + slots - self.room());
+            if self.head == head {
+                return Err(NoRoom::Full);
+            }
+        }
+        self.slots.extend((0..gap).rev().map(Slot::Free));
+        let first = self.tail();
+        self.slots.push(Slot::Reserved);
+        self.slots.extend((0..slots - 1).rev().map(Slot::Free));
+        Ok(first)
     }
 
     fn next(&mut self, id: Id) -> Result<u32, NoMessage> {
@@ -319,8 +355,8 @@ impl Model {
             cursor.busy = false;
             cursor.offset = offset + u32::from(consume);
         } else if consume {
-            *self.slot(offset) = Slot::Free;
-            self.reclaim();
+            *self.slot(offset) = Slot::Free(0);
+            self.reclaim(1);
         } else if let Slot::Claimed { target, payload } = *self.slot(offset) {
             *self.slot(offset) = Slot::Ready { target, payload };
         }
@@ -334,7 +370,7 @@ impl Model {
         let mut dropped = 0;
         for slot in &mut self.slots[first as usize..] {
             if matches!(slot, Slot::Ready { target, .. } if *target == id) {
-                *slot = Slot::Free;
+                *slot = Slot::Free(0);
                 dropped += 1;
             }
         }
@@ -374,6 +410,18 @@ impl<'a> Run<'a> {
         slot.ok()
     }
 
+    fn reserve_span(&mut self, slots: u32) -> Option<Reservation<'a, TestMemory>> {
+        let slots = slots.min(self.channel.ring.memory().largest());
+        let slot = self.channel.reserve_span(slots);
+        let position = slot.as_ref().map(|slot| self.offset(slot.position()));
+        let expected = self.model.reserve_span(slots);
+        assert_eq!(position.map_err(|&reason| reason), expected);
+        let slot = slot.ok()?;
+        // It is in one piece.
+        assert!(slot.index() + slots <= self.model.entries);
+        Some(slot)
+    }
+
     fn batch(&mut self, wanted: u32, published: u32, kept: u32, target: Id) {
         let slots = self.channel.reserve_up_to(wanted);
         let expected = self.model.reserve_up_to(wanted);
@@ -392,7 +440,7 @@ impl<'a> Run<'a> {
         }
         drop(slots);
         for offset in (first..first + count).skip((published + kept) as usize) {
-            *self.model.slot(offset) = Slot::Free;
+            *self.model.slot(offset) = Slot::Free(0);
         }
     }
 
@@ -404,7 +452,7 @@ impl<'a> Run<'a> {
     }
 
     fn give_up(&mut self, slot: Reservation<'a, TestMemory>) {
-        *self.model.slot(self.offset(slot.position())) = Slot::Free;
+        *self.model.slot(self.offset(slot.position())) = Slot::Free(0);
         drop(slot);
     }
 
@@ -558,6 +606,15 @@ impl<'a> Run<'a> {
                 let slot = self.reserve();
                 self.reserved.extend(slot);
             }
+            Operation::ReserveSpan(slots) => {
+                let slot = self.reserve_span(slots);
+                self.reserved.extend(slot);
+            }
+            Operation::SendSpan(slots, target) => {
+                if let Some(slot) = self.reserve_span(slots) {
+                    self.publish(slot, target);
+                }
+            }
             Operation::Publish(index, target) => {
                 if let Some(slot) = pick(&mut self.reserved, index) {
                     self.publish(slot, target);
@@ -631,12 +688,12 @@ impl<'a> Run<'a> {
                 if self.model.cursors.is_none() {
                     let dropped = self.channel.queue_drop_targeted(id);
                     assert_eq!(dropped, self.model.drop_targeted(id));
-                    self.model.reclaim();
+                    self.model.reclaim(1);
                 }
             }
             Operation::Reclaim => {
                 self.channel.reclaim();
-                self.model.reclaim();
+                self.model.reclaim(1);
             }
             Operation::Close => {
                 assert_eq!(self.channel.ring.close(), !self.model.closed);
@@ -671,6 +728,7 @@ fn run(channel: Channel, cursors: Option<Cursors>, entries: u32, operations: Vec
         start,
         model: Model {
             entries,
+            start,
             closed: false,
             head: 0,
             slots: Vec::new(),
@@ -691,7 +749,7 @@ fn run(channel: Channel, cursors: Option<Cursors>, entries: u32, operations: Vec
 
 /// Sizes of rings.
 fn entries() -> impl Strategy<Value = u32> {
-    (0..=4).prop_map(|bits| 1u32 << bits)
+    (0..=5).prop_map(|bits| 1u32 << bits)
 }
 
 /// First positions: anywhere, and often where positions wrap soon.
@@ -713,12 +771,13 @@ proptest! {
     /// A queue does what its model says.
     #[test]
     fn queue(entries in entries(), start in start(), operations in vec(operation(), 0..120)) {
-        run(Channel::queue(entries, start), None, entries, operations);
+        run(Channel::spanning(Mode::Unicast, false, entries, start), None, entries, operations);
     }
 
     /// A broadcast does what its model says.
     #[test]
     fn broadcast(entries in entries(), start in start(), operations in vec(operation(), 0..120)) {
-        run(Channel::broadcast(entries, start), Some(Cursors::default()), entries, operations);
+        let channel = Channel::spanning(Mode::Broadcast, false, entries, start);
+        run(channel, Some(Cursors::default()), entries, operations);
     }
 }

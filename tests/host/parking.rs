@@ -69,7 +69,8 @@ pub struct Member {
 /// Requests that wait for the same. It has a turn while it is in its line.
 #[derive(Default)]
 struct Seat {
-    requests: VecDeque<usize>,
+    /// Each with the number of slots that it needs.
+    requests: VecDeque<(usize, u32)>,
     turn: Option<u64>,
     is_waiting: bool,
 }
@@ -248,11 +249,20 @@ impl<T: Tasks> Waiting for ParkingChannel<T> {
         self.channel.has_targeted(member.id)
     }
 
-    fn reclaim(&self, (): &()) {
-        self.channel.reclaim();
+    fn reclaim(&self, missing: u32, (): &()) {
+        self.channel.reclaim_for(missing);
     }
 
-    fn may_overwrite(&self, (): &()) -> bool {
+    fn next_send_needs(&self) -> u32 {
+        let mut parking = self.lock();
+        let Some((_, id)) = parking.first_waiting(Side::Sends, 0) else {
+            return 1;
+        };
+        let seat = &parking.seats(id).sends;
+        seat.requests.front().map_or(1, |&(_, slots)| slots)
+    }
+
+    fn may_overwrite(&self, _missing: u32, (): &()) -> bool {
         false
     }
 
@@ -549,7 +559,7 @@ impl<T: Tasks> ParkingChannel<T> {
     /// Takes the first request out of a seat. If it has more, it goes to the end of the line.
     fn take(&self, parking: &mut Parking, place: Place) -> Option<usize> {
         let requests = &mut parking.seats(place.id).seat(place.side).requests;
-        let request = requests.pop_front()?;
+        let (request, _) = requests.pop_front()?;
         let has_more = !requests.is_empty();
         if has_more && self.is_by_ticket(place) && parking.line(place.side).turns.len() > 1 {
             self.line_up(parking, place);
@@ -581,16 +591,16 @@ impl<T: Tasks> ParkingChannel<T> {
         id != 0 && self.channel.ring.is_detached(self.channel.cursor(id))
     }
 
-    fn enter(&self, request: usize, place: Place, goes_first: bool) -> bool {
+    fn enter(&self, request: usize, place: Place, goes_first: bool, slots: u32) -> bool {
         let mut parking = self.lock();
         if self.channel.ring.is_closed() || self.is_detached(place.id) {
             return false;
         }
         let requests = &mut parking.seats(place.id).seat(place.side).requests;
         if goes_first {
-            requests.push_front(request);
+            requests.push_front((request, slots));
         } else {
-            requests.push_back(request);
+            requests.push_back((request, slots));
         }
         self.settle(&mut parking, place);
         let is_any_awake = parking.awake(place.side).is_some();
@@ -602,11 +612,20 @@ impl<T: Tasks> ParkingChannel<T> {
         true
     }
 
+    /// Takes a request out that is canceled. Returns false if a waker was faster.
+    pub fn unpark(&self, request: usize, place: Place) -> bool {
+        let is_parked = self.leave(request, place);
+        if is_parked && place.side == Side::Sends {
+            self.next_may_fit(&());
+        }
+        is_parked
+    }
+
     /// Takes a request out again. Returns false if a waker was faster.
     pub fn leave(&self, request: usize, place: Place) -> bool {
         let mut parking = self.lock();
         let requests = &mut parking.seats(place.id).seat(place.side).requests;
-        let Some(index) = requests.iter().position(|&other| other == request) else {
+        let Some(index) = requests.iter().position(|&(other, _)| other == request) else {
             return false;
         };
         requests.remove(index);
@@ -642,13 +661,24 @@ impl<T: Tasks> ParkingChannel<T> {
     /// Parks a request. `goes_first` if it was woken in vain. Returns false if the request should be
     /// tried again at once.
     pub fn park(&self, request: usize, place: Place, goes_first: bool) -> bool {
-        if !self.enter(request, place, goes_first) {
+        self.park_for(1, request, place, goes_first)
+    }
+
+    /// The same for a request that needs so many slots, if it is a send.
+    pub fn park_for(&self, slots: u32, request: usize, place: Place, goes_first: bool) -> bool {
+        if !self.enter(request, place, goes_first, slots) {
             return false;
         }
         // After the mark, before the look at the ring (D).
         TestMemory::full_barrier();
         if place.side == Side::Sends {
-            return !(self.has_room(&()) && self.leave(request, place));
+            if self.has_room(slots, &()) && self.leave(request, place) {
+                return false;
+            }
+            if goes_first {
+                self.next_may_fit(&());
+            }
+            return true;
         }
         let found = self.channel.next(place.id);
         let is_empty = matches!(found, Err(NoMessage::Empty | NoMessage::Busy));
@@ -786,13 +816,13 @@ impl<T: Tasks> ParkingChannel<T> {
     /// Looks for room for a watcher that has entered the queue. If there is none, the watcher will be
     /// told of it.
     pub fn look_for_room(&self) -> bool {
-        if self.has_room(&()) {
+        if self.has_room_for_any(&()) {
             return true;
         }
         self.watch_room_locked();
         // After the mark, before the look at the ring (D).
         TestMemory::full_barrier();
-        self.has_room(&())
+        self.has_room_for_any(&())
     }
 
     /// Sends a message to `target`, or with 0 to any receiver. As `Channel::send`.

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use host::{
     channel::{Channel, Message},
-    ring::{Memory, NoMessage, NoRoom},
+    ring::{Memory, NoMessage, NoRoom, Published},
     rings,
 };
 
@@ -482,16 +482,31 @@ fn published() {
             assert_eq!(channel.ring.published(position), None);
             if round % 4 == 0 {
                 drop(slot);
-                assert_eq!(channel.ring.published(position), Some(None));
+                assert_eq!(
+                    channel.ring.published(position),
+                    Some(Published::Nothing(1))
+                );
             } else {
                 channel.publish(slot, target, 7);
-                assert_eq!(channel.ring.published(position), Some(Some(target)));
+                assert_eq!(
+                    channel.ring.published(position),
+                    Some(Published::Message(target))
+                );
                 let claim = channel.claim_at(target, position).unwrap();
-                assert_eq!(channel.ring.published(position), Some(None));
+                assert_eq!(
+                    channel.ring.published(position),
+                    Some(Published::Nothing(1))
+                );
                 drop(claim);
-                assert_eq!(channel.ring.published(position), Some(Some(target)));
+                assert_eq!(
+                    channel.ring.published(position),
+                    Some(Published::Message(target))
+                );
                 assert!(channel.receive(target).is_ok());
-                assert_eq!(channel.ring.published(position), Some(None));
+                assert_eq!(
+                    channel.ring.published(position),
+                    Some(Published::Nothing(1))
+                );
             }
             assert_eq!(channel.ring.published(next), None);
             assert_eq!(channel.ring.published(position.wrapping_sub(entries)), None);

@@ -113,7 +113,7 @@ impl Tasks for Threads {
 #[derive(Clone, Copy)]
 enum Kind {
     Receive,
-    Send { payload: u32 },
+    Send { slots: u32, payload: u32 },
 }
 
 /// A request that waits if necessary.
@@ -136,10 +136,22 @@ impl Request {
 
     /// A subscriber, or with 0 a sender that is not attached, sends a message to all receivers.
     pub fn send(number: usize, id: u32, payload: u32) -> Self {
+        Self::send_span(number, id, 1, payload)
+    }
+
+    /// The same with a message that takes so many slots.
+    pub fn send_span(number: usize, id: u32, slots: u32, payload: u32) -> Self {
         Self {
             number,
             place: sends(id),
-            kind: Kind::Send { payload },
+            kind: Kind::Send { slots, payload },
+        }
+    }
+
+    fn slots(&self) -> u32 {
+        match self.kind {
+            Kind::Receive => 1,
+            Kind::Send { slots, .. } => slots,
         }
     }
 }
@@ -194,6 +206,13 @@ impl WaitingChannel {
     pub fn send_to(&self, target: u32, payload: u32) -> Result<Message, NoRoom> {
         let message = self.parking.send(target, payload)?;
         self.pause();
+        Ok(message)
+    }
+
+    /// Sends a message that takes so many slots to all receivers.
+    pub fn send_span(&self, slots: u32, payload: u32) -> Result<Message, NoRoom> {
+        let message = self.channel().send_span(slots, payload)?;
+        self.has_sent(0, 1, message.position.wrapping_add(slots));
         Ok(message)
     }
 
@@ -260,7 +279,7 @@ impl WaitingChannel {
                 Err(NoMessage::Empty | NoMessage::Busy) => None,
                 Err(NoMessage::Closed | NoMessage::Detached) => Some(None),
             },
-            Kind::Send { payload } => match self.send(payload) {
+            Kind::Send { slots, payload } => match self.send_span(slots, payload) {
                 Ok(message) => Some(Some(message)),
                 Err(NoRoom::Full) => None,
                 Err(NoRoom::Closed) => Some(None),
@@ -288,9 +307,12 @@ impl WaitingChannel {
             if result.is_some() {
                 return result;
             }
-            if self.parking.park(number, place, is_woken) {
+            if self
+                .parking
+                .park_for(request.slots(), number, place, is_woken)
+            {
                 // A cancellation finds a request only once it is parked.
-                let has_left = waiter.is_cancelled() && self.parking.leave(number, place);
+                let has_left = waiter.is_cancelled() && self.parking.unpark(number, place);
                 return has_left.then_some(None);
             }
         }
@@ -366,7 +388,7 @@ impl WaitingChannel {
     pub fn cancel(&self, request: Request) {
         let waiter = self.waiter(request);
         waiter.is_cancelled.store(true, Ordering::Relaxed);
-        if self.parking.leave(request.number, request.place) {
+        if self.parking.unpark(request.number, request.place) {
             waiter.tell(Waiter::ENDED);
         }
     }

@@ -353,14 +353,14 @@ impl World {
         let ring = &self.channel().ring;
         let mut head = None;
         while head.replace(ring.head_position()) != Some(ring.head_position()) {
-            self.parking.reclaim(&());
+            self.parking.reclaim(1, &());
         }
     }
 
     /// No request waits for a message or for room that is there. For a little room a sender waits until
     /// the tick.
     fn check(&self) {
-        let has_room = self.parking.has_room(&());
+        let has_room = self.parking.has_room(1, &());
         self.reclaim_all();
         let waits_for_tick = self.parking.is_tick_armed() && !self.channel().ring.is_half_free();
         let has_room = has_room && !waits_for_tick;

@@ -241,8 +241,10 @@ TEST_F_TIMEOUT(abi, descriptors_describe_the_messages, IPC_TIMEOUT)
 		EXPECT_EQ(0x123456789abcdef0 + position, desc->sender_data);
 		EXPECT_EQ(sender.id, desc->sender);
 		EXPECT_EQ(target, desc->target);
+		EXPECT_EQ(1, desc->slots);
 		EXPECT_EQ(0, desc->reserved[0] | desc->reserved[1] |
-			  desc->reserved[2]);
+			  desc->reserved[2] | desc->reserved[3] |
+			  desc->reserved[4]);
 		ASSERT_EQ(map->data_offset +
 			  (position & map->ring_mask) * map->data_stride,
 			  desc->offset);

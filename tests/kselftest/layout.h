@@ -78,7 +78,8 @@ IPC_OFFSET(io_uring_ipc_msg_desc, seq, 24);
 IPC_OFFSET(io_uring_ipc_msg_desc, state, 28);
 IPC_OFFSET(io_uring_ipc_msg_desc, sender, 32);
 IPC_OFFSET(io_uring_ipc_msg_desc, target, 36);
-IPC_OFFSET(io_uring_ipc_msg_desc, reserved, 40);
+IPC_OFFSET(io_uring_ipc_msg_desc, slots, 40);
+IPC_OFFSET(io_uring_ipc_msg_desc, reserved, 44);
 
 IPC_SIZE(io_uring_ipc_msg_info, 48);
 IPC_OFFSET(io_uring_ipc_msg_info, len, 0);

@@ -70,6 +70,7 @@ struct row {
 	long long	ipc_ns;
 	long long	entries;
 	long long	max_msg_size;
+	long long	slot_size;
 	long long	fill;
 	long long	pending;
 	long long	sent;
@@ -82,7 +83,7 @@ struct row {
 
 static const char *const headings[] = {
 	"channel", "subscriber", "delivery", "uid", "gid", "pid", "mode",
-	"ipc-ns", "entries", "max-msg-size", "fill", "pending", "sent",
+	"ipc-ns", "entries", "max-msg-size", "slot-size", "fill", "pending", "sent",
 	"received", "lost", "dropped", "full", "waits", "flags",
 	"name",
 };
@@ -149,10 +150,10 @@ static bool parse_row(const char *line, struct row *row)
 	long long *numbers[] = {
 		[3] = &row->uid, [4] = &row->gid, [5] = &row->pid,
 		[7] = &row->ipc_ns, [8] = &row->entries,
-		[9] = &row->max_msg_size, [10] = &row->fill,
-		[11] = &row->pending, [12] = &row->sent,
-		[13] = &row->received, [14] = &row->lost,
-		[15] = &row->dropped, [16] = &row->full, [17] = &row->waits,
+		[9] = &row->max_msg_size, [10] = &row->slot_size,
+		[11] = &row->fill, [12] = &row->pending, [13] = &row->sent,
+		[14] = &row->received, [15] = &row->lost,
+		[16] = &row->dropped, [17] = &row->full, [18] = &row->waits,
 	};
 	char *end;
 	int i;
@@ -167,8 +168,8 @@ static bool parse_row(const char *line, struct row *row)
 		row->subscriber = strtoul(word[1], &end, 10);
 	memcpy(row->delivery, word[2], sizeof(word[2]));
 	memcpy(row->mode, word[6], sizeof(word[6]));
-	memcpy(row->flags, word[18], sizeof(word[18]));
-	memcpy(row->name, word[19], sizeof(word[19]));
+	memcpy(row->flags, word[19], sizeof(word[19]));
+	memcpy(row->name, word[20], sizeof(word[20]));
 	for (i = 0; i < ARRAY_SIZE(numbers); i++) {
 		if (!numbers[i])
 			continue;
@@ -326,6 +327,7 @@ TEST_F_TIMEOUT(table, what_a_channel_is, IPC_TIMEOUT)
 		EXPECT_EQ(ipc_namespace(), row.ipc_ns);
 		EXPECT_EQ(ENTRIES << i, row.entries);
 		EXPECT_EQ(SIZE + i, row.max_msg_size);
+		EXPECT_EQ((SIZE + i + 63) / 64 * 64, row.slot_size);
 		EXPECT_EQ(0, row.fill);
 		EXPECT_STREQ(kinds[i].names, row.flags);
 		EXPECT_STREQ("-", row.name);

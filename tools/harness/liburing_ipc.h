@@ -493,7 +493,8 @@ static inline int io_uring_ipc_channel_open(struct io_uring *ring, const char *n
  * @id: the subscriber
  * @next: position that ipc_peek() looks at next
  * @lost: how many messages were overwritten before this receiver read them.  This is
- *	an upper bound: it also counts messages for other receivers
+ *	an upper bound: it also counts messages for other receivers, and a message
+ *	as often as it takes slots
  */
 struct ipc_map {
 	const struct io_uring_ipc_ring *ring;
@@ -563,7 +564,9 @@ static inline int ipc_map(struct ipc_map *map, const struct io_uring_ipc_channel
 	if (region == MAP_FAILED)
 		return -errno;
 	map->ring = (const struct io_uring_ipc_ring *)region;
-	if (map->ring->version != IOIPC_RING_VERSION || !map->ring->cursor_offset) {
+	if ((map->ring->version != IOIPC_RING_VERSION &&
+	     map->ring->version != IOIPC_RING_VERSION_LARGE) ||
+	    !map->ring->cursor_offset) {
 		munmap(region, map->size);
 		return -EOPNOTSUPP;
 	}
@@ -629,7 +632,7 @@ static inline bool ipc_peek(struct ipc_map *map, struct ipc_message *message)
 {
 	const struct io_uring_ipc_ring *ring = map->ring;
 
-	for (;; map->next++) {
+	for (;;) {
 		uint32_t position = map->next, head;
 		const struct io_uring_ipc_msg_desc *desc = &ring->msgs[position & ring->ring_mask];
 		uint32_t seq = __atomic_load_n(&desc->seq, __ATOMIC_ACQUIRE);
@@ -648,16 +651,17 @@ static inline bool ipc_peek(struct ipc_map *map, struct ipc_message *message)
 		head = __atomic_load_n(&ring->consumer.head, __ATOMIC_RELAXED);
 		if ((int32_t)(head - position) > 0) {
 			map->lost += head - position;
-			/* The loop adds 1. */
-			map->next = head - 1;
+			map->next = head;
 			continue;
 		}
 		if (seq != position + 1)
 			return false;
-		if (state == IOIPC_MSG_READY && (!target || target == map->id)) {
-			map->next++;
+		map->next++;
+		if (state != IOIPC_MSG_READY)
+			/* Such as the other slots of a message: passed at once. */
+			map->next += state >> IOIPC_MSG_STATE_BITS;
+		else if (!target || target == map->id)
 			return true;
-		}
 	}
 }
 

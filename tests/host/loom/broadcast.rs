@@ -4,7 +4,7 @@
 
 use host::{
     channel::{Channel, Message},
-    ring::{NoMessage, NoRoom},
+    ring::{Mode, NoMessage, NoRoom},
 };
 use loom::{sync::Arc, thread};
 
@@ -602,5 +602,92 @@ fn overwrite_and_put_back() {
         let sent = sorted([first, sent]);
         let received = drain(&channel, 1);
         assert_received_or_lost(&channel, &sent, &received, taken);
+    });
+}
+
+/// A broadcast that is full for receivers 1 and 2: a message of two slots, after one slot before the
+/// end, and single ones.
+fn full_of_one_span(is_mapped: bool) -> Arc<Channel> {
+    let channel = Channel::spanning(Mode::Broadcast, is_mapped, 8, START);
+    channel.attach(1);
+    channel.attach(2);
+    channel.send_span(2, 10).unwrap();
+    (11..16).for_each(|payload| {
+        channel.send(payload).unwrap();
+    });
+    assert_eq!(channel.send_span(2, 99), Err(NoRoom::Full));
+    Arc::new(channel)
+}
+
+/// No sender uses a slot of a message again before both receivers have received the message.
+#[test]
+fn span_is_used_again() {
+    explore(2, || {
+        let channel = full_of_one_span(false);
+        let sender = spawn(&channel, |channel| {
+            [20, 21].map(|payload| channel.send(payload).ok())
+        });
+        let receiver = spawn(&channel, |channel| receive_some(channel, 1, 1));
+        let mut received_here = receive_some(&channel, 2, 1);
+
+        let sent = sender.join().unwrap().into_iter().flatten().count();
+        let mut received = receiver.join().unwrap();
+        received.extend(drain(&channel, 1));
+        received_here.extend(drain(&channel, 2));
+        assert_eq!(received.len(), 6 + sent);
+        assert_eq!(received, received_here);
+        assert_all_consumed(&channel);
+    });
+}
+
+/// A receiver stores positions within a message and behind it. It loses messages of its own by that.
+/// The other one gets all, and senders use the slots again.
+#[test]
+fn position_within_a_span() {
+    explore(2, || {
+        let channel = full_of_one_span(true);
+        let sender = spawn(&channel, |channel| channel.send_span(2, 20).ok());
+        let liar = spawn(&channel, |channel| {
+            // The message begins at the second position.
+            for position in [2, 3, 4] {
+                channel.store_position(1, START.wrapping_add(position));
+            }
+        });
+        let mut received = receive_some(&channel, 2, 1);
+
+        liar.join().unwrap();
+        let sent = usize::from(sender.join().unwrap().is_some());
+        received.extend(drain(&channel, 2));
+        assert_in_order(&received);
+        assert_eq!(received.len(), 6 + sent);
+        assert_eq!(drain(&channel, 1).len(), 4 + sent);
+        assert_all_consumed(&channel);
+    });
+}
+
+/// A receiver joins within a message. It finds the next one, and holds no slot that the message has
+/// before.
+#[test]
+fn join_within_a_span() {
+    explore(2, || {
+        let channel = full_of_one_span(false);
+        let receiver = spawn(&channel, |channel| {
+            // Of eight slots, the sender gets the first two.
+            channel.attach_at_oldest(3, 2);
+            drain(channel, 3)
+        });
+        let sender = spawn(&channel, |channel| channel.send_span(2, 20).ok());
+        let mut received = receive_some(&channel, 1, 1);
+        receive_some(&channel, 2, 1);
+
+        let mut late = receiver.join().unwrap();
+        let sent = usize::from(sender.join().unwrap().is_some());
+        late.extend(drain(&channel, 3));
+        assert_in_order(&late);
+        assert!((4..=6 + sent).contains(&late.len()));
+        received.extend(drain(&channel, 1));
+        assert_eq!(received.len(), 6 + sent);
+        drain(&channel, 2);
+        assert_all_consumed(&channel);
     });
 }

@@ -2,7 +2,10 @@
 
 //! The ring as a queue.
 
-use host::{channel::Channel, ring::NoMessage};
+use host::{
+    channel::Channel,
+    ring::{Mode, NoMessage, NoRoom},
+};
 use loom::{sync::Arc, thread};
 
 use crate::{
@@ -237,5 +240,74 @@ fn bundle() {
         received.iter().for_each(|list| assert_in_order(list));
         assert_eq!(sorted(received), sent);
         assert_all_free(&channel, 2);
+    });
+}
+
+/// A ring that is full: a message of two slots, after one slot before the end, and single ones.
+fn full_of_one_span() -> Arc<Channel> {
+    let channel = Arc::new(Channel::spanning(Mode::Unicast, false, 8, START));
+    channel.send_span(2, 10).unwrap();
+    (11..16).for_each(|payload| {
+        channel.send(payload).unwrap();
+    });
+    assert_eq!(channel.send_span(2, 99), Err(NoRoom::Full));
+    channel
+}
+
+/// No sender uses a slot of a message again before the message is received, also not the slots that
+/// are free from the start. Each message is received once.
+#[test]
+fn span_is_used_again() {
+    explore(2, || {
+        let channel = full_of_one_span();
+        let sender = spawn(&channel, |channel| {
+            [20, 21].map(|payload| channel.send(payload).ok())
+        });
+        let receiver = spawn(&channel, |channel| receive_some(channel, 1, 1));
+        let received_here = receive_some(&channel, 2, 1);
+
+        let sent = sender.join().unwrap().into_iter().flatten().count();
+        let received = [received_here, receiver.join().unwrap(), drain(&channel, 1)];
+        received.iter().for_each(|list| assert_in_order(list));
+        assert_eq!(sorted(received).len(), 6 + sent);
+        assert_all_free(&channel, 8);
+    });
+}
+
+/// The same, and a receiver puts the message back once.
+#[test]
+fn span_is_put_back() {
+    explore(2, || {
+        let channel = full_of_one_span();
+        let sender = spawn(&channel, |channel| channel.send_span(2, 20).is_ok());
+        let receiver = spawn(&channel, |channel| read_and_put_back(channel, 1));
+        let received_here = receive_some(&channel, 2, 2);
+
+        receiver.join().unwrap();
+        let sent = u32::from(sender.join().unwrap()) as usize;
+        let received = [received_here, drain(&channel, 1)];
+        assert_eq!(sorted(received).len(), 6 + sent);
+        assert_all_free(&channel, 8);
+    });
+}
+
+/// Two senders of messages of two slots, one of which gives its slots up: receivers pass all of them,
+/// and senders use them again.
+#[test]
+fn span_is_given_up() {
+    explore(2, || {
+        let channel = Arc::new(Channel::spanning(Mode::Unicast, false, 8, START));
+        let sender = spawn(&channel, |channel| {
+            drop(channel.reserve_span(2));
+            channel.send_span(2, 10).unwrap()
+        });
+        let other_sender = spawn(&channel, |channel| channel.send_span(2, 20).unwrap());
+        let received_here = receive_some(&channel, 1, 2);
+
+        let sent = [sender.join().unwrap(), other_sender.join().unwrap()];
+        let received = [received_here, drain(&channel, 1)];
+        received.iter().for_each(|list| assert_in_order(list));
+        assert_eq!(sorted(received), sorted([sent.to_vec()]));
+        assert_all_free(&channel, 8);
     });
 }

@@ -5,6 +5,7 @@
 
 use host::{
     channel::Channel,
+    ring::Mode,
     waiting::{Request, WaitingChannel},
 };
 use loom::sync::Arc;
@@ -734,4 +735,65 @@ fn queue_room_watcher() {
 #[test]
 fn broadcast_room_watcher() {
     explore(4, || room_watcher(Channel::broadcast(1, START)));
+}
+
+/// A channel that is full of single messages for receiver 1, with room for none of two slots.
+fn full_for_a_span(mode: Mode) -> Arc<WaitingChannel> {
+    // No message of two slots would go across the end.
+    let channel = Channel::spanning(mode, false, 8, START.wrapping_add(1));
+    channel.attach(1);
+    (0..8).for_each(|payload| {
+        channel.send(payload).unwrap();
+    });
+    Arc::new(WaitingChannel::with_tick(channel))
+}
+
+/// A sender is about to wait for two slots while they become free one after the other.
+fn sender_of_a_span(mode: Mode) {
+    let channel = full_for_a_span(mode);
+    let sender = spawn(&channel, |channel| {
+        channel.submit([Request::send_span(0, 0, 2, 10)])
+    });
+    assert!(channel.receive(1).is_ok());
+    assert!(channel.receive(1).is_ok());
+
+    assert!(sender.join().unwrap()[0].is_some());
+}
+
+/// See [`sender_of_a_span`].
+#[test]
+fn queue_sender_of_a_span() {
+    explore(3, || sender_of_a_span(Mode::Unicast));
+}
+
+/// See [`sender_of_a_span`].
+#[test]
+fn broadcast_sender_of_a_span() {
+    explore(3, || sender_of_a_span(Mode::Broadcast));
+}
+
+/// A sender of one slot waits behind a sender of two. There is room for the former, which goes on once
+/// the latter is canceled, whenever that is.
+fn next_in_line(mode: Mode) {
+    let channel = full_for_a_span(mode);
+    let large = Request::send_span(0, 0, 2, 10);
+    let senders = spawn(&channel, move |channel| {
+        channel.submit([large, Request::send(1, 2, 20)])
+    });
+    assert!(channel.receive(1).is_ok());
+    channel.cancel(large);
+
+    assert!(senders.join().unwrap()[1].is_some());
+}
+
+/// See [`next_in_line`].
+#[test]
+fn queue_next_in_line() {
+    explore(3, || next_in_line(Mode::Unicast));
+}
+
+/// See [`next_in_line`].
+#[test]
+fn broadcast_next_in_line() {
+    explore(3, || next_in_line(Mode::Broadcast));
 }

@@ -4,7 +4,7 @@
 //! around it lie and are used as in `src/channel` and `src/memory`.
 
 use std::sync::{
-    atomic::{AtomicBool, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
     Arc,
 };
 
@@ -27,6 +27,8 @@ struct Slot {
     stamp: Line,
     /// The process in the stamp.
     sender: AtomicUsize,
+    /// How many slots the message takes that begins here, as the descriptor says.
+    slots: AtomicU32,
 }
 
 /// As `Region`.
@@ -36,11 +38,12 @@ pub struct Memory {
     consumer: Word,
     slowest: Word,
     senders_wait: Word,
+    largest: u32,
     slots: Vec<Slot>,
 }
 
 impl Memory {
-    fn new(machine: &Arc<Machine>, entries: u32) -> Self {
+    fn new(machine: &Arc<Machine>, entries: u32, largest: u32) -> Self {
         let stamps: Vec<_> = (0..(entries as usize).div_ceil(STAMPS_PER_LINE))
             .map(|_| machine.line("stamps"))
             .collect();
@@ -51,6 +54,7 @@ impl Memory {
             consumer: consumer.word(),
             slowest: consumer.word(),
             senders_wait: machine.word("mark of senders"),
+            largest,
             slots: (0..entries as usize)
                 .map(|index| {
                     let descriptor = machine.line("descriptor");
@@ -61,6 +65,7 @@ impl Memory {
                         message: machine.line("message"),
                         stamp: stamps[index / STAMPS_PER_LINE].clone(),
                         sender: AtomicUsize::new(NONE),
+                        slots: AtomicU32::new(1),
                     }
                 })
                 .collect(),
@@ -78,6 +83,14 @@ impl ring::Memory for Memory {
 
     fn entries(&self) -> u32 {
         self.slots.len() as u32
+    }
+
+    fn largest(&self) -> u32 {
+        self.largest
+    }
+
+    fn roomy(&self) -> u32 {
+        self.entries() + 1 - 2 * self.largest
     }
 
     fn producer(&self) -> &Word {
@@ -158,16 +171,18 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// A channel with `members`, of which those from number `receivers` on receive.
+    /// A channel with `members`, of which those from number `receivers` on receive, and with messages
+    /// that take up to `largest` slots.
     pub fn new(
         machine: &Arc<Machine>,
         mode: Mode,
         entries: u32,
+        largest: u32,
         members: usize,
         receivers: usize,
     ) -> Self {
         let constant = machine.line("channel");
-        let ring = Ring::new(Memory::new(machine, entries), 0);
+        let ring = Ring::new(Memory::new(machine, entries, largest), 0);
         let new = Self {
             mode,
             members: (1..=members as u32)
@@ -198,9 +213,13 @@ impl Channel {
 
     /// As `Channel::fill` in `sending.rs`, with `Region::copy_in`, `describe` and `stamp`.
     fn fill(&self, slot: Reservation<'_, Memory>, process: usize) {
-        let at = self.memory().at(slot.index());
-        at.message.write();
+        let first = slot.index();
+        for index in first..first + slot.slots() {
+            self.memory().at(index).message.write();
+        }
+        let at = self.memory().at(first);
         at.descriptor.write();
+        at.slots.store(slot.slots(), Ordering::Relaxed);
         at.stamp.read();
         let last = at.sender.swap(process, Ordering::Relaxed);
         if last != process {
@@ -214,12 +233,16 @@ impl Channel {
         slot.publish();
     }
 
-    /// As `Channel::send`, by the member and process with this number.
-    pub fn send(&self, number: usize) -> Result<(), NoRoom> {
+    /// As `Channel::send`, by the member and process with this number, of a message that takes `slots`.
+    pub fn send(&self, number: usize, slots: u32) -> Result<(), NoRoom> {
         let member = &self.members[number];
         member.constant.read();
         self.constant.read();
-        let slots = self.ring.reserve_up_to(1, false, |_| self.reclaim(&()))?;
+        let reclaim = |_: &_, missing| self.reclaim(missing, &());
+        let slots = match slots {
+            1 => self.ring.reserve_up_to(1, false, reclaim)?,
+            _ => self.ring.reserve_span(slots, false, reclaim)?,
+        };
         let end = slots.end();
         for slot in slots {
             self.fill(slot, number);
@@ -240,7 +263,7 @@ impl Channel {
         self.parking.write();
         self.sender_waits.store(true, Ordering::Relaxed);
         self.memory().senders_wait.store(REQUESTS.into());
-        let waits = !self.has_room(&());
+        let waits = !self.has_room(1, &());
         if !waits {
             self.wake_senders(1);
         }
@@ -263,7 +286,10 @@ impl Channel {
             at.stamp.read();
             self.processes[at.sender.load(Ordering::Relaxed)].read();
         }
-        at.message.read();
+        let first = claim.index();
+        for index in first..first + at.slots.load(Ordering::Relaxed) {
+            self.memory().at(index).message.read();
+        }
     }
 
     /// As `Channel::receive`, by the member with this number.
@@ -400,11 +426,15 @@ impl Waiting for Channel {
         self.ring.queue_may_have_any(&member.cursor)
     }
 
-    fn reclaim(&self, (): &()) {
+    fn next_send_needs(&self) -> u32 {
+        1
+    }
+
+    fn reclaim(&self, missing: u32, (): &()) {
         if self.mode != Mode::Broadcast {
             return self.ring.queue_reclaim();
         }
-        self.ring.reclaim_broadcast(|first, each| {
+        self.ring.reclaim_broadcast(missing, |first, each| {
             let first = self.receivers.max(first.saturating_sub(1) as usize);
             let (before, from) = self.members[self.receivers..].split_at(first - self.receivers);
             from.iter().chain(before).any(|receiver| {
@@ -415,7 +445,7 @@ impl Waiting for Channel {
         });
     }
 
-    fn may_overwrite(&self, (): &()) -> bool {
+    fn may_overwrite(&self, _missing: u32, (): &()) -> bool {
         false
     }
 }

@@ -50,6 +50,8 @@ struct Work {
     info: bool,
     /// The ring is full, and its only sender waits.
     full: bool,
+    /// How many slots each message takes.
+    slots: u32,
     /// How many messages to count.
     messages: u64,
     /// How many transfers a message may take, in turn and at once.
@@ -62,7 +64,14 @@ impl Work {
     }
 
     fn channel(&self, machine: &Arc<Machine>) -> Channel {
-        Channel::new(machine, self.mode, ENTRIES, self.members(), self.senders)
+        Channel::new(
+            machine,
+            self.mode,
+            ENTRIES,
+            self.slots,
+            self.members(),
+            self.senders,
+        )
     }
 
     /// How many receivers get each message.
@@ -86,7 +95,7 @@ impl Work {
     /// One sender sends a message, or waits until it can, and all that get a message receive one.
     fn pass_in_turn(&self, machine: &Machine, channel: &Channel, number: u64) {
         let sender = number as usize % self.senders;
-        let send = || machine.run_as(sender, || channel.send(sender));
+        let send = || machine.run_as(sender, || channel.send(sender, self.slots));
         assert_eq!(send().is_err(), self.full);
         if self.full {
             assert!(machine.run_as(sender, || channel.wait_for_room()));
@@ -104,7 +113,7 @@ impl Work {
     fn begin(&self, machine: &Machine, channel: &Channel) {
         if self.full {
             for _ in 0..ENTRIES {
-                assert!(channel.send(0).is_ok());
+                assert!(channel.send(0, 1).is_ok());
             }
         }
         let rounds = if self.full { 1 } else { 4 * u64::from(ENTRIES) };
@@ -129,7 +138,7 @@ impl Work {
         loop {
             let received = machine.count(Event::Received);
             let woken = machine.count(Event::SenderWoken);
-            if channel.send(number).is_ok() {
+            if channel.send(number, self.slots).is_ok() {
                 return;
             }
             if !self.full {
@@ -167,7 +176,8 @@ impl Work {
         let send = |number: usize| {
             for _ in 0..self.messages / self.senders as u64 {
                 if !self.full {
-                    let done = (next(sends) + 1).saturating_sub(WINDOW) * self.copies();
+                    let window = WINDOW / u64::from(self.slots);
+                    let done = (next(sends) + 1).saturating_sub(window) * self.copies();
                     machine.wait_for(Event::Received, received + done);
                 }
                 self.send(machine, channel, number);
@@ -223,6 +233,7 @@ const ONE: Work = Work {
     receivers: 1,
     info: false,
     full: false,
+    slots: 1,
     messages: 1024,
     most: [5.1, 5.2],
 };
@@ -244,7 +255,7 @@ const FULL: Work = Work {
     ..BROADCAST
 };
 
-const WORKS: [Work; 7] = [
+const WORKS: [Work; 9] = [
     ONE,
     Work {
         name: "unicast, 16 to 1",
@@ -264,6 +275,18 @@ const WORKS: [Work; 7] = [
         name: "broadcast, to 16, with INFO",
         info: true,
         most: [36.1, 36.6],
+        ..BROADCAST
+    },
+    Work {
+        name: "unicast, 1 to 1, of 8 slots",
+        slots: 8,
+        most: [21.3, 21.6],
+        ..ONE
+    },
+    Work {
+        name: "broadcast, to 16, of 8 slots",
+        slots: 8,
+        most: [186.1, 187.2],
         ..BROADCAST
     },
     FULL,

@@ -254,7 +254,10 @@ extern "C" {
 
 /* Limits of a channel. */
 #define IOIPC_MAX_RING_ENTRIES		32768
+/* Of a message in one slot. */
 #define IOIPC_MAX_MSG_SIZE		(1U << 20)
+/* Of a message in several slots, see slot_size of struct io_uring_ipc_channel_ext. */
+#define IOIPC_MAX_LARGE_MSG_SIZE	(1U << 26)
 #define IOIPC_MAX_SUBSCRIBERS		4096
 /* Of IOIPC_MAX_SUBSCRIBERS, only for the owner and CAP_IPC_OWNER. */
 #define IOIPC_RESERVED_SUBSCRIBERS	64
@@ -519,18 +522,21 @@ struct io_uring_ipc_msg_info {
  * io_uring_ipc_msg_desc.state, valid while seq is the position plus one.  Only a
  * slot with IOIPC_MSG_READY has a message.  A receiver has claimed the message of
  * a slot with IOIPC_MSG_CLAIMED.  In a slot with IOIPC_MSG_FREE, a receiver has
- * consumed the message, or the sender has given up the slot.
+ * consumed the message, or the sender has given up the slot, or a message of
+ * several slots begins before it.  In a ring with IOIPC_RING_VERSION_LARGE, the
+ * bits from IOIPC_MSG_STATE_BITS on say how many free slots follow a free one.
  */
 #define IOIPC_MSG_READY			1
 #define IOIPC_MSG_CLAIMED		2
 #define IOIPC_MSG_FREE			3
+#define IOIPC_MSG_STATE_BITS		8
 
 /**
  * struct io_uring_ipc_msg_desc - one slot of the ring, as mapped
  * @offset: of the message, from the start of the region, in bytes
  * @len: length of the message in bytes
  * @msg_id: number of the message: its position in the channel plus one, so it
- *	wraps after 2^32 messages
+ *	wraps after 2^32 slots
  * @sender_data: user_data of the SQE that sent it
  * @seq: position plus one, once the slot is published.  To read a message in
  *	place, load @seq and @state with acquire.  Read the message, and load
@@ -542,6 +548,8 @@ struct io_uring_ipc_msg_info {
  * @state: IOIPC_MSG_*, written together with @seq
  * @sender: id of the subscriber that sent the message, 0 if it was not attached
  * @target: id of the only subscriber that may receive it, 0 for any
+ * @slots: how many slots the message takes.  The position of the next message is
+ *	at least so many after this one
  * @reserved: zero
  */
 struct io_uring_ipc_msg_desc {
@@ -553,11 +561,14 @@ struct io_uring_ipc_msg_desc {
 	__u32	state;
 	__u32	sender;
 	__u32	target;
-	__u64	reserved[3];
+	__u32	slots;
+	__u32	reserved[5];
 };
 
 /* io_uring_ipc_ring.version */
 #define IOIPC_RING_VERSION		1
+/* The same, with messages that take several slots. */
+#define IOIPC_RING_VERSION_LARGE	2
 
 /* io_uring_ipc_ring.producer.head of a channel that was destroyed */
 #define IOIPC_RING_CLOSED		1
@@ -571,7 +582,7 @@ struct io_uring_ipc_msg_desc {
 /**
  * struct io_uring_ipc_ring - start of the mapped region
  *
- * Positions count messages since the channel was created.  They are u32 and wrap.
+ * Positions count slots since the channel was created.  They are u32 and wrap.
  * The slot of a position is at (position & ring_mask).  User space cannot write
  * to any of this.
  *
@@ -582,12 +593,12 @@ struct io_uring_ipc_msg_desc {
  * @ring_mask: @ring_entries - 1
  * @ring_entries: number of slots, a power of two
  * @max_msg_size: of the channel, in bytes
- * @version: IOIPC_RING_VERSION
+ * @version: IOIPC_RING_VERSION, or IOIPC_RING_VERSION_LARGE
  * @desc_offset: of @msgs, from the start of the region, in bytes
  * @desc_stride: from one struct io_uring_ipc_msg_desc to the next, in bytes
  * @data_offset: of the message of slot 0, from the start of the region, in bytes
  * @data_stride: from the message of one slot to that of the next, in bytes:
- *	@max_msg_size rounded up to 64
+ *	the slot size rounded up to 64
  * @cursor_offset: offset for mmap(2) of the struct io_uring_ipc_cursor of a
  *	receiver; 0 if the channel is no broadcast
  * @senders_wait: not 0 if a sender waits for room.  A receiver that stores a
@@ -635,7 +646,7 @@ struct io_uring_ipc_ring {
  * kernel accepts a position that is not before the last one and not after
  * producer.tail.  It treats any other position as if the receiver had not moved.
  * The receiver must step over a slot that is published but not IOIPC_MSG_READY,
- * or has another target.
+ * or has another target.  A position within a message is one behind this message.
  */
 struct io_uring_ipc_cursor {
 	__u32	position;
