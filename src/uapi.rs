@@ -61,7 +61,7 @@ assert_layout!(plain bindings::io_uring_ipc_channel_create, 40,
     ext_size @ 28, ext @ 32);
 
 assert_layout!(plain ChannelExtension, 16,
-    name @ 0, name_len @ 8, reserved @ 12);
+    name @ 0, name_len @ 8, slot_size @ 12);
 
 assert_layout!(plain bindings::io_uring_ipc_channel_attach, 48,
     channel_id @ 0, flags @ 4, key @ 8, channel_fd @ 16, local_id_out @ 20, mmap_offset_out @ 24,
@@ -154,7 +154,7 @@ impl Extension for ChannelExtension {
     const FIRST_SIZE: usize = 16;
 
     fn unknown(&self) -> u32 {
-        self.reserved
+        0
     }
 }
 

@@ -82,7 +82,10 @@ impl Parameters {
             sizes: Sizes {
                 entries: create.ring_entries,
                 max_msg_size: create.max_msg_size,
-                slot_size: create.max_msg_size,
+                slot_size: match extension.slot_size {
+                    0 => create.max_msg_size,
+                    size => size,
+                },
             },
             permissions: Permissions::of_caller(create.mode),
             key: create.key,

@@ -29,7 +29,7 @@ IPC_OFFSET(io_uring_ipc_channel_create, ext, 32);
 IPC_SIZE(io_uring_ipc_channel_ext, 16);
 IPC_OFFSET(io_uring_ipc_channel_ext, name, 0);
 IPC_OFFSET(io_uring_ipc_channel_ext, name_len, 8);
-IPC_OFFSET(io_uring_ipc_channel_ext, reserved, 12);
+IPC_OFFSET(io_uring_ipc_channel_ext, slot_size, 12);
 
 IPC_SIZE(io_uring_ipc_channel_attach, 48);
 IPC_OFFSET(io_uring_ipc_channel_attach, channel_id, 0);

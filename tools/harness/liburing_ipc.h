@@ -361,6 +361,28 @@ static inline int io_uring_ipc_channel_attach(struct io_uring *ring,
 }
 
 /**
+ * io_uring_ipc_channel_create_ext() - create a channel with an extension
+ * @ring: the channel is destroyed when this ring is closed
+ * @create: describes the channel; its id is stored in @create->channel_id_out
+ * @ext: its name, or the size of its slots
+ *
+ * Return: 0 or a negative error.
+ */
+static inline int io_uring_ipc_channel_create_ext(struct io_uring *ring,
+						  struct io_uring_ipc_channel_create *create,
+						  const struct io_uring_ipc_channel_ext *ext)
+{
+	int ret;
+
+	create->ext = (uintptr_t)ext;
+	create->ext_size = sizeof(*ext);
+	ret = io_uring_ipc_channel_create(ring, create);
+	create->ext = 0;
+	create->ext_size = 0;
+	return ret;
+}
+
+/**
  * io_uring_ipc_channel_create_name() - create a channel with a name
  * @ring: the channel is destroyed when this ring is closed
  * @name: of the channel, from 1 to IOIPC_MAX_NAME bytes long
@@ -373,17 +395,11 @@ static inline int io_uring_ipc_channel_create_name(struct io_uring *ring, const 
 						   struct io_uring_ipc_channel_create *create)
 {
 	struct io_uring_ipc_channel_ext ext;
-	int ret;
 
 	memset(&ext, 0, sizeof(ext));
 	ext.name = (uintptr_t)name;
 	ext.name_len = (uint32_t)strlen(name);
-	create->ext = (uintptr_t)&ext;
-	create->ext_size = sizeof(ext);
-	ret = io_uring_ipc_channel_create(ring, create);
-	create->ext = 0;
-	create->ext_size = 0;
-	return ret;
+	return io_uring_ipc_channel_create_ext(ring, create, &ext);
 }
 
 /**

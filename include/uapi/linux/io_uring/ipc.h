@@ -323,11 +323,12 @@ extern "C" {
 /**
  * struct io_uring_ipc_channel_create - argument of CREATE
  * @flags: in: IOIPC_F_*
- * @ring_entries: in: how many messages the channel holds, a power of two up to
- *	IOIPC_MAX_RING_ENTRIES
+ * @ring_entries: in: how many slots the channel has, a power of two up to
+ *	IOIPC_MAX_RING_ENTRIES.  A message takes one, unless the channel has a
+ *	slot_size, see struct io_uring_ipc_channel_ext
  * @max_msg_size: in: size of the largest message in bytes, from 1 to
- *	IOIPC_MAX_MSG_SIZE.  The region with all messages must not be larger
- *	than INT_MAX bytes
+ *	IOIPC_MAX_MSG_SIZE, or with a slot_size up to IOIPC_MAX_LARGE_MSG_SIZE.
+ *	The region with all messages must not be larger than INT_MAX bytes
  * @mode: in: permission bits for user, group and others like those of a file,
  *	read bits to receive, write bits to send; other bits are ignored.  The
  *	owner is the file system uid and gid of the caller
@@ -356,7 +357,17 @@ struct io_uring_ipc_channel_create {
  * @name_len: in: length of the name in bytes, from 1 to IOIPC_MAX_NAME, or 0 for
  *	none.  All bytes but NUL are valid, and a name that ends with NUL does not
  *	count it
- * @reserved: must be zero, else E2BIG
+ * @slot_size: in: size of a slot in bytes, up to max_msg_size and up to
+ *	IOIPC_MAX_MSG_SIZE; or 0 for max_msg_size.  The kernel rounds it up to 64.
+ *	A message that is longer takes as many consecutive slots as it needs,
+ *	in one piece.  So memory is paid for usual messages and not for the largest
+ *	one.  max_msg_size can be at most a quarter of all slots (EINVAL)
+ *
+ * In a channel with a slot_size, a message that does not fit in the slots up to the end
+ * of the ring leaves them free, and begins with the first slot.  So a SEND finds no room
+ * if the ring has too few slots left for the message and for these.  Of the sends that
+ * wait for room, a short one does not overtake a long one.  EPOLLOUT says that there is
+ * room for a message of max_msg_size.
  *
  * A channel can have a name and a key.  The name is unique in the IPC namespace, also
  * among channels that the caller cannot find.  It is free again when the channel is
@@ -373,7 +384,7 @@ struct io_uring_ipc_channel_create {
 struct io_uring_ipc_channel_ext {
 	__u64	name;
 	__u32	name_len;
-	__u32	reserved;
+	__u32	slot_size;
 };
 
 /**
