@@ -37,7 +37,7 @@ static struct extension extension_of(struct place place, const struct step *step
 {
 	struct actor_shared *shared = shared_of(place);
 	struct io_uring_ipc_channel_ext *fields = &shared->extension.create;
-	struct extension says = { 0, name };
+	struct extension says = { .name = name };
 
 	if (!name && (step->e < 0xee || step->e > 0xfa))
 		return says;
@@ -68,8 +68,9 @@ static struct extension extension_of(struct place place, const struct step *step
 		*size = sizeof(shared->extension);
 		break;
 	case 0xf4:
-		fields->reserved = 1;
-		says.error = -E2BIG;
+		/* More than a slot can have, and reserved in ATTACH. */
+		fields->slot_size = UINT32_MAX;
+		says.slot_size = UINT32_MAX;
 		break;
 	case 0xf3:
 		*address = 0xffff888000000000;
@@ -118,6 +119,16 @@ static bool is_new_id(uint32_t id)
 	return true;
 }
 
+/* The size of the slots that CREATE asks for, 0 for none. */
+static uint32_t slot_size_of(const struct io_uring_ipc_channel_create *create, unsigned int choice)
+{
+	const uint32_t max = create->max_msg_size;
+	const uint32_t sizes[] = { 0, max / 4, 0, max / 2, 64, max, max / 3 + 1, 0 };
+
+	/* A ring with fewer slots has no messages of several ones. */
+	return create->ring_entries < 8 && choice != 4 ? 0 : sizes[choice];
+}
+
 void step_create(const struct step *step)
 {
 	static const uint32_t flags[] = {
@@ -137,6 +148,7 @@ void step_create(const struct step *step)
 	struct channel *channel = NULL;
 	struct extension extension;
 	const void *argument;
+	uint32_t slot_size;
 	int expected;
 
 	/* Most of the time, the values are valid unless the last byte changes them. */
@@ -152,6 +164,13 @@ void step_create(const struct step *step)
 		create->max_msg_size = 1 << 20;
 	extension = extension_of(place, step, step->object < 0x80 ? 0 : step->object / 4 % NAMES,
 				 &create->ext_size, &create->ext);
+	slot_size = slot_size_of(create, step->d / 32);
+	if (slot_size && !extension.error && !extension.slot_size) {
+		if (!create->ext)
+			extend(place, names[0], &create->ext_size, &create->ext);
+		shared_of(place)->extension.create.slot_size = slot_size;
+		extension.slot_size = slot_size;
+	}
 	if (model.channel_count == MAX_CHANNELS)
 		return;
 	use(place);
@@ -166,8 +185,8 @@ void step_create(const struct step *step)
 	}
 	trace("actor %u ring %u: CREATE flags %#x entries %u size %u", place.actor, place.ring,
 	      create->flags, create->ring_entries, create->max_msg_size);
-	trace(" mode %o key %#llx name %u argument %#x -> %d\n", create->mode,
-	      (unsigned long long)create->key, extension.name, step->e, expected);
+	trace(" slots %u mode %o key %#llx name %u argument %#x -> %d\n", extension.slot_size,
+	      create->mode, (unsigned long long)create->key, extension.name, step->e, expected);
 	expect("CREATE", expected,
 	       register_command(place, IOIPC_REGISTER_CREATE, argument, step->e == 0xfb ? 2 : 1));
 	if (expected || failed)
@@ -189,6 +208,7 @@ static bool look_for_oldest(struct channel *channel)
 	const struct io_uring_ipc_ring *ring;
 	struct io_uring_ipc_channel_attach copy;
 	uint32_t step = channel->entries / 4 ? channel->entries / 4 : 1, kept, head;
+	uint32_t largest = model_slots(channel, channel->max_msg_size);
 	int64_t address;
 
 	if (channel->flags & IOIPC_F_PRIVATE || channel->destroyed)
@@ -213,13 +233,16 @@ static bool look_for_oldest(struct channel *channel)
 	expect("DETACH", 0,
 	       register_command(place, IOIPC_REGISTER_DETACH, NULL, copy.local_id_out));
 
+	/* A sender has reclaimed what a long message needed, and the rest of the oldest. */
+	if (largest > 1)
+		step += 3 * largest;
 	kept = channel->tail - head;
 	trace("#   %u messages of %u are kept\n", kept, channel->tail);
 	if (head > model_last(&model, channel))
 		fail("messages before %u are gone that were not received", head);
 	else if (kept > channel->entries)
 		fail("%u messages are kept in %u slots", kept, channel->entries);
-	else if (kept < channel->entries - step && kept < channel->tail)
+	else if (kept + step < channel->entries && kept < channel->tail)
 		fail("only %u messages are kept in %u slots", kept, channel->entries);
 	else if (head < channel->oldest)
 		fail("message %u has come back", head);
@@ -264,6 +287,8 @@ void step_attach(const struct step *step)
 	if (step->b >= 0xa0 && (step->b < 0xc0 || step->b >= 0xf8))
 		name = channel ? channel->name : step->b % NAMES;
 	extension = extension_of(place, step, name, &attach->ext_size, &attach->ext);
+	if (extension.slot_size)
+		extension.error = -E2BIG;
 	channel = model_named(&model, place, attach, extension);
 	if (attach->flags & IOIPC_SUB_HISTORY && channel && channel->flags & IOIPC_F_BROADCAST) {
 		struct io_uring_ipc_channel_attach saved = *attach;

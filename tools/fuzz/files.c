@@ -61,10 +61,11 @@ static void check_region(struct subscriber *subscriber)
 	expect("ring_mask", channel->entries - 1, ring->ring_mask);
 	expect("ring_entries", channel->entries, ring->ring_entries);
 	expect("max_msg_size", channel->max_msg_size, ring->max_msg_size);
-	expect("version", IOIPC_RING_VERSION, ring->version);
+	expect("version", model_slots(channel, channel->max_msg_size) > 1 ?
+	       IOIPC_RING_VERSION_LARGE : IOIPC_RING_VERSION, ring->version);
 	expect("desc_offset", sizeof(*ring), ring->desc_offset);
 	expect("desc_stride", sizeof(struct io_uring_ipc_msg_desc), ring->desc_stride);
-	expect("data_stride", (channel->max_msg_size + 63) & ~63U, ring->data_stride);
+	expect("data_stride", channel->slot_size, ring->data_stride);
 	if (!ring->cursor_offset == broadcast)
 		fail("cursor_offset: %#llx", (unsigned long long)ring->cursor_offset);
 	if (waiting(channel, false) && !ring->senders_wait)
@@ -83,6 +84,7 @@ static void check_region(struct subscriber *subscriber)
 		}
 		expect("state", IOIPC_MSG_READY, desc->state);
 		expect("len", message->len, desc->len);
+		expect("slots", model_slots(channel, message->len), desc->slots);
 		expect("msg_id", position + 1, desc->msg_id);
 		expect("sender", message->sender, desc->sender);
 		expect("target", message->target, desc->target);

@@ -138,7 +138,8 @@ int model_create(struct model *model, struct place place,
 		 struct channel **channel)
 {
 	const uint32_t modes = IOIPC_F_BROADCAST | IOIPC_F_MULTICAST;
-	uint64_t size;
+	uint32_t slot_size = extension.slot_size ?: create->max_msg_size;
+	struct channel sizes = {};
 
 	if (create->flags & ~(modes | IOIPC_F_PRIVATE | IOIPC_F_OVERWRITE) ||
 	    (create->flags & modes) == modes ||
@@ -153,10 +154,14 @@ int model_create(struct model *model, struct place place,
 		return -EEXIST;
 	if (!create->ring_entries || create->ring_entries & (create->ring_entries - 1) ||
 	    create->ring_entries > IOIPC_MAX_RING_ENTRIES ||
-	    !create->max_msg_size || create->max_msg_size > IOIPC_MAX_MSG_SIZE)
+	    !slot_size || slot_size > IOIPC_MAX_MSG_SIZE || slot_size > create->max_msg_size ||
+	    create->max_msg_size > IOIPC_MAX_LARGE_MSG_SIZE)
 		return -EINVAL;
-	size = (uint64_t)create->ring_entries * create->max_msg_size;
-	if (size > INT_MAX)
+	sizes.slot_size = (slot_size + 63) & ~63U;
+	if ((uint64_t)create->ring_entries * sizes.slot_size > INT_MAX)
+		return -EINVAL;
+	if (model_slots(&sizes, create->max_msg_size) > 1 &&
+	    model_slots(&sizes, create->max_msg_size) > create->ring_entries / 4)
 		return -EINVAL;
 
 	*channel = &model->channels[model->channel_count++];
@@ -165,6 +170,7 @@ int model_create(struct model *model, struct place place,
 	(*channel)->flags = create->flags;
 	(*channel)->entries = create->ring_entries;
 	(*channel)->max_msg_size = create->max_msg_size;
+	(*channel)->slot_size = sizes.slot_size;
 	(*channel)->mode = create->mode;
 	(*channel)->key = create->key;
 	(*channel)->name = extension.name;
@@ -455,27 +461,49 @@ uint32_t model_last(struct model *model, struct channel *channel)
 	return last_of(model, channel, false);
 }
 
-bool model_has_room(struct model *model, struct channel *channel)
+uint32_t model_slots(const struct channel *channel, uint32_t len)
+{
+	return len ? (len + channel->slot_size - 1) / channel->slot_size : 1;
+}
+
+/* How many slots before the end of the ring the next message leaves free. */
+static uint32_t gap_before(const struct channel *channel, uint32_t slots)
+{
+	uint32_t rest = channel->entries - channel->tail % channel->entries;
+
+	return slots > rest ? rest : 0;
+}
+
+static bool has_room(struct model *model, struct channel *channel, uint32_t slots)
 {
 	uint32_t head = BROADCAST(channel) ? last_of(model, channel, true) : channel->head;
 
-	return channel->tail - head < channel->entries;
+	return channel->tail - head + gap_before(channel, slots) + slots <= channel->entries;
 }
 
-/* Takes the oldest message away from the receivers that senders do not wait for. */
-static void overwrite(struct model *model, struct channel *channel)
+bool model_has_room(struct model *model, struct channel *channel)
 {
-	uint32_t last = model_last(model, channel);
+	return has_room(model, channel, model_slots(channel, channel->max_msg_size));
+}
 
-	if (channel->tail - last < channel->entries)
-		return;
-	for (unsigned int i = 0; i < model->subscriber_count; i++) {
-		struct subscriber *subscriber = &model->subscribers[i];
+/*
+ * Takes the oldest messages away from the receivers that senders do not wait for, as many
+ * as a message needs that takes so many slots.
+ */
+static void overwrite(struct model *model, struct channel *channel, uint32_t slots)
+{
+	uint32_t end = channel->tail + gap_before(channel, slots) + slots, last;
 
-		if (receives(subscriber, channel) &&
-		    model_find(subscriber, subscriber->cursor) == last) {
-			subscriber->cursor = last + 1;
-			subscriber->lost++;
+	for (last = model_last(model, channel); end - last > channel->entries;
+	     last = model_last(model, channel)) {
+		for (unsigned int i = 0; i < model->subscriber_count; i++) {
+			struct subscriber *subscriber = &model->subscribers[i];
+
+			if (receives(subscriber, channel) &&
+			    model_find(subscriber, subscriber->cursor) == last) {
+				subscriber->cursor = last + 1;
+				subscriber->lost++;
+			}
 		}
 	}
 }
@@ -491,6 +519,8 @@ int model_send(struct model *model, struct place place, const struct outgoing *o
 	if (error)
 		return error;
 	for (i = 0; i < outgoing->count; i++) {
+		uint32_t slots = model_slots(channel, outgoing->messages[i].len), gap;
+
 		if (outgoing->target && !is_target(model, channel, outgoing->target))
 			error = -ENOENT;
 		else if (outgoing->messages[i].len > channel->max_msg_size)
@@ -499,12 +529,17 @@ int model_send(struct model *model, struct place place, const struct outgoing *o
 			error = -EFAULT;
 		else if (channel->destroyed)
 			error = -EPIPE;
-		else if (!model_has_room(model, channel) || channel->tail == MAX_MESSAGES)
+		else if (!has_room(model, channel, slots))
 			error = -ENOBUFS;
 		if (error)
 			break;
+		gap = gap_before(channel, slots);
+		if (channel->tail + gap + slots > MAX_MESSAGES)
+			return -E2BIG;
 		if (BROADCAST(channel))
-			overwrite(model, channel);
+			overwrite(model, channel, slots);
+		memset(&channel->messages[channel->tail], 0, gap * sizeof(struct message));
+		channel->tail += gap;
 		channel->messages[channel->tail++] = (struct message) {
 			.ready = true,
 			.len = outgoing->messages[i].len,
@@ -514,6 +549,9 @@ int model_send(struct model *model, struct place place, const struct outgoing *o
 			.target = outgoing->target,
 			.actor = place.actor,
 		};
+		memset(&channel->messages[channel->tail], 0,
+		       (slots - 1) * sizeof(struct message));
+		channel->tail += slots - 1;
 		if (subscriber)
 			subscriber->sent++;
 	}

@@ -16,8 +16,8 @@
 
 #define MAX_CHANNELS	12
 #define MAX_SUBSCRIBERS	32
-/* The most messages that one channel gets. */
-#define MAX_MESSAGES	1024
+/* The most slots that the messages of one channel take. */
+#define MAX_MESSAGES	4096
 
 /* A ring of an actor. */
 struct place {
@@ -27,7 +27,10 @@ struct place {
 bool same_place(struct place a, struct place b);
 
 struct message {
-	/* Whether the message can be received; in a broadcast, by its receivers. */
+	/*
+	 * Whether the message can be received; in a broadcast, by its receivers.  Never if
+	 * this is none, but a slot of the message before, or at the end of the ring.
+	 */
 	bool ready;
 	uint32_t len;
 	/* Determines the bytes of the message. */
@@ -41,7 +44,7 @@ struct message {
 struct channel {
 	uint32_t id;
 	struct place creator;
-	uint32_t flags, entries, max_msg_size, mode;
+	uint32_t flags, entries, max_msg_size, slot_size, mode;
 	uint64_t key;
 	/* Number of the name, 0 for none. */
 	unsigned int name;
@@ -127,6 +130,7 @@ uint32_t model_pid(unsigned int actor, unsigned int seen_by);
 struct extension {
 	int error;
 	unsigned int name;
+	uint32_t slot_size;
 };
 
 /* The four commands, without checks of memory.  The caller fills in ids. */
@@ -160,7 +164,10 @@ int model_watch(struct model *model, struct place place, uint32_t id, uint32_t t
 
 /* Sends as many messages as it can.  -ENOBUFS if the channel is full. */
 int model_send(struct model *model, struct place place, const struct outgoing *outgoing);
+/* Whether there is room for a message of any length. */
 bool model_has_room(struct model *model, struct channel *channel);
+/* How many slots a message takes. */
+uint32_t model_slots(const struct channel *channel, uint32_t len);
 
 /* What a receive would get: at most `limit` messages. */
 void model_receive(struct model *model, struct place place, const struct incoming *incoming,

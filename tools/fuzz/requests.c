@@ -219,6 +219,9 @@ void step_send(const struct step *step)
 				model_last(&model, channel) : channel->head;
 
 		room = channel->entries - (channel->tail - last);
+		/* The messages may take several slots each. */
+		if (model_slots(channel, channel->max_msg_size) > 1)
+			room = 0;
 		if (waiting(channel, true) > 1 || (waiting(channel, true) && room < count) ||
 		    (flags & IOIPC_SEND_WAIT && room < count))
 			count = 1;
