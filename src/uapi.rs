@@ -90,7 +90,7 @@ assert_layout!(Abilities, 80,
     register_destroy @ 20, channel_flags @ 24, subscriber_flags @ 28, send_flags @ 32,
     recv_flags @ 36, channel_ext_size @ 40, attach_ext_size @ 44, ring_version @ 48,
     max_ring_entries @ 52, max_msg_size @ 56, max_subscribers @ 60, reserved_subscribers @ 64,
-    max_vec @ 68, max_name @ 72, reserved @ 76);
+    max_vec @ 68, max_name @ 72, max_large_msg_size @ 76);
 
 /// Where io_uring_register(2) finds its argument, a struct in user space.
 pub(crate) struct UserArgument(UserPtr);

@@ -64,14 +64,14 @@ static ABILITIES: Abilities = Abilities {
     recv_flags: recv::FLAGS,
     channel_ext_size: size_of::<uapi::ChannelExtension>() as u32,
     attach_ext_size: size_of::<uapi::AttachExtension>() as u32,
-    ring_version: uapi::IOIPC_RING_VERSION,
+    ring_version: uapi::IOIPC_RING_VERSION_LARGE,
     max_ring_entries: uapi::IOIPC_MAX_RING_ENTRIES,
     max_msg_size: uapi::IOIPC_MAX_MSG_SIZE,
     max_subscribers: uapi::IOIPC_MAX_SUBSCRIBERS,
     reserved_subscribers: uapi::IOIPC_RESERVED_SUBSCRIBERS,
     max_vec: uapi::IOIPC_MAX_VEC,
     max_name: uapi::IOIPC_MAX_NAME,
-    reserved: 0,
+    max_large_msg_size: uapi::IOIPC_MAX_LARGE_MSG_SIZE,
 };
 
 static OPERATIONS: Operations<bindings::io_uring_ipc_ops> =

@@ -71,13 +71,14 @@ TEST(query_tells_what_there_is)
 		.recv_flags = 383,
 		.channel_ext_size = sizeof(struct io_uring_ipc_channel_ext),
 		.attach_ext_size = sizeof(struct io_uring_ipc_attach_ext),
-		.ring_version = IOIPC_RING_VERSION,
+		.ring_version = IOIPC_RING_VERSION_LARGE,
 		.max_ring_entries = IOIPC_MAX_RING_ENTRIES,
 		.max_msg_size = IOIPC_MAX_MSG_SIZE,
 		.max_subscribers = IOIPC_MAX_SUBSCRIBERS,
 		.reserved_subscribers = IOIPC_RESERVED_SUBSCRIBERS,
 		.max_vec = IOIPC_MAX_VEC,
 		.max_name = IOIPC_MAX_NAME,
+		.max_large_msg_size = IOIPC_MAX_LARGE_MSG_SIZE,
 	};
 	struct io_uring_query_ipc got;
 

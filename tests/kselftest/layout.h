@@ -67,7 +67,7 @@ IPC_OFFSET(io_uring_query_ipc, max_subscribers, 60);
 IPC_OFFSET(io_uring_query_ipc, reserved_subscribers, 64);
 IPC_OFFSET(io_uring_query_ipc, max_vec, 68);
 IPC_OFFSET(io_uring_query_ipc, max_name, 72);
-IPC_OFFSET(io_uring_query_ipc, reserved, 76);
+IPC_OFFSET(io_uring_query_ipc, max_large_msg_size, 76);
 
 IPC_SIZE(io_uring_ipc_msg_desc, 64);
 IPC_OFFSET(io_uring_ipc_msg_desc, offset, 0);

@@ -83,13 +83,14 @@ static inline int io_uring_ipc_query(struct io_uring_query_ipc *query)
 			    IOIPC_RECV_MAPPED | IOIPC_RECV_GONE;
 	query->channel_ext_size = sizeof(struct io_uring_ipc_channel_ext);
 	query->attach_ext_size = sizeof(struct io_uring_ipc_attach_ext);
-	query->ring_version = IOIPC_RING_VERSION;
+	query->ring_version = IOIPC_RING_VERSION_LARGE;
 	query->max_ring_entries = IOIPC_MAX_RING_ENTRIES;
 	query->max_msg_size = IOIPC_MAX_MSG_SIZE;
 	query->max_subscribers = IOIPC_MAX_SUBSCRIBERS;
 	query->reserved_subscribers = IOIPC_RESERVED_SUBSCRIBERS;
 	query->max_vec = IOIPC_MAX_VEC;
 	query->max_name = IOIPC_MAX_NAME;
+	query->max_large_msg_size = IOIPC_MAX_LARGE_MSG_SIZE;
 	return ret;
 }
 

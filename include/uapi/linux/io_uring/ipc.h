@@ -456,14 +456,15 @@ struct io_uring_ipc_attach_ext {
  * @recv_flags: all flags in rw_flags that RECV knows
  * @channel_ext_size: how many bytes of struct io_uring_ipc_channel_ext CREATE knows
  * @attach_ext_size: how many bytes of struct io_uring_ipc_attach_ext ATTACH knows
- * @ring_version: version in struct io_uring_ipc_ring
+ * @ring_version: the highest version that struct io_uring_ipc_ring can have
  * @max_ring_entries: see IOIPC_MAX_RING_ENTRIES
  * @max_msg_size: see IOIPC_MAX_MSG_SIZE
  * @max_subscribers: see IOIPC_MAX_SUBSCRIBERS
  * @reserved_subscribers: see IOIPC_RESERVED_SUBSCRIBERS
  * @max_vec: see IOIPC_MAX_VEC
  * @max_name: see IOIPC_MAX_NAME
- * @reserved: zero
+ * @max_large_msg_size: see IOIPC_MAX_LARGE_MSG_SIZE; 0 if CREATE does not know
+ *	slot_size
  *
  * Later versions of the struct may be larger.  The kernel fills in what both sides
  * know, and zeroes what only the program knows.
@@ -488,7 +489,7 @@ struct io_uring_query_ipc {
 	__u32	reserved_subscribers;
 	__u32	max_vec;
 	__u32	max_name;
-	__u32	reserved;
+	__u32	max_large_msg_size;
 };
 
 /* io_uring_ipc_msg_info.flags */
