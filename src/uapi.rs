@@ -262,7 +262,7 @@ impl SharedSqe {
     /// Reads the fields that the opcodes use, each once. Checks `rw_flags`, and that the fields that
     /// neither opcode uses are zero.
     ///
-    /// io_uring itself has checked `opcode`, `flags`, `ioprio` and `personality`.
+    /// io_uring itself has checked `opcode`, `flags` and `personality`.
     ///
     /// # Errors
     ///
@@ -270,11 +270,15 @@ impl SharedSqe {
     #[inline(always)]
     pub(crate) fn read(&self, known_flags: u32) -> Result<Sqe> {
         let rw_flags = self.rw_flags.load(Relaxed);
-        let [_, flags, ..] = self.head.load(Relaxed).to_ne_bytes();
+        let [_, flags, low, high] = self.head.load(Relaxed).to_ne_bytes();
+        let ioprio = u16::from_ne_bytes([low, high]);
         let selects_buffer = flags & bindings::IOIPC_SQE_BUFFER_SELECT != 0;
         let [first, second, ..] = self.buffer.load(Relaxed).to_ne_bytes();
         let buf_index = u16::from_ne_bytes([first, second]);
-        let unused = self.off.load(Relaxed) | self.addr3.load(Relaxed) | self.pad2.load(Relaxed);
+        let unused = self.off.load(Relaxed)
+            | self.addr3.load(Relaxed)
+            | self.pad2.load(Relaxed)
+            | u64::from(ioprio);
         // Most requests are plain, so that nothing else can be wrong with these fields.
         let is_plain = (rw_flags & !IOIPC_RECV_WAIT) | u32::from(buf_index) == 0 && !selects_buffer;
         if unused != 0
