@@ -26,7 +26,7 @@ use crate::{
     io_uring::{
         command,
         instance::Instance,
-        recv,
+        own, recv,
         request::{Request, Wait},
         send,
     },
@@ -93,6 +93,7 @@ static OPERATIONS: Operations<bindings::io_uring_ipc_ops> =
         pass_on: Some(pass_on),
         uses_file: Some(uses_file),
         describe: Some(describe),
+        forget: Some(own::forget),
     });
 
 // io_uring calls the operations of a static table, as long as they are registered.

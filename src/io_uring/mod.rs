@@ -6,6 +6,7 @@ pub(crate) mod command;
 pub(crate) mod file;
 pub(crate) mod hook;
 pub(crate) mod instance;
+mod own;
 pub(crate) mod recv;
 pub(crate) mod request;
 pub(crate) mod send;

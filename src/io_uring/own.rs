@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a request has that does not fit into its command. Most requests have nothing like that.
+
+use kernel::{alloc::flags::GFP_KERNEL_ACCOUNT, ffi::c_void, prelude::*, types::ForeignOwnable};
+
+use crate::kernel::bindings;
+
+/// What belongs to one request, and ends with it.
+pub(crate) struct Own {}
+
+/// Gives a request something of its own, before it is issued for the first time. May sleep.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(crate) fn keep(command: &mut bindings::io_uring_ipc_cmd, own: Own) -> Result {
+    let own = KBox::new(own, GFP_KERNEL_ACCOUNT)?;
+    // SAFETY: The request is valid, and left to the current task. It calls `forget` when it ends.
+    unsafe { bindings::io_uring_ipc_keep(command, own.into_foreign()) };
+    Ok(())
+}
+
+/// What a request has of its own.
+pub(crate) fn kept(command: &mut bindings::io_uring_ipc_cmd) -> Option<&mut Own> {
+    // SAFETY: The request is valid.
+    let own = unsafe { bindings::io_uring_ipc_kept(command) }.cast::<Own>();
+    // SAFETY: It is NULL or that of `keep`, which belongs to the request. `command` is borrowed as
+    // long as the result.
+    unsafe { own.as_mut() }
+}
+
+/// # Safety
+///
+/// As `io_uring_ipc_ops.forget`.
+pub(crate) unsafe extern "C" fn forget(own: *mut c_void) {
+    // SAFETY: It is that of `keep`, and the request does not use it any more.
+    drop(unsafe { KBox::<Own>::from_foreign(own) });
+}
