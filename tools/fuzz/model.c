@@ -508,6 +508,18 @@ static void overwrite(struct model *model, struct channel *channel, uint32_t slo
 	}
 }
 
+bool model_waits_for_nothing(struct model *model, struct place place,
+			     const struct outgoing *outgoing)
+{
+	struct subscriber *subscriber;
+	struct channel *channel;
+
+	return !model_sender(model, place, outgoing->id, &subscriber, &channel) &&
+	       !channel->destroyed && outgoing->target &&
+	       !is_target(model, channel, outgoing->target) &&
+	       !has_room(model, channel, model_slots(channel, outgoing->messages[0].len));
+}
+
 int model_send(struct model *model, struct place place, const struct outgoing *outgoing)
 {
 	struct subscriber *subscriber;

@@ -164,6 +164,12 @@ int model_watch(struct model *model, struct place place, uint32_t id, uint32_t t
 
 /* Sends as many messages as it can.  -ENOBUFS if the channel is full. */
 int model_send(struct model *model, struct place place, const struct outgoing *outgoing);
+/*
+ * Whether a send that waits may go on waiting although its target is gone: it looks for
+ * the target when it is woken, and need not be woken before there is room.
+ */
+bool model_waits_for_nothing(struct model *model, struct place place,
+			     const struct outgoing *outgoing);
 /* Whether there is room for a message of any length. */
 bool model_has_room(struct model *model, struct channel *channel);
 /* How many slots a message takes. */

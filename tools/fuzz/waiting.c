@@ -268,6 +268,15 @@ static void end_in_vain(struct request *request)
 	request->waits = false;
 }
 
+/* Whether a send whose target is gone still waits for room. */
+static bool waits_for_nothing(struct request *request)
+{
+	if (!model_waits_for_nothing(&model, request->place, &request->outgoing))
+		return false;
+	reap(request->place, 0);
+	return !find_completion(request->place, request->user_data);
+}
+
 /* Completes the requests that watch a subscriber which is gone. */
 static void settle_watches(void)
 {
@@ -311,7 +320,7 @@ void settle(void)
 			    request->outgoing.id == channel->id)
 				/* The request had found the channel before it was destroyed. */
 				ret = -EPIPE;
-			if (ret == -ENOBUFS)
+			if (ret == -ENOBUFS || waits_for_nothing(request))
 				continue;
 			again = true;
 			request->waits = false;

@@ -112,7 +112,10 @@ extern "C" {
 #define IOIPC_OP_RECV			66
 
 /* sqe->rw_flags of SEND */
-/* Wait for room instead of failing with -ENOBUFS. */
+/*
+ * Wait for room instead of failing with -ENOBUFS.  If the target is detached meanwhile,
+ * the request ends with -ENOENT, but perhaps not before there is room.
+ */
 #define IOIPC_SEND_WAIT			(1U << 0)
 /*
  * addr is an array of len struct iovec.  Each entry is a message.  The request
