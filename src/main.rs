@@ -9,7 +9,8 @@
 //! Lock order: the `uring_lock` of an io_uring instance; the mutex of the registry, or the mutex of
 //! a subscriber and inside it the mutex of the places of its channel; the `xa_lock` of an
 //! `RcuXArray`. Sending and receiving take none of them, unless a sender that is not attached
-//! begins to wait.
+//! begins to wait. The spinlocks of `channel/files.rs` and `channel/in_flight.rs` come last, and only
+//! messages with files take them.
 
 use ::kernel::{prelude::*, sync::Arc};
 

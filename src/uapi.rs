@@ -20,15 +20,16 @@ pub(crate) use crate::kernel::bindings::{
     io_uring_ipc_cursor as CursorPage, io_uring_ipc_msg_desc as MessageDescriptor,
     io_uring_ipc_msg_info as MessageInfo, io_uring_ipc_ring as RingHeader,
     io_uring_query_ipc as Abilities, iovec as IoVec, IOIPC_FIXED_BUF, IOIPC_F_BROADCAST,
-    IOIPC_F_MULTICAST, IOIPC_F_OVERWRITE, IOIPC_F_PRIVATE, IOIPC_INFO_TARGETED,
-    IOIPC_INFO_TRUNCATED, IOIPC_MAX_LARGE_MSG_SIZE, IOIPC_MAX_MSG_SIZE, IOIPC_MAX_NAME,
-    IOIPC_MAX_RING_ENTRIES, IOIPC_MAX_SUBSCRIBERS, IOIPC_MAX_VEC, IOIPC_MSG_CLAIMED,
-    IOIPC_MSG_FREE, IOIPC_MSG_READY, IOIPC_MSG_STATE_BITS, IOIPC_OP_RECV, IOIPC_OP_SEND,
-    IOIPC_RECV_BUNDLE, IOIPC_RECV_GONE, IOIPC_RECV_INFO, IOIPC_RECV_MAPPED, IOIPC_RECV_MULTISHOT,
-    IOIPC_RECV_TRUNC, IOIPC_RECV_WAIT, IOIPC_REGISTER_ATTACH, IOIPC_REGISTER_CREATE,
-    IOIPC_REGISTER_DESTROY, IOIPC_REGISTER_DETACH, IOIPC_RESERVED_SUBSCRIBERS, IOIPC_RING_CLOSED,
-    IOIPC_RING_VERSION, IOIPC_RING_VERSION_LARGE, IOIPC_SEND_VEC, IOIPC_SEND_WAIT, IOIPC_SUB_BOTH,
-    IOIPC_SUB_HISTORY, IOIPC_SUB_LOSSY, IOIPC_SUB_RECV, IOIPC_SUB_SEND,
+    IOIPC_F_MULTICAST, IOIPC_F_OVERWRITE, IOIPC_F_PRIVATE, IOIPC_INFO_FDS_LOST,
+    IOIPC_INFO_TARGETED, IOIPC_INFO_TRUNCATED, IOIPC_MAX_FDS, IOIPC_MAX_LARGE_MSG_SIZE,
+    IOIPC_MAX_MSG_SIZE, IOIPC_MAX_NAME, IOIPC_MAX_RING_ENTRIES, IOIPC_MAX_SUBSCRIBERS,
+    IOIPC_MAX_VEC, IOIPC_MSG_CLAIMED, IOIPC_MSG_FREE, IOIPC_MSG_READY, IOIPC_MSG_STATE_BITS,
+    IOIPC_OP_RECV, IOIPC_OP_SEND, IOIPC_RECV_BUNDLE, IOIPC_RECV_FDS, IOIPC_RECV_GONE,
+    IOIPC_RECV_INFO, IOIPC_RECV_MAPPED, IOIPC_RECV_MULTISHOT, IOIPC_RECV_TRUNC, IOIPC_RECV_WAIT,
+    IOIPC_REGISTER_ATTACH, IOIPC_REGISTER_CREATE, IOIPC_REGISTER_DESTROY, IOIPC_REGISTER_DETACH,
+    IOIPC_RESERVED_SUBSCRIBERS, IOIPC_RING_CLOSED, IOIPC_RING_VERSION, IOIPC_RING_VERSION_LARGE,
+    IOIPC_SEND_FDS, IOIPC_SEND_VEC, IOIPC_SEND_WAIT, IOIPC_SUB_BOTH, IOIPC_SUB_HISTORY,
+    IOIPC_SUB_LOSSY, IOIPC_SUB_RECV, IOIPC_SUB_SEND,
 };
 
 /// Asserts size and field offsets of a struct. With `plain`, it also makes the struct bytes to copy
@@ -81,7 +82,7 @@ assert_layout!(RingHeader, 192,
 
 assert_layout!(plain MessageInfo, 48,
     len @ 0, msg_id @ 4, sender_data @ 8, sender @ 16, pid @ 20, uid @ 24, gid @ 28, flags @ 32,
-    reserved @ 36, lost @ 40);
+    fds @ 36, lost @ 40);
 
 assert_layout!(CursorPage, 64, position @ 0, reserved @ 4);
 
@@ -259,8 +260,14 @@ assert_layout!(SharedSqe, 64,
     file_index @ 44, addr3 @ 48, pad2 @ 56);
 
 impl SharedSqe {
-    /// Reads the fields that the opcodes use, each once. Checks `rw_flags`, and that the fields that
-    /// neither opcode uses are zero.
+    /// Whether a flag of `rw_flags` is set, which user space may change.
+    #[inline(always)]
+    pub(crate) fn has(&self, flag: u32) -> bool {
+        self.rw_flags.load(Relaxed) & flag != 0
+    }
+
+    /// Reads the fields that the opcodes use, each once. Checks `rw_flags`, and that the fields that are
+    /// not used are zero, but if it is `with_fds` not those that [`Self::read_fds`] reads.
     ///
     /// io_uring itself has checked `opcode`, `flags` and `personality`.
     ///
@@ -268,17 +275,16 @@ impl SharedSqe {
     ///
     /// `EINVAL`.
     #[inline(always)]
-    pub(crate) fn read(&self, known_flags: u32) -> Result<Sqe> {
+    pub(crate) fn read(&self, known_flags: u32, with_fds: bool) -> Result<Sqe> {
         let rw_flags = self.rw_flags.load(Relaxed);
         let [_, flags, low, high] = self.head.load(Relaxed).to_ne_bytes();
-        let ioprio = u16::from_ne_bytes([low, high]);
         let selects_buffer = flags & bindings::IOIPC_SQE_BUFFER_SELECT != 0;
         let [first, second, ..] = self.buffer.load(Relaxed).to_ne_bytes();
         let buf_index = u16::from_ne_bytes([first, second]);
-        let unused = self.off.load(Relaxed)
-            | self.addr3.load(Relaxed)
-            | self.pad2.load(Relaxed)
-            | u64::from(ioprio);
+        let mut unused = self.addr3.load(Relaxed) | self.pad2.load(Relaxed);
+        if !with_fds {
+            unused |= self.off.load(Relaxed) | u64::from(u16::from_ne_bytes([low, high]));
+        }
         // Most requests are plain, so that nothing else can be wrong with these fields.
         let is_plain = (rw_flags & !IOIPC_RECV_WAIT) | u32::from(buf_index) == 0 && !selects_buffer;
         if unused != 0
@@ -296,6 +302,20 @@ impl SharedSqe {
             selects_buffer,
             is_plain,
         })
+    }
+
+    /// Where the array of descriptors is, and how many it has.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` unless these are from 1 to [`IOIPC_MAX_FDS`].
+    pub(crate) fn read_fds(&self) -> Result<(u64, u32)> {
+        let [_, _, low, high] = self.head.load(Relaxed).to_ne_bytes();
+        let count = u32::from(u16::from_ne_bytes([low, high]));
+        if !(1..=IOIPC_MAX_FDS).contains(&count) {
+            return Err(EINVAL);
+        }
+        Ok((self.off.load(Relaxed), count))
     }
 }
 

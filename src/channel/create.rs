@@ -20,7 +20,7 @@ use super::{
 use crate::{
     kernel::{
         bindings::io_uring_ipc_channel_create, later::Later, percpu::PerCpuCounter, rcu::RcuObject,
-        rcu_xarray::RcuXArray, wait::WaitQueue,
+        rcu_cell::RcuCell, rcu_xarray::RcuXArray, wait::WaitQueue,
     },
     memory::{
         charge::Account,
@@ -128,6 +128,7 @@ impl Channel {
             private: parameters.private,
             overwrite: parameters.overwrite,
             lossy: Atomic::new(0),
+            files: RcuCell::new(),
             members <- RcuXArray::new(),
             sent_unattached: PerCpuCounter::new()?,
             creator,

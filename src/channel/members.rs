@@ -182,6 +182,7 @@ impl Channel {
         self.places.give_back(member.uid());
         trace::detach(|| (self.id, member.id()));
         self.depart(member);
+        self.drop_files_at_the_end();
 
         member.tell_the_end();
         self.pass_on(member.can_receive().then_some(member), &rcu::read_lock());
@@ -227,11 +228,15 @@ impl Channel {
             return false;
         }
         let id = member.id();
+        let drop_files = |position| self.drop_files(position);
         let count = if self.mode == Mode::Broadcast {
-            self.ring.broadcast_drop_targeted(&member.cursor, id)
+            self.ring
+                .broadcast_drop_targeted(&member.cursor, id, drop_files)
         } else {
             let pending = member.pending();
-            let dropped = self.ring.queue_drop_targeted(&member.cursor, id, pending);
+            let dropped = self
+                .ring
+                .queue_drop_targeted(&member.cursor, id, pending, drop_files);
             member.uncount_pending(dropped);
             dropped
         };
@@ -248,6 +253,7 @@ impl Channel {
     /// Ends sending, and wakes all that wait or watch. Receivers still get what is queued. May sleep.
     pub(crate) fn close(&self) {
         self.ring.close();
+        self.drop_files_at_the_end();
         // Pairs with `poll`: a watcher that enters a queue after this sees that the ring is closed.
         Region::full_barrier();
         while self.end_some(None, Side::Sends) {

@@ -4,8 +4,8 @@
 //!
 //! This file has the state and what can be read of it. `create` makes a channel, `members` lets
 //! subscribers come and go, `sending` and `receiving` move messages, `overwriting` makes room in a
-//! full broadcast, `parking` keeps what waits, `waiting` says when to wake it, and `departure` tells of the
-//! end of members.
+//! full broadcast, `parking` keeps what waits, `waiting` says when to wake it, `departure` tells of the
+//! end of members, and `files` keeps the files of messages.
 //!
 //! Locking: sending and receiving run inside RCU read-side critical sections and use only the
 //! atomics of the ring. Attaching and detaching are called with the `uring_lock` of an io_uring
@@ -23,6 +23,7 @@ use kernel::{
 
 use self::{
     cred::{IpcNamespace, Permissions},
+    files::FileTable,
     member::Member,
     name::Name,
     parking::Parking,
@@ -30,7 +31,10 @@ use self::{
     waiting::Tick,
 };
 use crate::{
-    kernel::{later::Later, percpu::PerCpuCounter, rcu_xarray::RcuXArray, wait::WaitQueue},
+    kernel::{
+        later::Later, percpu::PerCpuCounter, rcu_cell::RcuCell, rcu_xarray::RcuXArray,
+        wait::WaitQueue,
+    },
     memory::region::Region,
     observe::counters::{Counts, SharedCounts},
     ring::{Memory, Ring},
@@ -39,6 +43,8 @@ use crate::{
 pub(crate) mod create;
 pub(crate) mod cred;
 mod departure;
+pub(crate) mod files;
+pub(crate) mod in_flight;
 pub(crate) mod member;
 mod members;
 pub(crate) mod name;
@@ -80,6 +86,8 @@ pub(crate) struct Channel {
     overwrite: bool,
     /// How many members are lossy receivers, which senders do not wait for.
     lossy: Atomic<u32>,
+    /// The files of messages, once a sender has passed some.
+    files: RcuCell<FileTable>,
     /// Receivers are marked.
     #[pin]
     members: RcuXArray<Member>,

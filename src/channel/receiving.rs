@@ -4,7 +4,9 @@
 
 use kernel::{prelude::*, sync::rcu};
 
-use super::{member::Member, senders::Translation, Channel, BATCH_BYTES, BATCH_MESSAGES};
+use super::{
+    files::Incoming, member::Member, senders::Translation, Channel, BATCH_BYTES, BATCH_MESSAGES,
+};
 use crate::{
     memory::{buffer::Buffer, region::Region, user_buffer::NotPresent},
     observe::trace,
@@ -182,7 +184,8 @@ impl Channel {
         Ok(self.ring.queue_claim(position))
     }
 
-    /// Makes what a receiver is told about a claimed message, of which it gets `stored` bytes.
+    /// Makes what a receiver is told about a claimed message, of which it gets `stored` bytes and no
+    /// files so far.
     #[inline(always)]
     fn describe(
         &self,
@@ -190,6 +193,7 @@ impl Channel {
         claim: &Claim<'_, Region>,
         sender: &mut Translation,
         stored: u32,
+        has_files: bool,
         outlives_slot: bool,
     ) -> MessageInfo {
         let mut info = MessageInfo {
@@ -205,11 +209,14 @@ impl Channel {
         if stored < info.len {
             info.flags |= uapi::IOIPC_INFO_TRUNCATED;
         }
+        if has_files {
+            info.flags |= uapi::IOIPC_INFO_FDS_LOST;
+        }
         info
     }
 
     /// Copies a claimed message to `buffer`, after the messages that are there already. Puts its
-    /// [`MessageInfo`] before it if wanted.
+    /// [`MessageInfo`] before it if wanted, and returns the flags of this.
     #[inline(always)]
     fn copy_out(
         &self,
@@ -219,15 +226,16 @@ impl Channel {
         received: &mut Received,
         sender: &mut Translation,
         wanted: Wanted,
-    ) -> Result<(), NotPresent> {
+    ) -> Result<u32, NotPresent> {
         let region = self.region();
         let start = received.len.next_multiple_of(BUNDLE_ALIGN);
         let payload_start = start + wanted.prefix();
         let len = region.message_len(claim.index());
         let stored = len.min(buffer.len().saturating_sub(payload_start));
         let info = if wanted.info {
+            let has_files = !self.files.is_empty() && self.has_files(claim.position());
             let outlives_slot = wanted.bundle && self.mode != Mode::Broadcast;
-            Some(self.describe(member, claim, sender, stored, outlives_slot))
+            Some(self.describe(member, claim, sender, stored, has_files, outlives_slot))
         } else {
             None
         };
@@ -240,11 +248,11 @@ impl Channel {
         });
         received.count += 1;
         received.len = payload_start + if wanted.whole_len { len } else { stored };
-        Ok(())
+        Ok(info.map_or(0, |info| info.flags))
     }
 
     /// Receives messages into `buffer`. A bundle goes on after the messages that `received` counts.
-    /// Does not sleep.
+    /// If one has files, calls `take` with them and with the flags of its info. Does not sleep.
     ///
     /// The buffer has room for [`Wanted::prefix`], or the request wants [`Wanted::uncut`]. The caller
     /// has looked `member` up in the read-side critical section of `guard`.
@@ -261,6 +269,7 @@ impl Channel {
         wanted: Wanted,
         received: &mut Received,
         guard: &rcu::Guard,
+        mut take: impl FnMut(Incoming, u32),
     ) -> Result<(), Failure> {
         let region = self.region();
         // How much of the buffer is used after a message of this length.
@@ -294,10 +303,8 @@ impl Channel {
         let (before, start, mut failure) = (received.count, received.len, None);
         let mut sender = Translation::default();
         loop {
-            if self
-                .copy_out(member, &claim, buffer, received, &mut sender, wanted)
-                .is_err()
-            {
+            let copied = self.copy_out(member, &claim, buffer, received, &mut sender, wanted);
+            let Ok(info_flags) = copied else {
                 let len = needed(received, region.message_len(claim.index()));
                 failure = Some(Failure::NotPresent {
                     from: received.len,
@@ -310,6 +317,9 @@ impl Channel {
                     self.pass_on(Some(member), guard);
                 }
                 break;
+            };
+            if !self.files.is_empty() {
+                self.take_files(claim.position(), info_flags, &mut take);
             }
             if !wanted.bundle {
                 self.consume(claim, member);

@@ -16,7 +16,9 @@ use kernel::{
 };
 
 use crate::{
-    channel::{cred::IpcNamespace, name::Name, subscriber::Subscriber, Channel},
+    channel::{
+        cred::IpcNamespace, in_flight::InFlight, name::Name, subscriber::Subscriber, Channel,
+    },
     kernel::{alloc::GFP_MAYFAIL, rcu::RcuObject, rcu_xarray::RcuXArray},
     observe::trace,
 };
@@ -53,6 +55,8 @@ pub(crate) struct Registry {
     subscribers: RcuXArray<Subscriber>,
     #[pin]
     index: Mutex<Index>,
+    #[pin]
+    in_flight: InFlight,
 }
 
 /// An id that is not in use. Dropping this gives the id back.
@@ -92,7 +96,13 @@ impl Registry {
                 by_name: RBTree::new(),
                 by_creator: RBTree::new(),
             }),
+            in_flight <- InFlight::new(),
         })
+    }
+
+    /// The files that are in flight in all channels.
+    pub(super) fn in_flight(&self) -> &InFlight {
+        &self.in_flight
     }
 
     /// Picks an id for a channel or a subscriber. May sleep.

@@ -7,7 +7,7 @@ use kernel::{
     sync::{atomic::Relaxed, rcu},
 };
 
-use super::{member::Member, Channel, BATCH_BYTES};
+use super::{files::Parcel, member::Member, Channel, BATCH_BYTES};
 use crate::{
     kernel::{compat::ENOBUFS, identity::CurrentIdentity},
     memory::{
@@ -101,6 +101,9 @@ impl Channel {
                 )
             });
         });
+        if !self.files.is_empty() {
+            self.drop_reclaimed_files(guard);
+        }
     }
 
     /// Reserves what takes one slot each: `count` slots if there is room for so many, otherwise fewer,
@@ -148,7 +151,7 @@ impl Channel {
         self.receivers_wait().load(Relaxed) | self.senders_wait().load(Relaxed) != 0
     }
 
-    /// Puts one message into its slot.
+    /// Puts one message into its slot. Calls `attach` with its position before others can receive it.
     #[inline(always)]
     fn fill(
         &self,
@@ -157,6 +160,7 @@ impl Channel {
         outgoing: &Outgoing,
         target: Option<&Member>,
         current: &CurrentIdentity,
+        attach: impl FnOnce(u32),
     ) -> Result<(), NotPresent> {
         match payload {
             Payload::Buffer(buffer) => Region::copy_in(&mut slot, *buffer)?,
@@ -177,6 +181,7 @@ impl Channel {
             target.count_pending();
         }
         let position = slot.position();
+        attach(position);
         slot.publish();
         trace::send(|| {
             let msg_id = Region::message_id(position);
@@ -217,7 +222,24 @@ impl Channel {
         if !self.region().is_single(payload.len()) {
             return self.send_large(payload, outgoing, target, guard);
         }
-        self.send_in(1, payload, outgoing, target, guard)
+        self.send_in(1, payload, outgoing, target, guard, |_| ())
+    }
+
+    /// Sends a message with files. As [`Self::send`].
+    #[inline(never)]
+    pub(crate) fn send_with_files(
+        &self,
+        payload: Payload<'_>,
+        outgoing: &Outgoing,
+        parcel: &Parcel,
+        guard: &rcu::Guard,
+    ) -> Result<(), SendFailure> {
+        let target = self.target(outgoing, guard)?;
+        let slots = self.region().slots(payload.len()).ok_or(EMSGSIZE)?;
+        let mut displaced = None;
+        self.send_in(slots, payload, outgoing, target, guard, |position| {
+            displaced = self.put_files(position, parcel, guard);
+        })
     }
 
     /// Sends a message that may not fit in one slot.
@@ -231,10 +253,10 @@ impl Channel {
         guard: &rcu::Guard,
     ) -> Result<(), SendFailure> {
         let slots = self.region().slots(payload.len()).ok_or(EMSGSIZE)?;
-        self.send_in(slots, payload, outgoing, target, guard)
+        self.send_in(slots, payload, outgoing, target, guard, |_| ())
     }
 
-    /// Sends a message that takes so many slots.
+    /// Sends a message that takes so many slots. `attach` is for [`Self::fill`].
     #[inline(always)]
     fn send_in(
         &self,
@@ -243,6 +265,7 @@ impl Channel {
         outgoing: &Outgoing,
         target: Option<&Member>,
         guard: &rcu::Guard,
+        attach: impl FnOnce(u32),
     ) -> Result<(), SendFailure> {
         if payload.is_readable().is_err() {
             return Err(SendFailure::NotPresent);
@@ -252,7 +275,7 @@ impl Channel {
         let (end, fill_the_ring) = (slots.end(), slots.fill_the_ring());
         let counted = target.filter(|_| self.mode != Mode::Broadcast);
         let is_sent = slots.next().is_some_and(|slot| {
-            self.fill(slot, &payload, outgoing, counted, &current)
+            self.fill(slot, &payload, outgoing, counted, &current, attach)
                 .is_ok()
         });
         self.has_sent(is_sent.into(), target, end, fill_the_ring, guard);
@@ -306,7 +329,7 @@ impl Channel {
         let counted = target.filter(|_| self.mode != Mode::Broadcast);
         for (slot, payload) in slots.zip(payloads) {
             if self
-                .fill(slot, payload, outgoing, counted, &current)
+                .fill(slot, payload, outgoing, counted, &current, |_| ())
                 .is_err()
             {
                 // The sender gives this slot and those after it up.

@@ -126,6 +126,7 @@ impl Subscriber {
         seq_print!(out, "ioipc-received:\t{}\n", counts.received);
         seq_print!(out, "ioipc-lost:\t{}\n", counts.lost);
         seq_print!(out, "ioipc-dropped:\t{}\n", channel.dropped());
+        seq_print!(out, "ioipc-fds:\t{}\n", channel.files_held());
         seq_print!(out, "ioipc-full:\t{}\n", counts.full);
         seq_print!(out, "ioipc-waits:\t{}\n", counts.waits);
     }

@@ -25,8 +25,10 @@ use crate::{
     channel::{create, registry::Registry},
     io_uring::{
         command,
+        fds::{self, Fds},
         instance::Instance,
-        own, recv,
+        own::{self, Own},
+        recv,
         request::{Request, Wait},
         send,
     },
@@ -147,6 +149,9 @@ trait Opcode {
     /// The flags that an SQE may have.
     const FLAGS: u32;
 
+    /// The one of them that says that there is an array of descriptors.
+    const FDS: u32;
+
     /// Checks an SQE.
     fn prepare(sqe: &Sqe) -> Result<(Request, Wait)>;
 
@@ -159,6 +164,15 @@ trait Opcode {
         is_rest: bool,
         is_more: &mut bool,
     ) -> Result<u32>;
+
+    /// The same for a request with descriptors.
+    fn issue_with_fds(
+        request: &mut Request,
+        instance: &Instance,
+        buffer: Buffer<'_>,
+        is_rest: bool,
+        fds: &mut Fds,
+    ) -> Result<u32>;
 }
 
 struct IpcSend;
@@ -166,6 +180,7 @@ struct IpcSend;
 impl Opcode for IpcSend {
     const DIRECTION: Direction = Direction::Send;
     const FLAGS: u32 = send::FLAGS;
+    const FDS: u32 = uapi::IOIPC_SEND_FDS;
 
     #[inline(always)]
     fn prepare(sqe: &Sqe) -> Result<(Request, Wait)> {
@@ -182,6 +197,16 @@ impl Opcode for IpcSend {
     ) -> Result<u32> {
         send::issue(request, instance, buffer)
     }
+
+    fn issue_with_fds(
+        request: &mut Request,
+        instance: &Instance,
+        buffer: Buffer<'_>,
+        _is_rest: bool,
+        fds: &mut Fds,
+    ) -> Result<u32> {
+        fds::send(request, instance, buffer, fds)
+    }
 }
 
 struct IpcRecv;
@@ -189,6 +214,7 @@ struct IpcRecv;
 impl Opcode for IpcRecv {
     const DIRECTION: Direction = Direction::Receive;
     const FLAGS: u32 = recv::FLAGS;
+    const FDS: u32 = uapi::IOIPC_RECV_FDS;
 
     #[inline(always)]
     fn prepare(sqe: &Sqe) -> Result<(Request, Wait)> {
@@ -205,6 +231,16 @@ impl Opcode for IpcRecv {
     ) -> Result<u32> {
         recv::issue(request, instance, buffer, is_rest, is_more)
     }
+
+    fn issue_with_fds(
+        request: &mut Request,
+        instance: &Instance,
+        buffer: Buffer<'_>,
+        is_rest: bool,
+        fds: &mut Fds,
+    ) -> Result<u32> {
+        fds::receive(request, instance, buffer, is_rest, fds)
+    }
 }
 
 /// Where a request keeps what it has of its SQE.
@@ -220,19 +256,67 @@ fn request(command: &mut bindings::io_uring_ipc_cmd) -> &mut Request {
     unsafe { &mut *(&raw mut command.data).cast() }
 }
 
-/// Runs a request with a registered buffer.
+/// Prepares a request, from what is read of its SQE.
+#[inline(always)]
+fn prepare_sqe<O: Opcode>(command: &mut bindings::io_uring_ipc_cmd, sqe: &Sqe) -> Result {
+    let (prepared, wait) = O::prepare(sqe)?;
+    command.addr = sqe.addr;
+    command.len = sqe.len;
+    command.flags = match wait {
+        Wait::Never => 0,
+        Wait::Once => bindings::IOIPC_CMD_WAIT,
+        Wait::Multishot => bindings::IOIPC_CMD_WAIT | bindings::IOIPC_CMD_MULTISHOT,
+    };
+    if prepared.wants_info() {
+        command.flags |= bindings::IOIPC_CMD_ALIGN;
+    }
+    Parkable::prepare(command);
+    *request(command) = prepared;
+    Ok(())
+}
+
+/// Prepares a request with descriptors.
+#[cold]
 #[inline(never)]
-fn issue_fixed<O: Opcode>(
+fn prepare_with_fds<O: Opcode>(
+    command: &mut bindings::io_uring_ipc_cmd,
+    sqe: &SharedSqe,
+) -> Result {
+    prepare_sqe::<O>(command, &sqe.read(O::FLAGS, true)?)?;
+    if !request(command).has(O::FDS) {
+        // User space has taken the flag away meanwhile.
+        return Err(EINVAL);
+    }
+    let fds = Some(Fds::new(sqe)?);
+    own::keep(command, Own { fds })
+}
+
+/// Runs a request with a registered buffer, or with descriptors.
+#[inline(never)]
+fn issue_rare<O: Opcode>(
     instance: &Instance,
     command: &mut bindings::io_uring_ipc_cmd,
     issue_flags: c_uint,
     is_more: &mut bool,
 ) -> Result<u32> {
-    // SAFETY: io_uring is issuing the request.
-    let fixed = unsafe { FixedBuffer::import(command, O::DIRECTION, issue_flags) }?;
     let is_rest = command.flags & bindings::IOIPC_CMD_REST != 0;
-    let buffer = Buffer::Fixed(&fixed);
-    O::issue(request(command), instance, buffer, is_rest, is_more)
+    let fixed;
+    let buffer = if request(command).has(uapi::IOIPC_FIXED_BUF) {
+        // SAFETY: io_uring is issuing the request.
+        fixed = unsafe { FixedBuffer::import(command, O::DIRECTION, issue_flags) }?;
+        Buffer::Fixed(&fixed)
+    } else {
+        Buffer::User(UserBuffer::new(command.addr, command.len))
+    };
+    // The request and what it has of its own are both parts of the command.
+    let Some(mut fds) = own::kept(command).and_then(|own| own.fds.take()) else {
+        return O::issue(request(command), instance, buffer, is_rest, is_more);
+    };
+    let result = O::issue_with_fds(request(command), instance, buffer, is_rest, &mut fds);
+    if let Some(own) = own::kept(command) {
+        own.fds = Some(fds);
+    }
+    result
 }
 
 /// # Safety
@@ -332,20 +416,11 @@ callbacks! {
     /// As `io_uring_ipc_ops.send_prep` or `recv_prep`.
     fn prepare<O: Opcode>(command: &mut bindings::io_uring_ipc_cmd, sqe: &SharedSqe) -> c_int {
         from_result(|| {
-            let sqe = sqe.read(O::FLAGS)?;
-            let (prepared, wait) = O::prepare(&sqe)?;
-            command.addr = sqe.addr;
-            command.len = sqe.len;
-            command.flags = match wait {
-                Wait::Never => 0,
-                Wait::Once => bindings::IOIPC_CMD_WAIT,
-                Wait::Multishot => bindings::IOIPC_CMD_WAIT | bindings::IOIPC_CMD_MULTISHOT,
-            };
-            if prepared.wants_info() {
-                command.flags |= bindings::IOIPC_CMD_ALIGN;
+            if sqe.has(O::FDS) {
+                prepare_with_fds::<O>(command, sqe)?;
+            } else {
+                prepare_sqe::<O>(command, &sqe.read(O::FLAGS & !O::FDS, false)?)?;
             }
-            Parkable::prepare(command);
-            *request(command) = prepared;
             Ok(0)
         })
     }
@@ -362,8 +437,8 @@ callbacks! {
         let is_rest = command.flags & bindings::IOIPC_CMD_REST != 0;
         let mut is_more = false;
         // Most buffers are in user memory, so only that case is in this function.
-        let result = if request(command).has(uapi::IOIPC_FIXED_BUF) {
-            issue_fixed::<O>(instance, command, issue_flags, &mut is_more)
+        let result = if request(command).has(uapi::IOIPC_FIXED_BUF | O::FDS) {
+            issue_rare::<O>(instance, command, issue_flags, &mut is_more)
         } else {
             let buffer = Buffer::User(UserBuffer::new(command.addr, command.len));
             O::issue(request(command), instance, buffer, is_rest, &mut is_more)

@@ -4,10 +4,13 @@
 
 use kernel::{alloc::flags::GFP_KERNEL_ACCOUNT, ffi::c_void, prelude::*, types::ForeignOwnable};
 
-use crate::kernel::bindings;
+use crate::{io_uring::fds::Fds, kernel::bindings};
 
 /// What belongs to one request, and ends with it.
-pub(crate) struct Own {}
+pub(crate) struct Own {
+    /// The descriptors that it passes, or where it stores those that it receives.
+    pub(crate) fds: Option<Fds>,
+}
 
 /// Gives a request something of its own, before it is issued for the first time. May sleep.
 ///

@@ -6,6 +6,7 @@ use kernel::{prelude::*, processor::cpu_relax, sync::rcu};
 
 use crate::{
     channel::{
+        files::Incoming,
         subscriber::Subscriber,
         {Failure, InPlace, Received, Wanted},
     },
@@ -40,6 +41,7 @@ pub(crate) const FLAGS: u32 = uapi::IOIPC_RECV_WAIT
     | uapi::IOIPC_RECV_BUNDLE
     | uapi::IOIPC_RECV_TRUNC
     | uapi::IOIPC_RECV_MAPPED
+    | uapi::IOIPC_RECV_FDS
     | uapi::IOIPC_RECV_GONE;
 
 /// Checks an SQE that has none but [`FLAGS`].
@@ -82,6 +84,12 @@ fn is_consistent(sqe: &Sqe, request: &Request) -> bool {
         return false;
     }
     if request.watches() != (sqe.file_index != 0) {
+        return false;
+    }
+    if request.has(uapi::IOIPC_RECV_FDS)
+        && (!request.has(uapi::IOIPC_RECV_INFO)
+            || request.has(uapi::IOIPC_RECV_BUNDLE | uapi::IOIPC_RECV_MULTISHOT))
+    {
         return false;
     }
     // These two exclude each other and all other flags, and have no buffer.
@@ -136,17 +144,22 @@ fn issue_any(
         wait_for_end(request, instance)?;
         return Ok(0);
     }
-    let len = issue_often(request, instance, buffer, is_rest)?;
+    let len = issue_often(request, instance, buffer, is_rest, &mut None)?;
     *is_more = request.has(uapi::IOIPC_RECV_MULTISHOT) && is_ready(request, instance).is_ok();
     Ok(len)
 }
 
-/// As [`issue`], with any flags and as often as it takes. Returns how many bytes are used.
-fn issue_often(
+/// The files of a message, and the flags of its info.
+pub(super) type Taken = Option<(Incoming, u32)>;
+
+/// As [`issue`], with any flags and as often as it takes. Returns how many bytes are used. If the last
+/// message has files, `taken` gets them.
+pub(super) fn issue_often(
     request: &Request,
     instance: &Instance,
     buffer: Buffer<'_>,
     is_rest: bool,
+    taken: &mut Taken,
 ) -> Result<u32> {
     if request.has(uapi::IOIPC_RECV_MAPPED) {
         return count_in_place(request, instance);
@@ -164,7 +177,7 @@ fn issue_often(
             break EINVAL;
         }
         let before = received.count;
-        let result = attempt(request, instance, buffer, wanted, &mut received);
+        let result = attempt(request, instance, buffer, wanted, &mut received, taken);
         if received.count != before {
             faults = 0;
         }
@@ -277,7 +290,7 @@ pub(crate) fn is_ready(request: &Request, instance: &Instance) -> Result {
 /// Hands a wake-up on: this request cannot take a message now, and another request may be waiting
 /// for the message.
 #[cold]
-fn pass_on(request: &Request, instance: &Instance) {
+pub(super) fn pass_on(request: &Request, instance: &Instance) {
     let guard = rcu::read_lock();
     if let Some(subscriber) = instance.subscriber(request.id, &guard) {
         subscriber.pass_on(&guard);
@@ -318,7 +331,15 @@ fn attempt_plain(
     let subscriber = subscriber(request, instance, &guard)?;
     let mut message = Received::default();
     let channel = subscriber.channel();
-    channel.receive(subscriber, buffer, Wanted::MESSAGE, &mut message, &guard)?;
+    // Nobody wants its files.
+    channel.receive(
+        subscriber,
+        buffer,
+        Wanted::MESSAGE,
+        &mut message,
+        &guard,
+        |_, _| (),
+    )?;
     subscriber.count_received(1);
     *is_more = request.has(uapi::IOIPC_RECV_MULTISHOT) && channel.is_ready(subscriber).is_ok();
     Ok(message.len)
@@ -331,6 +352,7 @@ fn attempt(
     buffer: Buffer<'_>,
     wanted: Wanted,
     received: &mut Received,
+    taken: &mut Taken,
 ) -> Result<u32, Failure> {
     let guard = rcu::read_lock();
     let subscriber = subscriber(request, instance, &guard)?;
@@ -341,11 +363,22 @@ fn attempt(
     let result = match buffer {
         Buffer::User(_) if wanted == Wanted::BUNDLE => {
             let mut bundle = before;
-            let result = channel.receive(subscriber, buffer, Wanted::BUNDLE, &mut bundle, &guard);
+            let take = |files, flags| *taken = Some((files, flags));
+            let result = channel.receive(
+                subscriber,
+                buffer,
+                Wanted::BUNDLE,
+                &mut bundle,
+                &guard,
+                take,
+            );
             *received = bundle;
             result
         }
-        _ => channel.receive(subscriber, buffer, wanted, received, &guard),
+        _ => {
+            let take = |files, flags| *taken = Some((files, flags));
+            channel.receive(subscriber, buffer, wanted, received, &guard, take)
+        }
     };
     subscriber.count_received(received.count - before.count);
     result.map(|()| received.len)

@@ -24,13 +24,14 @@ use crate::{
 };
 
 /// How often pages that keep going away are faulted in before the message is copied aside.
-const MAX_FAULTS: u32 = 4;
+pub(super) const MAX_FAULTS: u32 = 4;
 
 /// How many messages of a vector are sent at once.
 const BATCH: usize = 32;
 
 /// The flags that a send may have.
-pub(crate) const FLAGS: u32 = uapi::IOIPC_SEND_WAIT | uapi::IOIPC_SEND_VEC | uapi::IOIPC_FIXED_BUF;
+pub(crate) const FLAGS: u32 =
+    uapi::IOIPC_SEND_WAIT | uapi::IOIPC_SEND_VEC | uapi::IOIPC_FIXED_BUF | uapi::IOIPC_SEND_FDS;
 
 /// Checks an SQE that has none but [`FLAGS`].
 ///
@@ -41,7 +42,8 @@ pub(crate) const FLAGS: u32 = uapi::IOIPC_SEND_WAIT | uapi::IOIPC_SEND_VEC | uap
 pub(crate) fn prepare(sqe: &Sqe) -> Result<(Request, Wait)> {
     let request = Request::send(sqe.fd, sqe.file_index, sqe.user_data, sqe.rw_flags);
     if request.has(uapi::IOIPC_SEND_VEC)
-        && (request.has(uapi::IOIPC_FIXED_BUF) || !(1..=uapi::IOIPC_MAX_VEC).contains(&sqe.len))
+        && (request.has(uapi::IOIPC_FIXED_BUF | uapi::IOIPC_SEND_FDS)
+            || !(1..=uapi::IOIPC_MAX_VEC).contains(&sqe.len))
     {
         return Err(EINVAL);
     }
@@ -154,7 +156,7 @@ fn send_some(request: &mut Request, instance: &Instance, payloads: &[Payload<'_>
 /// This request may sleep until its memory is there: if it was woken because there is room, another
 /// one is woken for that.
 #[cold]
-fn pass_on(request: &Request, instance: &Instance) {
+pub(super) fn pass_on(request: &Request, instance: &Instance) {
     let guard = rcu::read_lock();
     if let Some(subscriber) = instance.subscriber(request.id, &guard) {
         subscriber.pass_on(&guard);
@@ -167,16 +169,20 @@ fn pass_on(request: &Request, instance: &Instance) {
 }
 
 /// Where a request sends.
-struct Sender<'a> {
-    channel: &'a Channel,
+pub(super) struct Sender<'a> {
+    pub(super) channel: &'a Channel,
     /// `None` if it is not attached.
     subscriber: Option<&'a Subscriber>,
-    outgoing: Outgoing,
+    pub(super) outgoing: Outgoing,
 }
 
 impl<'a> Sender<'a> {
     #[inline(always)]
-    fn find(request: &Request, instance: &Instance, guard: &'a rcu::Guard) -> Result<Self> {
+    pub(super) fn find(
+        request: &Request,
+        instance: &Instance,
+        guard: &'a rcu::Guard,
+    ) -> Result<Self> {
         let subscriber = instance.subscriber(request.id, guard);
         let channel = match subscriber {
             Some(subscriber) if subscriber.can_send() => subscriber.channel(),
@@ -195,7 +201,7 @@ impl<'a> Sender<'a> {
     }
 
     #[inline(always)]
-    fn count(&self, sent: u32) {
+    pub(super) fn count(&self, sent: u32) {
         match self.subscriber {
             Some(subscriber) => subscriber.count_sent(sent),
             None => self.channel.count_sent_unattached(sent),
@@ -205,7 +211,7 @@ impl<'a> Sender<'a> {
     /// Counts a send that has found no room for its first message, of `len` bytes. Returns with what
     /// the request ends or waits.
     #[cold]
-    fn failed(
+    pub(super) fn failed(
         &self,
         failure: SendFailure,
         request: &mut Request,

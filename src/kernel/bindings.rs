@@ -100,6 +100,15 @@ safe_functions! { generated:
     /// Writes the value that it has to user memory without page faults. Returns as above.
     pub(crate) fn ioipc_probe_writable(to: *mut c_void, size: usize) -> usize;
 
+    /// Takes a reference to the file of a descriptor, or returns an error as a pointer.
+    pub(crate) fn ioipc_get_file_to_pass(fd: u32) -> *mut file;
+
+    /// The user of the current task that files in flight count for.
+    pub(crate) fn ioipc_current_real_user() -> u32;
+
+    /// Whether the current task may have more files in flight than its limit says.
+    pub(crate) fn ioipc_current_may_exceed_files() -> bool;
+
     /// How many files the current task may have open.
     pub(crate) fn ioipc_max_open_files() -> usize;
 
@@ -129,6 +138,9 @@ safe_functions! { generated:
 }
 
 safe_functions! { common:
+    /// Closes a descriptor of the current task. Returns 0 or a negative errno. May sleep.
+    pub(crate) fn close_fd(fd: u32) -> c_int;
+
     /// Whether the current task is in a group: not 0 if it is.
     pub(crate) fn in_group_p(gid: kgid_t) -> c_int;
 

@@ -73,6 +73,18 @@ u64 ioipc_current_ipc_ns_id(void);
 unsigned int ioipc_current_ipc_ns_inum(void);
 bool ioipc_current_is_ipc_owner(void);
 
+/* fds.c */
+
+/*
+ * Takes a reference to the file of a descriptor: fails with -EBADF if there is
+ * none, with -EINVAL if no message may hold the file.
+ */
+struct file *ioipc_get_file_to_pass(unsigned int fd);
+/* The user that files in flight count for, as the initial user namespace has it. */
+uid_t ioipc_current_real_user(void);
+/* Whether the current task may have more files in flight than its limit says. */
+bool ioipc_current_may_exceed_files(void);
+
 /* wait.c */
 
 void ioipc_init_waitqueue(struct wait_queue_head *queue);

@@ -34,8 +34,9 @@ static OBJECTS: Atomic<usize> = Atomic::new(0);
 static DYING: Atomic<usize> = Atomic::new(0);
 
 /// How many grace periods it takes until the kernel has dropped all that an object keeps: an
-/// attachment has a reference to a subscriber, and a subscriber has one to a channel.
-const GENERATIONS: usize = 3;
+/// attachment has a reference to a subscriber, and a subscriber has one to a channel. A channel may
+/// have a table of files, and that has the files of each message.
+const GENERATIONS: usize = 5;
 
 /// Gives the processor up if other tasks want it, between two read-side critical sections. Returns
 /// false if the current task is killed. May sleep.

@@ -82,7 +82,7 @@ impl Buffer<'_> {
     /// # Errors
     ///
     /// [`NotPresent`], also if `to` has less room.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn copy_to(&self, to: Room<'_>) -> Result<(), NotPresent> {
         match self {
             Self::User(buffer) => buffer.copy_to(to),

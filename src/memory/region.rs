@@ -372,7 +372,7 @@ impl Region {
 
     /// Remembers who sends the message in a slot. A slot keeps its reference to a process until
     /// another process sends in it, so a process that sends again and again takes none.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn stamp(slot: &mut Reservation<'_, Self>, sender: &Identity) {
         let Some(cell) = slot.memory().senders.get(slot.index() as usize) else {
             return;

@@ -389,11 +389,17 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Drops all messages that only `target` could have received and has not, and returns how many.
+    /// Calls `each` with their positions.
     ///
     /// For a receiver that has left. Each sender that may have published a message for it calls this
     /// afterwards. While a request of the receiver is still reading, this drops nothing, and the
     /// request calls it again at its end.
-    pub fn broadcast_drop_targeted(&self, cursor: &M::U64, target: u32) -> u32 {
+    pub fn broadcast_drop_targeted(
+        &self,
+        cursor: &M::U64,
+        target: u32,
+        each: impl FnMut(u32),
+    ) -> u32 {
         let Pair {
             first: position,
             second: flags,
@@ -408,6 +414,6 @@ impl<M: Memory> Ring<M> {
         } else {
             position
         };
-        self.drop_targeted(first, target, u32::MAX)
+        self.drop_targeted(first, target, u32::MAX, each)
     }
 }

@@ -294,8 +294,15 @@ impl<M: Memory> Ring<M> {
         })
     }
 
-    /// Drops messages from a position on that only `target` can receive, at most `count`.
-    fn drop_targeted(&self, mut position: u32, target: u32, count: u32) -> u32 {
+    /// Drops messages from a position on that only `target` can receive, at most `count`. Calls `each`
+    /// with their positions.
+    fn drop_targeted(
+        &self,
+        mut position: u32,
+        target: u32,
+        count: u32,
+        mut each: impl FnMut(u32),
+    ) -> u32 {
         let mut dropped = 0;
         // A sender that publishes a message after this drops it as well.
         let end = self.tail_position();
@@ -310,6 +317,7 @@ impl<M: Memory> Ring<M> {
                     .swap_if_release(ready, slot_word(position, State::Free))
                     .is_ok()
             {
+                each(position);
                 dropped += 1;
             }
             position = position.wrapping_add(free_slots(word, position).max(1));

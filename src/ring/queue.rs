@@ -277,11 +277,18 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Drops messages that only `target` could have received, at most `count`, and returns how many.
+    /// Calls `each` with their positions.
     ///
     /// For a receiver that has left. Each sender that may have published a message for it calls this
     /// afterwards.
-    pub fn queue_drop_targeted(&self, place: &M::U64, target: u32, count: u32) -> u32 {
-        let dropped = self.drop_targeted(self.queue_start(place), target, count);
+    pub fn queue_drop_targeted(
+        &self,
+        place: &M::U64,
+        target: u32,
+        count: u32,
+        each: impl FnMut(u32),
+    ) -> u32 {
+        let dropped = self.drop_targeted(self.queue_start(place), target, count, each);
         self.queue_reclaim();
         dropped
     }

@@ -246,7 +246,9 @@ impl Channel {
         }
         let count = match self.mode {
             Mode::Unicast | Mode::Multicast => self.queue_drop_targeted(id),
-            Mode::Broadcast => self.ring.broadcast_drop_targeted(self.cursor(id), id),
+            Mode::Broadcast => self
+                .ring
+                .broadcast_drop_targeted(self.cursor(id), id, |_| ()),
         };
         self.dropped.fetch_add(count, Ordering::Relaxed);
     }
@@ -255,7 +257,9 @@ impl Channel {
     pub fn queue_drop_targeted(&self, id: u32) -> u32 {
         let pending = &self.subscriber(id).pending;
         let count = pending.load(Ordering::Relaxed);
-        let dropped = self.ring.queue_drop_targeted(self.cursor(id), id, count);
+        let dropped = self
+            .ring
+            .queue_drop_targeted(self.cursor(id), id, count, |_| ());
         pending.fetch_sub(dropped, Ordering::Relaxed);
         dropped
     }

@@ -90,7 +90,7 @@ IPC_OFFSET(io_uring_ipc_msg_info, pid, 20);
 IPC_OFFSET(io_uring_ipc_msg_info, uid, 24);
 IPC_OFFSET(io_uring_ipc_msg_info, gid, 28);
 IPC_OFFSET(io_uring_ipc_msg_info, flags, 32);
-IPC_OFFSET(io_uring_ipc_msg_info, reserved, 36);
+IPC_OFFSET(io_uring_ipc_msg_info, fds, 36);
 IPC_OFFSET(io_uring_ipc_msg_info, lost, 40);
 
 IPC_SIZE(io_uring_ipc_cursor, 64);

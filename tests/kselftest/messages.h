@@ -127,7 +127,7 @@ static inline bool msg_same_info(const struct io_uring_ipc_msg_info *want,
 		{ "uid", want->uid, got->uid },
 		{ "gid", want->gid, got->gid },
 		{ "flags", want->flags, got->flags },
-		{ "reserved", want->reserved, got->reserved },
+		{ "fds", want->fds, got->fds },
 		{ "lost", want->lost, got->lost },
 	};
 	bool same = true;

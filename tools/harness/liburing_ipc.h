@@ -77,10 +77,11 @@ static inline int io_uring_ipc_query(struct io_uring_query_ipc *query)
 	query->channel_flags = IOIPC_F_BROADCAST | IOIPC_F_MULTICAST | IOIPC_F_PRIVATE |
 			       IOIPC_F_OVERWRITE;
 	query->subscriber_flags = IOIPC_SUB_BOTH | IOIPC_SUB_HISTORY | IOIPC_SUB_LOSSY;
-	query->send_flags = IOIPC_SEND_WAIT | IOIPC_SEND_VEC | IOIPC_FIXED_BUF;
+	query->send_flags = IOIPC_SEND_WAIT | IOIPC_SEND_VEC | IOIPC_FIXED_BUF |
+			    IOIPC_SEND_FDS;
 	query->recv_flags = IOIPC_RECV_WAIT | IOIPC_RECV_MULTISHOT | IOIPC_FIXED_BUF |
 			    IOIPC_RECV_INFO | IOIPC_RECV_BUNDLE | IOIPC_RECV_TRUNC |
-			    IOIPC_RECV_MAPPED | IOIPC_RECV_GONE;
+			    IOIPC_RECV_MAPPED | IOIPC_RECV_FDS | IOIPC_RECV_GONE;
 	query->channel_ext_size = sizeof(struct io_uring_ipc_channel_ext);
 	query->attach_ext_size = sizeof(struct io_uring_ipc_attach_ext);
 	query->ring_version = IOIPC_RING_VERSION_LARGE;
@@ -189,6 +190,23 @@ static inline void io_uring_prep_ipc_send_fixed(struct io_uring_sqe *sqe, unsign
 }
 
 /**
+ * ipc_sqe_set_send_fds() - let a message carry files
+ * @sqe: prepared for sending a message, but not with io_uring_prep_ipc_send_vec()
+ * @fds: descriptors of the files; do not change the array before the completion
+ * @count: how many, from 1 to IOIPC_MAX_FDS
+ *
+ * After the completion the caller may close its descriptors.  A memfd that is sealed with
+ * F_SEAL_WRITE passes a large amount of data without any copy.
+ */
+static inline void ipc_sqe_set_send_fds(struct io_uring_sqe *sqe, const int *fds,
+					unsigned int count)
+{
+	sqe->addr2 = (uintptr_t)fds;
+	sqe->ioprio = (uint16_t)count;
+	sqe->rw_flags = (__kernel_rwf_t)((unsigned int)sqe->rw_flags | IOIPC_SEND_FDS);
+}
+
+/**
  * io_uring_prep_ipc_recv() - prepare receiving a message
  * @sqe: submission queue entry to fill in
  * @id: a subscriber of this ring
@@ -205,6 +223,22 @@ static inline void io_uring_prep_ipc_recv(struct io_uring_sqe *sqe, unsigned int
 {
 	io_uring_prep_rw((int)__ipc_number(__IPC_OP_RECV), sqe, (int)id, buf, len, 0);
 	sqe->rw_flags = (__kernel_rwf_t)flags;
+}
+
+/**
+ * ipc_sqe_set_recv_fds() - receive the files of a message too
+ * @sqe: prepared for receiving a message, with IOIPC_RECV_INFO
+ * @fds: where the kernel stores descriptors of the files, close-on-exec
+ * @room: how many there is room for, from 1 to IOIPC_MAX_FDS
+ *
+ * The fds of the info before the message is how many the kernel has stored.  The caller
+ * closes them.  IOIPC_INFO_FDS_LOST in the flags of the info says that there were more.
+ */
+static inline void ipc_sqe_set_recv_fds(struct io_uring_sqe *sqe, int *fds, unsigned int room)
+{
+	sqe->addr2 = (uintptr_t)fds;
+	sqe->ioprio = (uint16_t)room;
+	sqe->rw_flags = (__kernel_rwf_t)((unsigned int)sqe->rw_flags | IOIPC_RECV_FDS);
 }
 
 /**

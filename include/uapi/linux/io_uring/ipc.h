@@ -28,11 +28,12 @@ extern "C" {
  *	file_index	0, or id of the only subscriber that shall receive the
  *			message
  *	rw_flags	IOIPC_SEND_*
+ *	addr2, ioprio	with IOIPC_SEND_FDS: the descriptors, and how many
  *	user_data	the receiver gets it as sender_data
  *	cqe->res	len, with IOIPC_SEND_VEC how many messages were sent, or
  *	  -EINVAL	a field or flag that must be zero is not; flags that exclude
  *			each other; IOIPC_SEND_VEC with a count that is not from 1
- *			to IOIPC_MAX_VEC
+ *			to IOIPC_MAX_VEC; see also IOIPC_SEND_FDS
  *	  -ENOENT	no such subscriber on this ring, no such channel in this
  *			IPC namespace, or the target cannot receive from this
  *			channel
@@ -63,6 +64,8 @@ extern "C" {
  *			of an incremental buffer if the rest is smaller than
  *			min_left of struct io_uring_buf_reg
  *	rw_flags	IOIPC_RECV_*
+ *	addr2, ioprio	with IOIPC_RECV_FDS: where descriptors are stored, and how
+ *			many there is room for
  *	cqe->res	min(length of the message, len), see also the flags, or
  *	  -EINVAL	a field or flag that must be zero is not; flags that exclude
  *			each other; with IOIPC_RECV_INFO or IOIPC_RECV_BUNDLE, a
@@ -140,6 +143,42 @@ extern "C" {
  */
 #define IOIPC_FIXED_BUF			(1U << 2)
 
+/*
+ * The message carries files: addr2 is the address of an array of __s32, which are
+ * descriptors of the task that submits the request, and ioprio is how many, from 1 to
+ * IOIPC_MAX_FDS.  Not with IOIPC_SEND_VEC.  The kernel looks the files up when the
+ * request is issued: so in a chain, an earlier request can open them.  From then on,
+ * also while the request waits for room, they stay open, and the sender may close its
+ * descriptors.  The array may change once the request is issued, the message only
+ * after the completion.
+ *
+ * A receiver gets descriptors of its own if it asks for them, see IOIPC_RECV_FDS.  In a
+ * broadcast each receiver that asks gets them.  The kernel closes the files of a message
+ *   - that a receiver of a queue has received without asking for them;
+ *   - that is dropped, because its only receiver is detached;
+ *   - of a broadcast, when a sender takes its slot back because the ring is full: so not
+ *     before the message is lost, or each receiver has received or consumed it.  Until
+ *     then, a receiver with IOIPC_SUB_HISTORY can get them;
+ *   - that nobody can receive any more, because the channel is destroyed and has no
+ *     receivers left.
+ * The kernel may do that a little later, so that nobody waits for the files of others.
+ *
+ * The cqe->res of SEND can also be
+ *   -EINVAL	ioprio is not from 1 to IOIPC_MAX_FDS; or a file is an io_uring instance,
+ *		the file of a subscriber, or an AF_UNIX socket: a message that holds one
+ *		of these could hold its own channel
+ *   -EBADF	a descriptor is not open
+ *   -EFAULT	the array cannot be read
+ *   -ETOOMANYREFS  together with these files, the real user of the sender would have
+ *		more than RLIMIT_NOFILE files in messages, and has neither CAP_SYS_RESOURCE
+ *		nor CAP_SYS_ADMIN.  A file counts until a receiver of a queue has received
+ *		it, or the kernel has closed it.  So messages that are there only for
+ *		receivers with IOIPC_SUB_HISTORY count too; but at the limit, the kernel
+ *		takes the oldest of these out of the same channel
+ *   -ENOMEM	no memory for the files, or for the first message with files of a channel
+ */
+#define IOIPC_SEND_FDS			(1U << 3)
+
 /* sqe->rw_flags of RECV */
 /* Wait for a message instead of failing with -EAGAIN. */
 #define IOIPC_RECV_WAIT			(1U << 0)
@@ -195,6 +234,21 @@ extern "C" {
  * no certain order either.
  */
 #define IOIPC_RECV_GONE			(1U << 8)
+
+/*
+ * Receive the files of the message: the kernel opens a descriptor of the task for each,
+ * close-on-exec, and stores their numbers in the array of __s32 at the address addr2, in
+ * the order in which they were sent.  ioprio is how many there is room for, from 1 to
+ * IOIPC_MAX_FDS (-EINVAL).  Needs IOIPC_RECV_INFO; not with IOIPC_RECV_BUNDLE or
+ * IOIPC_RECV_MULTISHOT.  The fds of struct io_uring_ipc_msg_info is how many descriptors
+ * were stored.  IOIPC_INFO_FDS_LOST in its flags says that the message had more files, see
+ * there.  cqe->res is as without the flag; it can be
+ *   -EFAULT	the array cannot be written, and the message stays.  If the buffer goes away
+ *		during the request, the kernel closes the descriptors, and the message is lost
+ *
+ * A receiver that reads in place gets no files.
+ */
+#define IOIPC_RECV_FDS			(1U << 7)
 
 /*
  * Commands for io_uring_register(2).  A kernel that has them calls them
@@ -266,6 +320,8 @@ extern "C" {
 #define IOIPC_RESERVED_SUBSCRIBERS	64
 /* Messages in one SEND with IOIPC_SEND_VEC. */
 #define IOIPC_MAX_VEC			1024
+/* Files of a message, see IOIPC_SEND_FDS. */
+#define IOIPC_MAX_FDS			64
 /* Bytes of the name of a channel. */
 #define IOIPC_MAX_NAME			127
 
@@ -500,6 +556,13 @@ struct io_uring_query_ipc {
 #define IOIPC_INFO_TARGETED		(1U << 0)
 /* The buffer has only the first part of the message. */
 #define IOIPC_INFO_TRUNCATED		(1U << 1)
+/*
+ * The receiver did not get all files of the message, but only the first ones, or none:
+ * it did not ask for them, or not for so many; or it has as many open files as its
+ * RLIMIT_NOFILE allows; or there was no memory; or a security module does not allow the
+ * receiver to have the next file.
+ */
+#define IOIPC_INFO_FDS_LOST		(1U << 2)
 
 /**
  * struct io_uring_ipc_msg_info - what the kernel tells a receiver of a message
@@ -513,7 +576,7 @@ struct io_uring_query_ipc {
  *	namespace of the receiver; the overflow uid if the user has no number there
  * @gid: effective group, likewise
  * @flags: IOIPC_INFO_*
- * @reserved: zero
+ * @fds: how many descriptors were stored, see IOIPC_RECV_FDS
  * @lost: how many messages this subscriber has lost since the last one that it
  *	received, see IOIPC_F_OVERWRITE and IOIPC_SUB_LOSSY
  *
@@ -529,7 +592,7 @@ struct io_uring_ipc_msg_info {
 	__u32	uid;
 	__u32	gid;
 	__u32	flags;
-	__u32	reserved;
+	__u32	fds;
 	__u64	lost;
 };
 
