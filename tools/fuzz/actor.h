@@ -42,6 +42,8 @@ enum {
 /* Room for the copy of a mapping. */
 #define COPY_SIZE	(256 << 10)
 #define EDGE_SIZE	4096
+/* Descriptors of a message. */
+#define MAX_FDS		3
 
 enum actor_command {
 	COMMAND_OPEN,		/* ring, flags */
@@ -91,6 +93,8 @@ struct actor_shared {
 		uint8_t later[16];
 	} extension;
 	char name[IOIPC_MAX_NAME + 1];
+	/* Descriptors to send, and those that were received. */
+	int32_t fds[MAX_FDS], got_fds[MAX_FDS];
 	uint8_t slots[SLOTS][SLOT_SIZE] __attribute__((aligned(4096)));
 	uint8_t provided[RINGS][PROVIDED][PROVIDED_SIZE];
 	char copy[COPY_SIZE];

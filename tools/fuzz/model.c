@@ -560,6 +560,7 @@ int model_send(struct model *model, struct place place, const struct outgoing *o
 			.sender = subscriber ? subscriber->id : 0,
 			.target = outgoing->target,
 			.actor = place.actor,
+			.fds = outgoing->fds,
 		};
 		memset(&channel->messages[channel->tail], 0,
 		       (slots - 1) * sizeof(struct message));
@@ -596,7 +597,7 @@ static void put(struct delivery *delivery, uint32_t at, const void *from, uint32
 
 /* The information that comes with a message. */
 static void describe(const struct subscriber *subscriber, uint32_t position, uint64_t lost,
-		     bool truncated, struct io_uring_ipc_msg_info *info)
+		     bool truncated, uint32_t fds, struct io_uring_ipc_msg_info *info)
 {
 	const struct message *message = &subscriber->channel->messages[position];
 	unsigned int actor = subscriber->place.actor;
@@ -610,7 +611,9 @@ static void describe(const struct subscriber *subscriber, uint32_t position, uin
 		.uid = model_uid(message->actor, actor),
 		.gid = model_uid(message->actor, actor),
 		.flags = (message->target ? IOIPC_INFO_TARGETED : 0) |
-			 (truncated ? IOIPC_INFO_TRUNCATED : 0),
+			 (truncated ? IOIPC_INFO_TRUNCATED : 0) |
+			 (fds < message->fds ? IOIPC_INFO_FDS_LOST : 0),
+		.fds = fds,
 		.lost = lost,
 	};
 }
@@ -626,6 +629,7 @@ static void copy(struct subscriber *subscriber, const struct incoming *incoming,
 
 	do {
 		const struct message *message = &channel->messages[position];
+		uint32_t fds = message->fds < incoming->fds ? message->fds : incoming->fds;
 		uint32_t room, stored;
 		uint8_t bytes[8192];
 
@@ -646,7 +650,7 @@ static void copy(struct subscriber *subscriber, const struct incoming *incoming,
 			uint64_t lost = subscriber->lost - subscriber->reported;
 
 			describe(subscriber, position, delivery->count ? 0 : lost,
-				 stored < message->len, &description);
+				 stored < message->len, fds, &description);
 			put(delivery, at, &description, prefix);
 		}
 		model_fill(bytes, stored, message->seed);
@@ -657,6 +661,7 @@ static void copy(struct subscriber *subscriber, const struct incoming *incoming,
 		if (incoming->flags & IOIPC_RECV_TRUNC)
 			delivery->res += (int)(message->len - stored);
 		delivery->positions[delivery->count++] = position;
+		delivery->fds = fds;
 		position = model_find(subscriber, position + 1);
 	} while (bundle && position != channel->tail && delivery->count < limit);
 }

@@ -39,6 +39,8 @@ struct message {
 	/* Subscribers: 0 for none. */
 	uint32_t sender, target;
 	unsigned int actor;
+	/* How many files it has. */
+	uint32_t fds;
 };
 
 struct channel {
@@ -90,6 +92,8 @@ struct outgoing {
 	uint32_t id, target;
 	uint64_t sender_data;
 	bool vector;
+	/* How many files the message has. */
+	uint32_t fds;
 	/* Number of the first message that cannot be read, or of all messages. */
 	unsigned int readable;
 	unsigned int count;
@@ -104,6 +108,8 @@ struct incoming {
 	uint32_t flags;
 	/* Size of the buffer, and how much of it can be written. */
 	uint32_t len, writable;
+	/* How many descriptors there is room for. */
+	uint32_t fds;
 };
 
 /* The result of a receive, before it happens. */
@@ -112,6 +118,8 @@ struct delivery {
 	/* How much of the buffer is used, and which of these bytes are written. */
 	uint32_t used;
 	unsigned int count;
+	/* How many descriptors are stored. */
+	uint32_t fds;
 	uint32_t positions[MAX_MESSAGES];
 	uint8_t bytes[8192];
 	bool written[8192];

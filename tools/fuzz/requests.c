@@ -3,6 +3,7 @@
 #include "steps.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/uio.h>
 
@@ -10,6 +11,8 @@
 
 /* The user_data of a timeout is that of its request with this bit. */
 #define TIMEOUT_DATA	0x4000000000000000
+/* The user_data of a request that closes a descriptor. */
+#define CLOSE_DATA	0x2000000000000000
 
 /* An error in an SQE, or a way to run it. */
 enum modifier {
@@ -35,13 +38,17 @@ static int spoil(struct io_uring_sqe *sqe, unsigned int modifier)
 {
 	bool fixed = sqe->rw_flags & IOIPC_FIXED_BUF;
 	bool selects = sqe->flags & IOSQE_BUFFER_SELECT;
+	bool fds = sqe->rw_flags & (sqe->opcode == IOIPC_OP_SEND ?
+				    IOIPC_SEND_FDS : IOIPC_RECV_FDS);
 
 	switch (modifier) {
 	case BAD_OFF:
+		if (fds)
+			return 0;
 		sqe->off = 1;
 		break;
 	case BAD_IOPRIO:
-		sqe->ioprio = 1;
+		sqe->ioprio = fds ? IOIPC_MAX_FDS + 1 : 1;
 		break;
 	case BAD_BUF_INDEX:
 		if (fixed || selects)
@@ -128,6 +135,27 @@ static void timeout_completion(struct request *request)
 		expect("timeout", -ECANCELED, cqe.res);
 }
 
+/* Whether a message has files, or a receive asks for them. */
+static bool wants_fds(const struct step *step)
+{
+	return step->e >= 224;
+}
+
+/* The actor closes the descriptors that it has received: each number has to be one. */
+static void close_fds(struct place place)
+{
+	struct actor_shared *shared = shared_of(place);
+	uint32_t count = delivery.fds;
+
+	for (uint32_t i = 0; i < count && !failed; i++) {
+		memset(&shared->sqes[0], 0, sizeof(shared->sqes[0]));
+		shared->sqes[0].opcode = IORING_OP_CLOSE;
+		shared->sqes[0].fd = shared->got_fds[i];
+		shared->sqes[0].user_data = CLOSE_DATA;
+		run_request(place, "closing a descriptor", 0);
+	}
+}
+
 /* The longest message of a vector. */
 #define VEC_LEN		1000
 
@@ -210,6 +238,8 @@ void step_send(const struct step *step)
 	else if (step->c >= 160 && model.subscriber_count)
 		target = model.subscribers[step->c % model.subscriber_count].id;
 
+	if (wants_fds(step))
+		flags |= IOIPC_SEND_FDS;
 	vec = flags & IOIPC_SEND_VEC;
 	count = vec ? 1 + step->b / 32 % 5 : 1;
 	if (flags & IOIPC_SEND_WAIT && channel && waiting(channel, false))
@@ -234,9 +264,12 @@ void step_send(const struct step *step)
 		.vector = vec,
 		.count = count,
 		.readable = count,
+		.fds = wants_fds(step) ? 1 + step->d % MAX_FDS : 0,
 	};
 
 	shared = shared_of(place);
+	for (uint32_t i = 0; i < MAX_FDS; i++)
+		shared->fds[i] = 2;
 	vector = (struct iovec *)request->buffer;
 	for (uint32_t i = 0; i < count; i++) {
 		uint32_t max = channel ? channel->max_msg_size : 8;
@@ -269,13 +302,18 @@ void step_send(const struct step *step)
 	shared->sqes[0].file_index = target;
 	shared->sqes[0].rw_flags = (__kernel_rwf_t)flags;
 	shared->sqes[0].user_data = request->user_data;
+	if (request->outgoing.fds) {
+		shared->sqes[0].addr2 = (uintptr_t)shared->fds;
+		shared->sqes[0].ioprio = (uint16_t)request->outgoing.fds;
+	}
 	trace("actor %u ring %u: SEND %#llx id %u len %u x %u", place.actor, place.ring,
 	      (unsigned long long)request->user_data, id, request->outgoing.messages[0].len,
 	      count);
 	trace(" target %u flags %#x buffer %u modifier %u", target, flags, kind, modifier);
 
-	if (flags & ~(IOIPC_SEND_WAIT | IOIPC_SEND_VEC | IOIPC_FIXED_BUF) ||
-	    (vec && flags & IOIPC_FIXED_BUF))
+	if (flags & ~(IOIPC_SEND_WAIT | IOIPC_SEND_VEC | IOIPC_FIXED_BUF | IOIPC_SEND_FDS) ||
+	    (vec && flags & (IOIPC_FIXED_BUF | IOIPC_SEND_FDS)) ||
+	    (flags & IOIPC_SEND_FDS && !request->outgoing.fds))
 		error = -EINVAL;
 	if (vec && !error && kind && step->b % 16 < 2) {
 		shared->sqes[0].len = step->b % 16 ? 0 : IOIPC_MAX_VEC + 1;
@@ -290,6 +328,10 @@ void step_send(const struct step *step)
 		if (modifier == BAD_FIXED ||
 		    (modifier == BAD_FIXED_RANGE && request->outgoing.messages[0].len))
 			error = -EFAULT;
+	}
+	if (!error && request->outgoing.fds && step->b >= 240) {
+		shared->fds[step->b % request->outgoing.fds] = step->b % 2 ? -1 : INT_MAX;
+		error = -EBADF;
 	}
 	if (!error && vec && kind == 7) {
 		shared->sqes[0].addr = 8;
@@ -323,7 +365,8 @@ void step_receive(const struct step *step)
 		64, 64, 256, 8, 0, 47, 48, 56, 100, 112, 128, 160, 300, 1000, 4200, 8000,
 	};
 	const uint32_t known = IOIPC_RECV_WAIT | IOIPC_RECV_MULTISHOT | IOIPC_FIXED_BUF |
-		IOIPC_RECV_INFO | IOIPC_RECV_BUNDLE | IOIPC_RECV_TRUNC | IOIPC_RECV_MAPPED;
+		IOIPC_RECV_INFO | IOIPC_RECV_BUNDLE | IOIPC_RECV_TRUNC | IOIPC_RECV_MAPPED |
+		IOIPC_RECV_FDS;
 	unsigned int modifier = step->e % MODIFIERS, kind = step->d < 200 ? 0 : step->d % 8;
 	uint32_t flags = 0, id, len = lens[step->b % ARRAY_SIZE(lens)];
 	struct subscriber *subscriber;
@@ -356,6 +399,9 @@ void step_receive(const struct step *step)
 		flags |= IOIPC_FIXED_BUF;
 	if (step->c >= 240)
 		flags |= 1U << (step->c & 31);
+	/* The descriptors are closed at once, so the request must not wait. */
+	if (wants_fds(step) && !(flags & (IOIPC_RECV_WAIT | IOIPC_RECV_MULTISHOT)))
+		flags |= IOIPC_RECV_FDS;
 	if (flags & IOIPC_FIXED_BUF && (!len || kind > 3))
 		/* An empty buffer has no address. */
 		kind = 0;
@@ -366,7 +412,9 @@ void step_receive(const struct step *step)
 		flags &= ~IOIPC_RECV_BUNDLE;
 
 	shared = shared_of(place);
-	request->incoming = (struct incoming) { id, flags, len, len };
+	request->incoming = (struct incoming) { id, flags, len, len, 0 };
+	if (flags & IOIPC_RECV_FDS && wants_fds(step))
+		request->incoming.fds = 1 + step->d % MAX_FDS;
 	request->guard = 64;
 	if (kind == 4 && len < EDGE_SIZE) {
 		/* Only the first half is memory. */
@@ -387,6 +435,10 @@ void step_receive(const struct step *step)
 	sqe->addr = (uintptr_t)request->buffer;
 	sqe->rw_flags = (__kernel_rwf_t)flags;
 	sqe->user_data = request->user_data;
+	if (request->incoming.fds) {
+		sqe->addr2 = (uintptr_t)shared->got_fds;
+		sqe->ioprio = (uint16_t)request->incoming.fds;
+	}
 	if (kind >= 1 && kind <= 3) {
 		sqe->addr = kind == 1 ? 8 : kind == 2 ? 0xffff888000000000 : UINT64_MAX;
 		request->incoming.writable = 0;
@@ -413,6 +465,9 @@ void step_receive(const struct step *step)
 	if (flags & ~known || (request->selects && (sqe->addr || flags & IOIPC_FIXED_BUF)) ||
 	    (request->multishot && !request->selects) ||
 	    (flags & IOIPC_RECV_BUNDLE && flags & IOIPC_RECV_TRUNC) ||
+	    (flags & IOIPC_RECV_FDS &&
+	     (!request->incoming.fds || !(flags & IOIPC_RECV_INFO) ||
+	      flags & (IOIPC_RECV_BUNDLE | IOIPC_RECV_MULTISHOT))) ||
 	    (flags & IOIPC_RECV_MAPPED && (flags & ~(IOIPC_RECV_MAPPED | IOIPC_RECV_WAIT) ||
 					   request->selects || sqe->addr || sqe->len)))
 		error = -EINVAL;
@@ -446,6 +501,8 @@ void step_receive(const struct step *step)
 	receive_now(request, false);
 	if (modifier == LINK_TIMEOUT && !request->multishot && !failed)
 		timeout_completion(request);
+	if (!failed)
+		close_fds(place);
 }
 
 void step_watch(const struct step *step)
