@@ -17,18 +17,19 @@ use crate::kernel::bindings;
 
 pub(crate) use crate::kernel::bindings::{
     io_uring_ipc_attach_ext as AttachExtension, io_uring_ipc_channel_ext as ChannelExtension,
-    io_uring_ipc_cursor as CursorPage, io_uring_ipc_msg_desc as MessageDescriptor,
-    io_uring_ipc_msg_info as MessageInfo, io_uring_ipc_ring as RingHeader,
-    io_uring_query_ipc as Abilities, iovec as IoVec, IOIPC_FIXED_BUF, IOIPC_F_BROADCAST,
-    IOIPC_F_MULTICAST, IOIPC_F_OVERWRITE, IOIPC_F_PRIVATE, IOIPC_INFO_FDS_LOST,
-    IOIPC_INFO_TARGETED, IOIPC_INFO_TRUNCATED, IOIPC_MAX_FDS, IOIPC_MAX_LARGE_MSG_SIZE,
-    IOIPC_MAX_MSG_SIZE, IOIPC_MAX_NAME, IOIPC_MAX_RING_ENTRIES, IOIPC_MAX_SUBSCRIBERS,
-    IOIPC_MAX_VEC, IOIPC_MSG_CLAIMED, IOIPC_MSG_FREE, IOIPC_MSG_READY, IOIPC_MSG_STATE_BITS,
-    IOIPC_OP_RECV, IOIPC_OP_SEND, IOIPC_RECV_BUNDLE, IOIPC_RECV_FDS, IOIPC_RECV_GONE,
-    IOIPC_RECV_INFO, IOIPC_RECV_MAPPED, IOIPC_RECV_MULTISHOT, IOIPC_RECV_TRUNC, IOIPC_RECV_WAIT,
-    IOIPC_REGISTER_ATTACH, IOIPC_REGISTER_CREATE, IOIPC_REGISTER_DESTROY, IOIPC_REGISTER_DETACH,
-    IOIPC_RESERVED_SUBSCRIBERS, IOIPC_RING_CLOSED, IOIPC_RING_VERSION, IOIPC_RING_VERSION_LARGE,
-    IOIPC_SEND_FDS, IOIPC_SEND_VEC, IOIPC_SEND_WAIT, IOIPC_SUB_BOTH, IOIPC_SUB_HISTORY,
+    io_uring_ipc_cursor as CursorPage, io_uring_ipc_exchange as Exchange,
+    io_uring_ipc_msg_desc as MessageDescriptor, io_uring_ipc_msg_info as MessageInfo,
+    io_uring_ipc_ring as RingHeader, io_uring_query_ipc as Abilities, iovec as IoVec,
+    IOIPC_FIXED_BUF, IOIPC_F_BROADCAST, IOIPC_F_MULTICAST, IOIPC_F_OVERWRITE, IOIPC_F_PRIVATE,
+    IOIPC_INFO_CALL, IOIPC_INFO_FDS_LOST, IOIPC_INFO_TARGETED, IOIPC_INFO_TRUNCATED, IOIPC_MAX_FDS,
+    IOIPC_MAX_LARGE_MSG_SIZE, IOIPC_MAX_MSG_SIZE, IOIPC_MAX_NAME, IOIPC_MAX_RING_ENTRIES,
+    IOIPC_MAX_SUBSCRIBERS, IOIPC_MAX_VEC, IOIPC_MSG_CALL, IOIPC_MSG_CLAIMED, IOIPC_MSG_FREE,
+    IOIPC_MSG_READY, IOIPC_MSG_STATE_BITS, IOIPC_OP_RECV, IOIPC_OP_SEND, IOIPC_RECV_BUNDLE,
+    IOIPC_RECV_FDS, IOIPC_RECV_GONE, IOIPC_RECV_INFO, IOIPC_RECV_MAPPED, IOIPC_RECV_MULTISHOT,
+    IOIPC_RECV_TRUNC, IOIPC_RECV_WAIT, IOIPC_REGISTER_ATTACH, IOIPC_REGISTER_CREATE,
+    IOIPC_REGISTER_DESTROY, IOIPC_REGISTER_DETACH, IOIPC_RESERVED_SUBSCRIBERS, IOIPC_RING_CLOSED,
+    IOIPC_RING_VERSION, IOIPC_RING_VERSION_LARGE, IOIPC_SEND_CALL, IOIPC_SEND_FDS, IOIPC_SEND_RECV,
+    IOIPC_SEND_REPLY, IOIPC_SEND_VEC, IOIPC_SEND_WAIT, IOIPC_SUB_BOTH, IOIPC_SUB_HISTORY,
     IOIPC_SUB_LOSSY, IOIPC_SUB_RECV, IOIPC_SUB_SEND,
 };
 
@@ -83,6 +84,9 @@ assert_layout!(RingHeader, 192,
 assert_layout!(plain MessageInfo, 48,
     len @ 0, msg_id @ 4, sender_data @ 8, sender @ 16, pid @ 20, uid @ 24, gid @ 28, flags @ 32,
     fds @ 36, lost @ 40);
+
+assert_layout!(plain Exchange, 24,
+    addr @ 0, len @ 8, flags @ 12, call @ 16, reserved @ 20);
 
 assert_layout!(CursorPage, 64, position @ 0, reserved @ 4);
 
@@ -140,6 +144,18 @@ impl UserArgument {
     pub(crate) fn write_attach(&self, value: bindings::io_uring_ipc_channel_attach) -> Result {
         self.write(value)
     }
+}
+
+/// Reads the `Exchange` of a request. May sleep.
+///
+/// # Errors
+///
+/// `EFAULT`.
+pub(crate) fn read_exchange(address: u64) -> Result<Exchange> {
+    // CAST: The kernel is 64-bit, see `main.rs`.
+    UserSlice::new(UserPtr::from_addr(address as usize), size_of::<Exchange>())
+        .reader()
+        .read()
 }
 
 /// A struct that extends the argument of a command, and that later versions extend in turn.
@@ -267,7 +283,8 @@ impl SharedSqe {
     }
 
     /// Reads the fields that the opcodes use, each once. Checks `rw_flags`, and that the fields that are
-    /// not used are zero, but if it is `with_fds` not those that [`Self::read_fds`] reads.
+    /// not used are zero: of these `addr3`, but with one of the flags `exchanges`, and those that
+    /// [`Self::read_fds`] reads, but if it is `with_fds`.
     ///
     /// io_uring itself has checked `opcode`, `flags` and `personality`.
     ///
@@ -275,13 +292,17 @@ impl SharedSqe {
     ///
     /// `EINVAL`.
     #[inline(always)]
-    pub(crate) fn read(&self, known_flags: u32, with_fds: bool) -> Result<Sqe> {
+    pub(crate) fn read(&self, known_flags: u32, exchanges: u32, with_fds: bool) -> Result<Sqe> {
         let rw_flags = self.rw_flags.load(Relaxed);
         let [_, flags, low, high] = self.head.load(Relaxed).to_ne_bytes();
         let selects_buffer = flags & bindings::IOIPC_SQE_BUFFER_SELECT != 0;
         let [first, second, ..] = self.buffer.load(Relaxed).to_ne_bytes();
         let buf_index = u16::from_ne_bytes([first, second]);
-        let mut unused = self.addr3.load(Relaxed) | self.pad2.load(Relaxed);
+        let exchange = self.addr3.load(Relaxed);
+        let mut unused = self.pad2.load(Relaxed);
+        if rw_flags & exchanges == 0 {
+            unused |= exchange;
+        }
         if !with_fds {
             unused |= self.off.load(Relaxed) | u64::from(u16::from_ne_bytes([low, high]));
         }
@@ -299,6 +320,7 @@ impl SharedSqe {
             rw_flags,
             user_data: self.user_data.load(Relaxed),
             file_index: self.file_index.load(Relaxed),
+            exchange,
             selects_buffer,
             is_plain,
         })
@@ -338,6 +360,8 @@ pub(crate) struct Sqe {
     pub(crate) rw_flags: u32,
     pub(crate) user_data: u64,
     pub(crate) file_index: u32,
+    /// Where the `Exchange` is, if there is one.
+    pub(crate) exchange: u64,
     /// Whether io_uring selects the buffer.
     pub(crate) selects_buffer: bool,
     /// It may wait, and wants nothing else that is not usual.

@@ -109,7 +109,11 @@ impl Subscriber {
 
 impl Channel {
     /// The member that has the number `id`, if it is not detached.
-    fn member<'a>(&self, id: u32, guard: &'a rcu::Guard) -> Option<&'a RcuObject<Member>> {
+    pub(super) fn member<'a>(
+        &self,
+        id: u32,
+        guard: &'a rcu::Guard,
+    ) -> Option<&'a RcuObject<Member>> {
         let member = self.members.get(id, guard)?;
         (!self.is_detached(member)).then_some(member)
     }

@@ -171,6 +171,7 @@ impl Channel {
         self.drop_targeted_if_detached(member);
         self.ring.broadcast_let_go(&member.cursor);
         self.counts.add(member.take_counts());
+        self.leave_calls(member);
         // None of its requests parks any more. They leave their line before it leaves the channel.
         while self.end_requests(member) {
             let_others_run();
@@ -195,6 +196,7 @@ impl Channel {
         if self.end_some(Some(member), Side::Receives)
             || self.end_some(Some(member), Side::Sends)
             || self.end_some_own_watches(member)
+            || self.end_some_own_calls(member)
         {
             return true;
         }

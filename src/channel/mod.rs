@@ -5,7 +5,7 @@
 //! This file has the state and what can be read of it. `create` makes a channel, `members` lets
 //! subscribers come and go, `sending` and `receiving` move messages, `overwriting` makes room in a
 //! full broadcast, `parking` keeps what waits, `waiting` says when to wake it, `departure` tells of the
-//! end of members, and `files` keeps the files of messages.
+//! end of members, `calls` brings answers back, and `files` keeps the files of messages.
 //!
 //! Locking: sending and receiving run inside RCU read-side critical sections and use only the
 //! atomics of the ring. Attaching and detaching are called with the `uring_lock` of an io_uring
@@ -40,6 +40,7 @@ use crate::{
     ring::{Memory, Ring},
 };
 
+mod calls;
 pub(crate) mod create;
 pub(crate) mod cred;
 mod departure;
@@ -59,6 +60,7 @@ pub(crate) mod subscriber;
 mod waiting;
 
 pub(crate) use self::{
+    calls::{Answer, Call},
     create::Parameters,
     receiving::{Failure, InPlace, Received, Wanted},
     sending::{Outgoing, Payload, SendFailure},

@@ -98,6 +98,9 @@ impl Channel {
             loop {
                 receiver.count_lost();
                 let position = claim.position();
+                if self.region().is_call(&claim) {
+                    self.lost_call(receiver, Region::message_id(position));
+                }
                 trace::lost(|| (self.id, receiver.id(), Region::message_id(position)));
                 if !claim.step(receiver.id()) {
                     claim.consume();

@@ -16,11 +16,16 @@ use kernel::{
     sync::{
         aref::ARef,
         atomic::{Atomic, Relaxed},
-        rcu, LockedBy,
+        rcu, Arc, LockedBy,
     },
 };
 
-use super::{departure::Watches, member::Member, Channel};
+use super::{
+    calls::{Call, Calls},
+    departure::Watches,
+    member::Member,
+    Channel,
+};
 use crate::{
     kernel::{
         alloc::GFP_MAYFAIL,
@@ -131,6 +136,10 @@ pub(super) struct Seats {
     is_awake: bool,
     /// Requests that wait for the end of a member.
     pub(super) watches: Watches,
+    /// Its calls that wait for answers.
+    pub(super) calls: Fifo,
+    /// Its last call that was answered, for the next one.
+    pub(super) spare: Option<Arc<Call>>,
 }
 
 impl Seats {
@@ -144,6 +153,8 @@ impl Seats {
             rank: 0,
             is_awake: false,
             watches: Watches::new()?,
+            calls: Fifo::new(),
+            spare: None,
         })
     }
 }
@@ -172,6 +183,8 @@ pub(super) struct Parking {
     sender_stalls: u32,
     /// There are watchers for room that were not told of any since they have looked.
     is_room_watched: bool,
+    /// Calls that have no answer.
+    pub(super) calls: Calls,
 }
 
 impl Parking {
@@ -189,6 +202,7 @@ impl Parking {
             receiver_stalls: 0,
             sender_stalls: 0,
             is_room_watched: false,
+            calls: Calls::new(),
         })
     }
 

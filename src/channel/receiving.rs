@@ -147,8 +147,12 @@ impl Channel {
     /// Ends a claim of `member`: the message is received.
     #[inline]
     fn consume(&self, claim: Claim<'_, Region>, member: &Member) {
-        if self.mode != Mode::Broadcast && self.ring.target(claim.position()) != 0 {
-            member.uncount_pending(1);
+        if self.mode != Mode::Broadcast {
+            if self.ring.target(claim.position()) != 0 {
+                member.uncount_pending(1);
+            } else if self.region().is_call(&claim) {
+                self.received_call(member, Region::message_id(claim.position()));
+            }
         }
         claim.consume();
     }

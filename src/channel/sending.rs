@@ -4,12 +4,12 @@
 
 use kernel::{
     prelude::*,
-    sync::{atomic::Relaxed, rcu},
+    sync::{atomic::Relaxed, rcu, Arc},
 };
 
-use super::{files::Parcel, member::Member, Channel, BATCH_BYTES};
+use super::{calls::Call, files::Parcel, member::Member, Channel, BATCH_BYTES};
 use crate::{
-    kernel::{compat::ENOBUFS, identity::CurrentIdentity},
+    kernel::{alloc::GFP_MAYFAIL, compat::ENOBUFS, identity::CurrentIdentity},
     memory::{
         buffer::Buffer,
         region::{Description, Region},
@@ -45,6 +45,19 @@ impl Payload<'_> {
         }
     }
 
+    /// Appends the first bytes to a vector, as many as it has room for. Does not sleep.
+    pub(super) fn append_to(&self, to: &mut KVVec<u8>) -> Result<(), NotPresent> {
+        match self {
+            Self::Buffer(buffer) => buffer.append_to(to),
+            Self::Copy(bytes) => {
+                let room = to.capacity() - to.len();
+                // There is room, so it allocates nothing.
+                to.extend_from_slice(bytes.get(..room).unwrap_or(bytes), GFP_MAYFAIL)
+                    .map_err(|_| NotPresent)
+            }
+        }
+    }
+
     #[inline]
     fn is_readable(&self) -> Result<(), NotPresent> {
         match self {
@@ -55,12 +68,14 @@ impl Payload<'_> {
 }
 
 /// What messages to send have in common.
-pub(crate) struct Outgoing {
+pub(crate) struct Outgoing<'a> {
     pub(crate) sender_data: u64,
     /// Id of the sending subscriber, or 0.
     pub(crate) sender: u32,
     /// Id of the only receiver, or 0.
     pub(crate) target: u32,
+    /// What the message is, if it is a call.
+    pub(crate) call: Option<&'a Arc<Call>>,
 }
 
 /// Why nothing was sent.
@@ -157,7 +172,7 @@ impl Channel {
         &self,
         mut slot: Reservation<'_, Region>,
         payload: &Payload<'_>,
-        outgoing: &Outgoing,
+        outgoing: &Outgoing<'_>,
         target: Option<&Member>,
         current: &CurrentIdentity,
         attach: impl FnOnce(u32),
@@ -172,10 +187,15 @@ impl Channel {
                 len: payload.len(),
                 sender_data: outgoing.sender_data,
                 sender: outgoing.sender,
+                is_call: outgoing.call.is_some(),
             },
         );
         Region::stamp(&mut slot, current);
         slot.set_target(outgoing.target);
+        if let Some(call) = outgoing.call {
+            let msg_id = Region::message_id(slot.position());
+            self.register_call(call, outgoing.target, msg_id)?;
+        }
         if let Some(target) = target {
             // The count comes before the message, see `Receiver::has_targeted`.
             target.count_pending();
@@ -203,7 +223,11 @@ impl Channel {
 
     /// The target of messages, if they have one.
     #[inline(always)]
-    fn target<'a>(&self, outgoing: &Outgoing, guard: &'a rcu::Guard) -> Result<Option<&'a Member>> {
+    fn target<'a>(
+        &self,
+        outgoing: &Outgoing<'_>,
+        guard: &'a rcu::Guard,
+    ) -> Result<Option<&'a Member>> {
         match outgoing.target {
             0 => Ok(None),
             id => self.find_target(id, guard).map(Some),
@@ -215,7 +239,7 @@ impl Channel {
     pub(crate) fn send_one(
         &self,
         payload: Payload<'_>,
-        outgoing: &Outgoing,
+        outgoing: &Outgoing<'_>,
         guard: &rcu::Guard,
     ) -> Result<(), SendFailure> {
         let target = self.target(outgoing, guard)?;
@@ -230,7 +254,7 @@ impl Channel {
     pub(crate) fn send_with_files(
         &self,
         payload: Payload<'_>,
-        outgoing: &Outgoing,
+        outgoing: &Outgoing<'_>,
         parcel: &Parcel,
         guard: &rcu::Guard,
     ) -> Result<(), SendFailure> {
@@ -248,7 +272,7 @@ impl Channel {
     fn send_large(
         &self,
         payload: Payload<'_>,
-        outgoing: &Outgoing,
+        outgoing: &Outgoing<'_>,
         target: Option<&Member>,
         guard: &rcu::Guard,
     ) -> Result<(), SendFailure> {
@@ -262,7 +286,7 @@ impl Channel {
         &self,
         slots: u32,
         payload: Payload<'_>,
-        outgoing: &Outgoing,
+        outgoing: &Outgoing<'_>,
         target: Option<&Member>,
         guard: &rcu::Guard,
         attach: impl FnOnce(u32),
@@ -298,7 +322,7 @@ impl Channel {
     pub(crate) fn send(
         &self,
         payloads: &[Payload<'_>],
-        outgoing: &Outgoing,
+        outgoing: &Outgoing<'_>,
         guard: &rcu::Guard,
     ) -> Result<u32, SendFailure> {
         let target = self.target(outgoing, guard)?;

@@ -129,6 +129,9 @@ impl Subscriber {
         seq_print!(out, "ioipc-fds:\t{}\n", channel.files_held());
         seq_print!(out, "ioipc-full:\t{}\n", counts.full);
         seq_print!(out, "ioipc-waits:\t{}\n", counts.waits);
+        let (calls, late) = channel.call_counts();
+        seq_print!(out, "ioipc-calls:\t{calls}\n");
+        seq_print!(out, "ioipc-late:\t{late}\n");
     }
 }
 

@@ -13,13 +13,15 @@ use crate::{
     kernel::{
         later::Job,
         parked::Parkable,
+        rcu::let_others_run,
         wait::{WaitQueue, HANGUP, READABLE, WRITABLE},
     },
     memory::region::Region,
     ring::{Memory, Mode, NoMessage, Ring, Waiting},
 };
 
-/// Calls [`Waiting::tick`] of a channel, unless it is destroyed: then nothing waits.
+/// Calls [`Waiting::tick`] of a channel, and ends the calls that members have left, unless the channel is
+/// destroyed: then nothing waits.
 pub(super) struct Tick {
     /// Of the channel.
     pub(super) id: u32,
@@ -28,9 +30,24 @@ pub(super) struct Tick {
 
 impl Job for Tick {
     fn run(&self) {
-        let guard = rcu::read_lock();
-        if let Some(channel) = self.registry.get(self.id, &guard) {
+        {
+            let guard = rcu::read_lock();
+            let Some(channel) = self.registry.get(self.id, &guard) else {
+                return;
+            };
             channel.tick(&guard);
+            if !channel.take_calls_left() {
+                return;
+            }
+        }
+        let (mut from, mut is_more) = (1, true);
+        while is_more {
+            let_others_run();
+            let guard = rcu::read_lock();
+            is_more = self
+                .registry
+                .get(self.id, &guard)
+                .is_some_and(|channel| channel.end_calls_left(&mut from, &guard));
         }
     }
 }

@@ -22,9 +22,9 @@ use kernel::{
 };
 
 use crate::{
-    channel::{create, registry::Registry},
+    channel::{create, registry::Registry, Call},
     io_uring::{
-        command,
+        command, exchange,
         fds::{self, Fds},
         instance::Instance,
         own::{self, Own},
@@ -36,7 +36,7 @@ use crate::{
         bindings::{self, safe_functions, Operations},
         callback::{callbacks, Argument},
         compat::this_module,
-        parked::Parkable,
+        parked::{Parkable, Ticket},
         pointer::Pointer,
     },
     memory::{
@@ -149,6 +149,8 @@ trait Opcode {
     /// The flags that an SQE may have.
     const FLAGS: u32;
 
+    /// Those of them with which something comes back, which the SQE says more of.
+    const EXCHANGES: u32;
     /// The one of them that says that there is an array of descriptors.
     const FDS: u32;
 
@@ -180,6 +182,7 @@ struct IpcSend;
 impl Opcode for IpcSend {
     const DIRECTION: Direction = Direction::Send;
     const FLAGS: u32 = send::FLAGS;
+    const EXCHANGES: u32 = exchange::FLAGS;
     const FDS: u32 = uapi::IOIPC_SEND_FDS;
 
     #[inline(always)]
@@ -214,6 +217,7 @@ struct IpcRecv;
 impl Opcode for IpcRecv {
     const DIRECTION: Direction = Direction::Receive;
     const FLAGS: u32 = recv::FLAGS;
+    const EXCHANGES: u32 = 0;
     const FDS: u32 = uapi::IOIPC_RECV_FDS;
 
     #[inline(always)]
@@ -259,7 +263,10 @@ fn request(command: &mut bindings::io_uring_ipc_cmd) -> &mut Request {
 /// Prepares a request, from what is read of its SQE.
 #[inline(always)]
 fn prepare_sqe<O: Opcode>(command: &mut bindings::io_uring_ipc_cmd, sqe: &Sqe) -> Result {
-    let (prepared, wait) = O::prepare(sqe)?;
+    let (mut prepared, mut wait) = O::prepare(sqe)?;
+    if sqe.rw_flags & O::EXCHANGES != 0 {
+        wait = exchange::prepare(command, sqe, &mut prepared)?;
+    }
     command.addr = sqe.addr;
     command.len = sqe.len;
     command.flags = match wait {
@@ -282,16 +289,20 @@ fn prepare_with_fds<O: Opcode>(
     command: &mut bindings::io_uring_ipc_cmd,
     sqe: &SharedSqe,
 ) -> Result {
-    prepare_sqe::<O>(command, &sqe.read(O::FLAGS, true)?)?;
+    prepare_sqe::<O>(command, &sqe.read(O::FLAGS & !O::EXCHANGES, 0, true)?)?;
     if !request(command).has(O::FDS) {
         // User space has taken the flag away meanwhile.
         return Err(EINVAL);
     }
     let fds = Some(Fds::new(sqe)?);
-    own::keep(command, Own { fds })
+    let own = Own {
+        fds,
+        ..Own::default()
+    };
+    own::keep(command, own)
 }
 
-/// Runs a request with a registered buffer, or with descriptors.
+/// Runs a request with a registered buffer, with descriptors, or for which something comes back.
 #[inline(never)]
 fn issue_rare<O: Opcode>(
     instance: &Instance,
@@ -299,6 +310,9 @@ fn issue_rare<O: Opcode>(
     issue_flags: c_uint,
     is_more: &mut bool,
 ) -> Result<u32> {
+    if request(command).has(Request::EXCHANGES) {
+        return issue_exchange(instance, command, issue_flags);
+    }
     let is_rest = command.flags & bindings::IOIPC_CMD_REST != 0;
     let fixed;
     let buffer = if request(command).has(uapi::IOIPC_FIXED_BUF) {
@@ -316,6 +330,29 @@ fn issue_rare<O: Opcode>(
     if let Some(own) = own::kept(command) {
         own.fds = Some(fds);
     }
+    result
+}
+
+/// Runs a send that something comes back for.
+fn issue_exchange(
+    instance: &Instance,
+    command: &mut bindings::io_uring_ipc_cmd,
+    issue_flags: c_uint,
+) -> Result<u32> {
+    let mut current = *request(command);
+    let fixed;
+    let buffer = if current.sends_from(uapi::IOIPC_FIXED_BUF) {
+        // SAFETY: io_uring is issuing the request.
+        fixed = unsafe { FixedBuffer::import(command, Direction::Send, issue_flags) }?;
+        Buffer::Fixed(&fixed)
+    } else {
+        Buffer::User(UserBuffer::new(command.addr, command.len))
+    };
+    let exchange = own::kept(command)
+        .and_then(|own| own.exchange.as_mut())
+        .ok_or(EINVAL)?;
+    let result = exchange.issue(&mut current, instance, buffer);
+    *request(command) = current;
     result
 }
 
@@ -419,7 +456,8 @@ callbacks! {
             if sqe.has(O::FDS) {
                 prepare_with_fds::<O>(command, sqe)?;
             } else {
-                prepare_sqe::<O>(command, &sqe.read(O::FLAGS & !O::FDS, false)?)?;
+                let sqe = sqe.read(O::FLAGS & !O::FDS, O::EXCHANGES, false)?;
+                prepare_sqe::<O>(command, &sqe)?;
             }
             Ok(0)
         })
@@ -437,7 +475,8 @@ callbacks! {
         let is_rest = command.flags & bindings::IOIPC_CMD_REST != 0;
         let mut is_more = false;
         // Most buffers are in user memory, so only that case is in this function.
-        let result = if request(command).has(uapi::IOIPC_FIXED_BUF | O::FDS) {
+        let rare = uapi::IOIPC_FIXED_BUF | Request::EXCHANGES | O::FDS;
+        let result = if request(command).has(rare) {
             issue_rare::<O>(instance, command, issue_flags, &mut is_more)
         } else {
             let buffer = Buffer::User(UserBuffer::new(command.addr, command.len));
@@ -473,11 +512,19 @@ callbacks! {
     /// As `io_uring_ipc_ops.park`.
     fn park(instance: &Instance, command: Parkable<'_>) -> bool {
         let was_woken = command.flags() & bindings::IOIPC_CMD_WOKEN != 0;
+        if let Some(call) = awaited(&command) {
+            // SAFETY: The request owns the call, and gives it up before it ends. It is in no other list.
+            let ticket = unsafe { Ticket::new(&command) };
+            return call.park(&command, ticket);
+        }
         instance.park(&parked_request(&command), &command, was_woken)
     }
 
     /// As `io_uring_ipc_ops.unpark`.
     fn unpark(instance: &Instance, command: Parkable<'_>) -> bool {
+        if let Some(call) = awaited(&command) {
+            return call.unpark(&command);
+        }
         instance.unpark(&parked_request(&command), &command)
     }
 
@@ -525,6 +572,14 @@ fn parked_request(command: &Parkable<'_>) -> Request {
             .cast::<Request>()
             .read()
     }
+}
+
+/// The call whose answer a request waits for, if it does.
+fn awaited<'a>(command: &'a Parkable<'_>) -> Option<&'a Call> {
+    if !parked_request(command).awaits_answer() {
+        return None;
+    }
+    own::kept_parked(command)?.exchange.as_ref()?.call()
 }
 
 /// A valid request that is prepared, and that io_uring leaves to the current task with the `uring_lock`

@@ -185,6 +185,12 @@ impl Instance {
         Some(&self.attachment(id, guard)?.subscriber)
     }
 
+    /// The same, with a reference.
+    pub(crate) fn shared_subscriber(&self, id: u32) -> Option<ARef<RcuObject<Subscriber>>> {
+        let guard = rcu::read_lock();
+        Some(self.attachment(id, &guard)?.subscriber.clone())
+    }
+
     /// Calls `then` for the channel of a request, and for its subscriber if it has one. Returns `None`
     /// if there is no such channel or subscriber any more.
     fn with_waiter<R>(
@@ -251,6 +257,10 @@ impl Instance {
 
     /// A request was woken, and is about to look.
     pub(crate) fn looks(&self, request: &Request) {
+        if request.awaits_answer() {
+            // What it was woken for is there for it alone.
+            return;
+        }
         self.with_waiter(request, |channel, member, _| match member {
             // Its waker waits for nothing.
             Some(_) if request.watches() => (),
@@ -262,7 +272,7 @@ impl Instance {
     /// A request that was woken ends, and may not have taken what it was woken for: wakes another one
     /// for that.
     pub(crate) fn pass_on(&self, request: &Request) {
-        if request.watches() {
+        if request.watches() || request.awaits_answer() {
             // It was woken for nothing that another request could take.
             return;
         }

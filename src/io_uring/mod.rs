@@ -3,6 +3,7 @@
 //! What io_uring and VFS call.
 
 pub(crate) mod command;
+mod exchange;
 pub(crate) mod fds;
 pub(crate) mod file;
 pub(crate) mod hook;

@@ -4,10 +4,16 @@
 
 use kernel::{alloc::flags::GFP_KERNEL_ACCOUNT, ffi::c_void, prelude::*, types::ForeignOwnable};
 
-use crate::{io_uring::fds::Fds, kernel::bindings};
+use crate::{
+    io_uring::{exchange::Exchange, fds::Fds},
+    kernel::{bindings, parked::Parkable},
+};
 
 /// What belongs to one request, and ends with it.
+#[derive(Default)]
 pub(crate) struct Own {
+    /// What comes back for a send.
+    pub(crate) exchange: Option<Exchange>,
     /// The descriptors that it passes, or where it stores those that it receives.
     pub(crate) fds: Option<Fds>,
 }
@@ -31,6 +37,14 @@ pub(crate) fn kept(command: &mut bindings::io_uring_ipc_cmd) -> Option<&mut Own>
     // SAFETY: It is NULL or that of `keep`, which belongs to the request. `command` is borrowed as
     // long as the result.
     unsafe { own.as_mut() }
+}
+
+/// The same for a request that may be parked.
+pub(crate) fn kept_parked<'a>(command: &'a Parkable<'_>) -> Option<&'a Own> {
+    // SAFETY: The request is valid by the invariants of `Parkable`.
+    let own = unsafe { bindings::io_uring_ipc_kept(command.as_ptr()) }.cast::<Own>();
+    // SAFETY: As above, and the request is left to the current task.
+    unsafe { own.as_ref() }
 }
 
 /// # Safety

@@ -313,6 +313,18 @@ fn subscriber<'a>(
     Ok(subscriber)
 }
 
+/// Checks that the subscriber which the request names may receive.
+///
+/// # Errors
+///
+/// `ENOENT`, `EACCES`.
+pub(crate) fn check(request: &Request, instance: &Instance) -> Result {
+    match subscriber(request, instance, &rcu::read_lock()) {
+        Err(Failure::Error(error)) => Err(error),
+        _ => Ok(()),
+    }
+}
+
 #[cold]
 fn may_not_receive(request: &Request) -> Error {
     let rule = c"it has attached only to send";

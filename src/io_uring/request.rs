@@ -30,8 +30,8 @@ pub(crate) struct Request {
     pub(crate) target: u32,
     /// The halves of a number that the sender gives the receiver: there is no room for a gap.
     sender_data: [u32; 2],
-    /// `rw_flags`, checked; [`Self::SENDS`], [`Self::HAS_WAITED_UNATTACHED`], [`Self::HAS_LOOKED`]; in
-    /// the bits of [`NEEDS`], how many slots it needs less one, if it is a send that has found no room.
+    /// `rw_flags`, checked; [`Self::SENDS`], [`Self::HAS_WAITED_UNATTACHED`], [`Self::HAS_LOOKED`],
+    /// [`Self::EXCHANGES`], [`Self::AWAITS_ANSWER`]; in the bits of [`NEEDS`], how many slots it needs less one, if it is a send that has found no room.
     flags: u32,
 }
 
@@ -42,6 +42,9 @@ impl Request {
     const SENDS: u32 = 1 << 31;
     const HAS_WAITED_UNATTACHED: u32 = 1 << 30;
     const HAS_LOOKED: u32 = 1 << 29;
+    /// Something comes back for it, see `exchange`.
+    pub(crate) const EXCHANGES: u32 = 1 << 15;
+    const AWAITS_ANSWER: u32 = 1 << 14;
 
     /// A send, from the fields of an SQE.
     pub(crate) fn send(id: i32, target: u32, sender_data: u64, flags: u32) -> Self {
@@ -109,13 +112,43 @@ impl Request {
 
     /// The flags of the SQE.
     pub(crate) fn rw_flags(&self) -> u32 {
-        self.flags & !(Self::SENDS | Self::HAS_WAITED_UNATTACHED | Self::HAS_LOOKED)
+        const OTHERS: u32 = Request::SENDS
+            | Request::HAS_WAITED_UNATTACHED
+            | Request::HAS_LOOKED
+            | Request::EXCHANGES
+            | Request::AWAITS_ANSWER;
+        self.flags & !OTHERS
     }
 
     /// Whether a flag of `rw_flags` is set.
     #[inline(always)]
     pub(crate) fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
+    }
+
+    /// Notes that something comes back for it.
+    pub(crate) fn exchange(&mut self) {
+        self.flags |= Self::EXCHANGES;
+    }
+
+    /// Notes that its call was sent.
+    pub(crate) fn await_answer(&mut self) {
+        self.flags |= Self::AWAITS_ANSWER;
+    }
+
+    /// Whether it waits for the answer to a call.
+    pub(crate) fn awaits_answer(&self) -> bool {
+        self.flags & Self::AWAITS_ANSWER != 0
+    }
+
+    /// Whether it is going to send from a buffer with this flag.
+    pub(crate) fn sends_from(&self, flag: u32) -> bool {
+        self.sends() && !self.awaits_answer() && self.has(flag)
+    }
+
+    /// A send that is done goes on as a receive that waits.
+    pub(crate) fn turn_into_receive(&mut self, flags: u32) {
+        self.flags = flags | uapi::IOIPC_RECV_WAIT | Self::EXCHANGES;
     }
 
     /// Whether it waits for the end of a subscriber.

@@ -2,14 +2,19 @@
 
 //! IPC_SEND.
 
-use kernel::{prelude::*, sync::rcu, uaccess::UserSlice};
+use kernel::{
+    prelude::*,
+    sync::{rcu, Arc},
+    uaccess::UserSlice,
+};
 
 use crate::{
     channel::{
         subscriber::Subscriber,
-        {Channel, Outgoing, Payload, SendFailure},
+        {Call, Channel, Mode, Outgoing, Payload, SendFailure},
     },
     io_uring::{
+        exchange,
         instance::Instance,
         request::{Request, Wait},
     },
@@ -30,8 +35,11 @@ pub(super) const MAX_FAULTS: u32 = 4;
 const BATCH: usize = 32;
 
 /// The flags that a send may have.
-pub(crate) const FLAGS: u32 =
-    uapi::IOIPC_SEND_WAIT | uapi::IOIPC_SEND_VEC | uapi::IOIPC_FIXED_BUF | uapi::IOIPC_SEND_FDS;
+pub(crate) const FLAGS: u32 = uapi::IOIPC_SEND_WAIT
+    | uapi::IOIPC_SEND_VEC
+    | uapi::IOIPC_FIXED_BUF
+    | uapi::IOIPC_SEND_FDS
+    | exchange::FLAGS;
 
 /// Checks an SQE that has none but [`FLAGS`].
 ///
@@ -80,7 +88,7 @@ fn fault_in_and_send(
     instance: &Instance,
     buffer: Buffer<'_>,
 ) -> Result<u32> {
-    send_some(request, instance, &[Payload::Buffer(buffer)])?;
+    send_some(request, instance, &[Payload::Buffer(buffer)], attempt_many)?;
     Ok(buffer.len())
 }
 
@@ -127,16 +135,21 @@ fn read_and_send(
         let len = len.min(u64::from(u32::MAX)) as u32;
         *payload = Payload::Buffer(Buffer::User(UserBuffer::new(base, len)));
     }
-    send_some(request, instance, &payloads[..count])
+    send_some(request, instance, &payloads[..count], attempt_many)
 }
 
-/// Sends messages and returns how many, at least one.
-fn send_some(request: &mut Request, instance: &Instance, payloads: &[Payload<'_>]) -> Result<u32> {
+/// Sends messages with `attempt`, as often as it takes, and returns how many, at least one.
+fn send_some(
+    request: &mut Request,
+    instance: &Instance,
+    payloads: &[Payload<'_>],
+    attempt: impl Fn(&mut Request, &Instance, &[Payload<'_>]) -> Result<u32, SendFailure>,
+) -> Result<u32> {
     let Some(Payload::Buffer(first)) = payloads.first() else {
         return Err(EINVAL);
     };
     for _ in 0..MAX_FAULTS {
-        match attempt_many(request, instance, payloads) {
+        match attempt(request, instance, payloads) {
             Ok(count) => return Ok(count),
             Err(SendFailure::NotPresent) => {
                 pass_on(request, instance);
@@ -146,7 +159,7 @@ fn send_some(request: &mut Request, instance: &Instance, payloads: &[Payload<'_>
         }
     }
     let copy = first.to_vec()?;
-    match attempt_many(request, instance, &[Payload::Copy(&copy)]) {
+    match attempt(request, instance, &[Payload::Copy(&copy)]) {
         Ok(count) => Ok(count),
         Err(SendFailure::Error(error)) => Err(error),
         Err(SendFailure::NotPresent) => Err(EFAULT),
@@ -173,7 +186,7 @@ pub(super) struct Sender<'a> {
     pub(super) channel: &'a Channel,
     /// `None` if it is not attached.
     subscriber: Option<&'a Subscriber>,
-    pub(super) outgoing: Outgoing,
+    pub(super) outgoing: Outgoing<'a>,
 }
 
 impl<'a> Sender<'a> {
@@ -196,6 +209,7 @@ impl<'a> Sender<'a> {
                 sender_data: request.sender_data(),
                 sender: subscriber.map_or(0, |subscriber| subscriber.id()),
                 target: request.target,
+                call: None,
             },
         })
     }
@@ -276,6 +290,44 @@ fn attempt_one(
             Ok(())
         }
         Err(failure) => Err(sender.failed(failure, request, len, &guard)),
+    }
+}
+
+/// Sends the message in `buffer` as a call. May sleep, but not while it has a slot.
+#[inline(never)]
+pub(crate) fn issue_call(
+    request: &mut Request,
+    instance: &Instance,
+    buffer: Buffer<'_>,
+    call: &Arc<Call>,
+) -> Result {
+    let attempt = |request: &mut Request, instance: &Instance, payloads: &[Payload<'_>]| {
+        let payload = *payloads.first().ok_or(EINVAL)?;
+        attempt_call(request, instance, payload, call)
+    };
+    send_some(request, instance, &[Payload::Buffer(buffer)], attempt)?;
+    Ok(())
+}
+
+fn attempt_call(
+    request: &mut Request,
+    instance: &Instance,
+    payload: Payload<'_>,
+    call: &Arc<Call>,
+) -> Result<u32, SendFailure> {
+    let guard = rcu::read_lock();
+    let mut sender = Sender::find(request, instance, &guard)?;
+    if sender.channel.mode() == Mode::Broadcast && request.target == 0 {
+        let rule = c"as the callee of a call: all receivers of a broadcast would answer it";
+        return Err(refuse(Asked::Channel(sender.channel.id()), rule, EINVAL).into());
+    }
+    sender.outgoing.call = Some(call);
+    match sender.channel.send_one(payload, &sender.outgoing, &guard) {
+        Ok(()) => {
+            sender.count(1);
+            Ok(1)
+        }
+        Err(failure) => Err(sender.failed(failure, request, payload.len(), &guard)),
     }
 }
 

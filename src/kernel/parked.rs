@@ -86,6 +86,28 @@ impl Drop for Woken {
     }
 }
 
+/// Names a request that has been in a [`Fifo`].
+///
+/// # Invariants
+///
+/// The request has not ended. Only the holder of the lock of the [`Fifo`] uses its `node`.
+#[derive(Clone, Copy)]
+pub(crate) struct Ticket(NonNull<io_uring_ipc_cmd>);
+
+// SAFETY: Any thread that holds the lock may use it.
+unsafe impl Send for Ticket {}
+
+impl Ticket {
+    /// # Safety
+    ///
+    /// The result is not used after the request has ended. The request is in no [`Fifo`] but the one that
+    /// the result is used with.
+    pub(crate) unsafe fn new(request: &Parkable<'_>) -> Self {
+        // INVARIANT: By the requirements of this function.
+        Self(request.0)
+    }
+}
+
 /// Requests that wait. What has a `Fifo` protects it with a lock.
 ///
 /// # Invariants
@@ -205,6 +227,17 @@ impl Fifo {
         }
         self.unlink(request.0);
         true
+    }
+
+    /// Takes a request out, if it is in this `Fifo`.
+    pub(crate) fn take(&mut self, request: Ticket) -> Option<Woken> {
+        // SAFETY: By the invariants of `Ticket`, and the caller holds the lock.
+        if unsafe { (*request.0.as_ptr()).node.prev }.is_null() {
+            return None;
+        }
+        self.unlink(request.0);
+        // INVARIANT: It was taken out.
+        Some(Woken(request.0))
     }
 
     /// Takes out a request that is in it.

@@ -2,6 +2,8 @@
 
 //! The buffer that a request sends from or receives into: user memory, or a registered buffer.
 
+use core::ptr::NonNull;
+
 use kernel::{prelude::*, transmute::AsBytes};
 
 use crate::{
@@ -88,6 +90,22 @@ impl Buffer<'_> {
             Self::User(buffer) => buffer.copy_to(to),
             Self::Fixed(buffer) => buffer.copy_to(to),
         }
+    }
+
+    /// Appends the first bytes to a vector, as many as it has room for. Does not sleep.
+    pub(crate) fn append_to(&self, to: &mut KVVec<u8>) -> Result<(), NotPresent> {
+        let spare = to.spare_capacity_mut();
+        let len = spare.len().min(self.len() as usize);
+        // SAFETY: The vector has room for `len` bytes, and is borrowed as long as the result.
+        // CAST: It is at most the length of the buffer.
+        let room = unsafe { Room::new(NonNull::from(spare).cast(), len as u32) };
+        match self {
+            Self::User(buffer) => buffer.part(0, room.len()).copy_to(room),
+            Self::Fixed(buffer) => buffer.copy_first_to(room),
+        }?;
+        // SAFETY: The vector has room for so many, and they were written.
+        unsafe { to.inc_len(len) };
+        Ok(())
     }
 
     /// Copies `from` to the buffer from `offset` on. The bytes must lie within the buffer. Does not

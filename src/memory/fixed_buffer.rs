@@ -90,11 +90,20 @@ impl FixedBuffer {
     /// # Errors
     ///
     /// [`NotPresent`], also if `to` has less room.
-    pub(crate) fn copy_to(&self, mut to: Room<'_>) -> Result<(), NotPresent> {
+    pub(crate) fn copy_to(&self, to: Room<'_>) -> Result<(), NotPresent> {
         if self.len > to.len() {
             return Err(NotPresent);
         }
-        let len = self.len as usize;
+        self.copy_first_to(to)
+    }
+
+    /// Copies the first bytes to kernel memory, as many as there is room for. Does not sleep.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::copy_to`].
+    pub(crate) fn copy_first_to(&self, mut to: Room<'_>) -> Result<(), NotPresent> {
+        let len = self.len.min(to.len()) as usize;
         let iter = self.iter_at(0);
         // SAFETY: `to` has room for `len` bytes, and `iter` is a copy of a valid iterator.
         let copied = unsafe { bindings::_copy_from_iter(to.as_mut_ptr().cast(), len, iter.get()) };

@@ -118,6 +118,7 @@ pub(crate) struct Description {
     pub(crate) len: u32,
     pub(crate) sender_data: u64,
     pub(crate) sender: u32,
+    pub(crate) is_call: bool,
 }
 
 /// A region of memory for a ring and its messages. Beside it is the sender of the message in each slot,
@@ -358,7 +359,12 @@ impl Region {
         descriptor
             .sender_data
             .store(description.sender_data, Relaxed);
-        descriptor.sender.store(description.sender, Relaxed);
+        let call = if description.is_call {
+            uapi::IOIPC_MSG_CALL
+        } else {
+            0
+        };
+        descriptor.sender.store(description.sender | call, Relaxed);
         descriptor.slots.store(slot.slots(), Relaxed);
     }
 
@@ -367,7 +373,18 @@ impl Region {
         let descriptor = self.descriptor(claim.index());
         info.msg_id = descriptor.msg_id.load(Relaxed);
         info.sender_data = descriptor.sender_data.load(Relaxed);
-        info.sender = descriptor.sender.load(Relaxed);
+        let sender = descriptor.sender.load(Relaxed);
+        info.sender = sender & !uapi::IOIPC_MSG_CALL;
+        if sender & uapi::IOIPC_MSG_CALL != 0 {
+            info.flags |= uapi::IOIPC_INFO_CALL;
+        }
+    }
+
+    /// Whether a message is a call.
+    #[inline(always)]
+    pub(crate) fn is_call(&self, claim: &Claim<'_, Self>) -> bool {
+        let sender = self.descriptor(claim.index()).sender.load(Relaxed);
+        sender & uapi::IOIPC_MSG_CALL != 0
     }
 
     /// Remembers who sends the message in a slot. A slot keeps its reference to a process until

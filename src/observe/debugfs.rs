@@ -119,7 +119,7 @@ fn show_headings(out: &SeqFile) {
     seq_print!(
         out,
         "{:>10} {:>10} {:<9} {:>10} {:>10} {:>7} {:>4} {:>10} {:>7} {:>12} {:>9} {:>5} {:>7} \
-         {:>12} {:>12} {:>10} {:>10} {:>10} {:>10} {:<26} {}\n",
+         {:>12} {:>12} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10} {:<26} {}\n",
         "channel",
         "subscriber",
         "delivery",
@@ -139,6 +139,8 @@ fn show_headings(out: &SeqFile) {
         "dropped",
         "full",
         "waits",
+        "calls",
+        "late",
         "flags",
         "name",
     );
@@ -147,10 +149,11 @@ fn show_headings(out: &SeqFile) {
 fn show_channel(out: &SeqFile, channel: &Channel) {
     let permissions = channel.permissions();
     let counts = channel.counts();
+    let (calls, late) = channel.call_counts();
     seq_print!(
         out,
         "{:>10} {:>10} {:<9} {:>10} {:>10} {:>7} {:04o} {:>10} {:>7} {:>12} {:>9} {:>5} {:>7} \
-         {:>12} {:>12} {:>10} {:>10} {:>10} {:>10} {:<26} ",
+         {:>12} {:>12} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10} {:<26} ",
         channel.id(),
         "-",
         channel.mode().name(),
@@ -170,6 +173,8 @@ fn show_channel(out: &SeqFile, channel: &Channel) {
         channel.dropped(),
         counts.full,
         counts.waits,
+        calls,
+        late,
         Names(&[
             (channel.is_private(), "private"),
             (channel.overwrites(), "overwrite"),
@@ -204,13 +209,15 @@ fn show_subscriber(out: &SeqFile, channel: &Channel, subscriber: &Member) {
     }
     seq_print!(
         out,
-        " {:>12} {:>12} {:>10} {:>10} {:>10} {:>10} {:<26} -\n",
+        " {:>12} {:>12} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10} {:<26} -\n",
         counts.sent,
         counts.received,
         counts.lost,
         "-",
         counts.full,
         counts.waits,
+        "-",
+        "-",
         Names(&[
             (subscriber.can_send(), "send"),
             (subscriber.can_receive(), "receive"),

@@ -67,7 +67,7 @@ TEST(query_tells_what_there_is)
 		.register_destroy = IOIPC_REGISTER_DESTROY,
 		.channel_flags = 15,
 		.subscriber_flags = 15,
-		.send_flags = 15,
+		.send_flags = 127,
 		.recv_flags = 511,
 		.channel_ext_size = sizeof(struct io_uring_ipc_channel_ext),
 		.attach_ext_size = sizeof(struct io_uring_ipc_attach_ext),

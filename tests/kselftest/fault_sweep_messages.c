@@ -349,6 +349,160 @@ static void check_recv_gone(struct __test_metadata *_metadata,
 
 /* ---- The list of operations ---- */
 
+/* ---- Calls: c->nums has the message and the answer ---- */
+
+static struct io_uring_ipc_exchange exchange;
+/* What the callee has received. */
+static struct {
+	struct io_uring_ipc_msg_info	info;
+	__u64				num;
+} called;
+
+static void get_call(struct io_uring *ring, struct context *c, __u32 from,
+		     __u32 to, __u64 data)
+{
+	struct io_uring_sqe *sqe = wait_get_sqe(ring);
+
+	c->nums[0] = ++c->num;
+	c->nums[1] = 0;
+	exchange = (struct io_uring_ipc_exchange) {
+		.addr = (uintptr_t)&c->nums[1], .len = IPC_NUM,
+	};
+	io_uring_prep_ipc_call(sqe, from, &c->nums[0], IPC_NUM, to, &exchange, 0);
+	io_uring_sqe_set_data64(sqe, data);
+}
+
+/* Receives the call, and returns the result. */
+static int take_call(struct io_uring *ring, __u32 id)
+{
+	struct io_uring_sqe *sqe = wait_get_sqe(ring);
+	__u64 data = wait_new_data();
+
+	io_uring_prep_ipc_recv(sqe, id, &called, sizeof(called), IOIPC_RECV_INFO);
+	io_uring_sqe_set_data64(sqe, data);
+	return wait_for(ring, data);
+}
+
+static __u64 get_answer(struct io_uring *ring, struct context *c, __u32 id,
+			void *next)
+{
+	struct io_uring_sqe *sqe = wait_get_sqe(ring);
+	__u64 data = wait_new_data();
+
+	c->nums[2] = c->num + 1000;
+	exchange = (struct io_uring_ipc_exchange) {
+		.addr = (uintptr_t)next, .len = next ? IPC_NUM : 0,
+		.call = called.info.msg_id,
+	};
+	if (next)
+		io_uring_prep_ipc_reply_recv(sqe, id, &c->nums[2], IPC_NUM,
+					     &exchange);
+	else
+		io_uring_prep_ipc_reply(sqe, id, &c->nums[2], IPC_NUM, &exchange);
+	io_uring_sqe_set_data64(sqe, data);
+	return data;
+}
+
+static void prepare_call(struct __test_metadata *_metadata, struct context *c)
+{
+	memset(&called, 0, sizeof(called));
+	ASSERT_EQ(c->with, &c->ring);
+	c->data = wait_new_data();
+	get_call(&c->ring, c, c->own.id, c->other.id, c->data);
+}
+
+/* The callee answers in time, if the call was sent. */
+static int run_call(struct context *c)
+{
+	int ret;
+
+	ret = submit(c);
+	if (ret)
+		return ret;
+	WITHOUT_FAULTS(({
+		if (take_call(&c->peer, c->other.id) > 0)
+			wait_for(&c->peer, get_answer(&c->peer, c, c->other.id,
+						      NULL));
+	}));
+	return get_events(c);
+}
+
+static void check_call(struct __test_metadata *_metadata, struct context *c,
+		       int result)
+{
+	c->sent += called.info.len != 0;
+	if (result >= 0) {
+		EXPECT_EQ(IPC_NUM, result);
+		EXPECT_EQ(c->num, called.num);
+		EXPECT_EQ(c->num + 1000, c->nums[1]);
+	}
+	EXPECT_EQ(0, wait_completed(&c->ring));
+	EXPECT_EQ(0, wait_completed(&c->peer));
+}
+
+static void prepare_reply(struct __test_metadata *_metadata, struct context *c)
+{
+	get_call(&c->peer, c, c->other.id, c->own.id, 1);
+	EXPECT_TRUE(wait_nothing(&c->peer));
+	EXPECT_LT(0, take_call(&c->ring, c->own.id));
+	c->received++;
+	c->data = get_answer(&c->ring, c, c->own.id, NULL);
+}
+
+/* The call still waits if the answer has failed. */
+static void check_reply(struct __test_metadata *_metadata, struct context *c,
+			int result)
+{
+	if (result < 0 && !wait_completed(&c->peer))
+		EXPECT_EQ(IPC_NUM, wait_for(&c->ring, get_answer(&c->ring, c,
+								 c->own.id, NULL)));
+	EXPECT_EQ(IPC_NUM, wait_for(&c->peer, 1));
+	EXPECT_EQ(c->nums[2], c->nums[1]);
+	EXPECT_EQ(0, wait_completed(&c->ring));
+	EXPECT_EQ(0, wait_completed(&c->peer));
+}
+
+/* A message comes after the answer. */
+static int run_reply_recv(struct context *c)
+{
+	int ret;
+
+	ret = submit(c);
+	if (ret)
+		return ret;
+	WITHOUT_FAULTS(ret = wait_send(&c->peer, c->other.id, ++c->num));
+	return ret == IPC_NUM ? get_events(c) : IPC_NOT_RUN;
+}
+
+static void check_reply_recv(struct __test_metadata *_metadata,
+			     struct context *c, int result)
+{
+	if (result >= 0) {
+		EXPECT_EQ(IPC_NUM, result);
+		EXPECT_EQ(c->num, *(__u64 *)c->buf);
+		c->received++;
+	} else {
+		EXPECT_EQ(c->num, take(c));
+	}
+	check_reply(_metadata, c, result);
+}
+
+static void prepare_reply_recv(struct __test_metadata *_metadata,
+				       struct context *c)
+{
+	c->buf = c->memory;
+	get_call(&c->peer, c, c->other.id, c->own.id, 1);
+	EXPECT_TRUE(wait_nothing(&c->peer));
+	EXPECT_LT(0, take_call(&c->ring, c->own.id));
+	c->received++;
+	c->data = get_answer(&c->ring, c, c->own.id, c->buf);
+}
+
+OPERATION(send_call, call, call, call, .errors = { ENOMEM, EFAULT });
+OPERATION(send_reply, reply, request, reply, .errors = { ENOMEM, EFAULT });
+OPERATION(send_reply_recv, reply_recv, reply_recv, reply_recv,
+	  .errors = { ENOMEM, EFAULT });
+
 OPERATION(send, send, request, send, .errors = { ENOMEM, EFAULT }, .len = 64);
 OPERATION(send_large, send, request, send, .errors = { ENOMEM, EFAULT },
 	  .len = SIZE);

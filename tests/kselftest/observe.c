@@ -79,12 +79,14 @@ struct row {
 	long long	dropped;
 	long long	full;
 	long long	waits;
+	long long	calls;
+	long long	late;
 };
 
 static const char *const headings[] = {
 	"channel", "subscriber", "delivery", "uid", "gid", "pid", "mode",
 	"ipc-ns", "entries", "max-msg-size", "slot-size", "fill", "pending", "sent",
-	"received", "lost", "dropped", "full", "waits", "flags",
+	"received", "lost", "dropped", "full", "waits", "calls", "late", "flags",
 	"name",
 };
 
@@ -154,6 +156,7 @@ static bool parse_row(const char *line, struct row *row)
 		[11] = &row->fill, [12] = &row->pending, [13] = &row->sent,
 		[14] = &row->received, [15] = &row->lost,
 		[16] = &row->dropped, [17] = &row->full, [18] = &row->waits,
+		[19] = &row->calls, [20] = &row->late,
 	};
 	char *end;
 	int i;
@@ -168,8 +171,8 @@ static bool parse_row(const char *line, struct row *row)
 		row->subscriber = strtoul(word[1], &end, 10);
 	memcpy(row->delivery, word[2], sizeof(word[2]));
 	memcpy(row->mode, word[6], sizeof(word[6]));
-	memcpy(row->flags, word[19], sizeof(word[19]));
-	memcpy(row->name, word[20], sizeof(word[20]));
+	memcpy(row->flags, word[21], sizeof(word[21]));
+	memcpy(row->name, word[22], sizeof(word[22]));
 	for (i = 0; i < ARRAY_SIZE(numbers); i++) {
 		if (!numbers[i])
 			continue;

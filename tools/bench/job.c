@@ -25,7 +25,7 @@
 #define HISTOGRAM_DIGITS	3
 
 #define MIN_ROUND_TRIPS		200
-#define WARM_UP_ROUND_TRIPS	100
+#define WARM_UP_ROUND_TRIPS	112
 #define MAX_MESSAGES		0x400000
 /* The slow receiver sleeps each time after this many messages. */
 #define SLOW_PAUSE_EVERY	4
@@ -78,10 +78,10 @@ static void make_link(const struct job *job, struct link *link, bool back)
 
 	*link = (struct link){
 		.job = job,
-		.senders = work->senders,
-		.receivers = work->receivers,
+		.senders = back ? work->receivers : work->senders,
+		.receivers = back ? work->senders : work->receivers,
 		.to_all = work->to_all,
-		.first_sender = back ? 1 : 0,
+		.first_sender = back ? work->senders : 0,
 		.first_receiver = back ? 0 : work->senders,
 	};
 	job->mechanism->setup(link);
@@ -107,7 +107,7 @@ static void ping(struct endpoint *endpoint, uint64_t round_trips, enum phase pha
 	for (; round_trips; round_trips--) {
 		exchange(endpoint);
 		after = now_ns();
-		if (phase == PHASE_MEASURE)
+		if (phase == PHASE_MEASURE && !endpoint->process)
 			hdr_record_value(&board->histogram, (int64_t)(after - before));
 		before = after;
 	}
@@ -234,8 +234,8 @@ static void run_phase(struct endpoint *endpoint, enum phase phase)
 	if (phase == PHASE_MEASURE)
 		measuring_begins();
 	tally->start_ns = now_ns();
-	if (job->work->ping_pong && !endpoint->process)
-		ping(endpoint, messages, phase);
+	if (job->work->ping_pong && endpoint->process < job->work->senders)
+		ping(endpoint, messages / job->work->senders, phase);
 	else if (job->work->ping_pong)
 		pong(endpoint, messages);
 	else if (endpoint->out)
@@ -290,8 +290,11 @@ static void run_endpoint(const struct job *job, struct link links[2], unsigned i
 
 	sigaction(SIGUSR1, &action, NULL);
 	if (work->ping_pong) {
-		endpoint.out = &links[process];
-		endpoint.in = &links[!process];
+		bool pings = process < work->senders;
+
+		endpoint.out = &links[!pings];
+		endpoint.in = &links[pings];
+		endpoint.out_index = endpoint.in_index = pings ? process : 0;
 	} else if (process < work->senders) {
 		endpoint.out = &links[0];
 		endpoint.out_index = process;
@@ -394,25 +397,28 @@ static _Noreturn void lead(const struct job *job, pid_t parent)
  * Checks that each receiver has the messages of all senders, or that all receivers have
  * them together.
  */
-static const char *check_link(const struct job *job, const struct tally *tallies,
-			      unsigned int first_sender, unsigned int first_receiver)
+static const char *check_link(const struct job *job, const struct tally *tallies, bool back)
 {
+	unsigned int senders = back ? job->work->receivers : job->work->senders;
+	unsigned int receivers = back ? job->work->senders : job->work->receivers;
+	unsigned int first_sender = back ? job->work->senders : 0;
+	unsigned int first_receiver = back ? 0 : job->work->senders;
 	struct tally sent = {}, received = {};
 	const struct tally *tally;
 	unsigned int i;
 
-	for (i = 0; i < job->work->senders; i++) {
+	for (i = 0; i < senders; i++) {
 		sent.sent += tallies[first_sender + i].sent;
 		sent.sent_sum += tallies[first_sender + i].sent_sum;
 	}
-	for (i = 0; i < job->work->receivers; i++) {
+	for (i = 0; i < receivers; i++) {
 		tally = &tallies[first_receiver + i];
 		if (job->work->to_all)
 			received = (struct tally){};
 		received.received += tally->received;
 		received.received_sum += tally->received_sum;
 		received.lost += tally->lost;
-		if (!job->work->to_all && i < job->work->receivers - 1)
+		if (!job->work->to_all && i < receivers - 1)
 			continue;
 		if (received.received + received.lost != sent.sent)
 			return "messages were lost or received twice";
@@ -431,9 +437,9 @@ static void check_phase(const struct job *job, enum phase phase, struct job_resu
 
 	if (!board->messages[phase])
 		return;
-	wrong = check_link(job, tallies, 0, job->work->senders);
+	wrong = check_link(job, tallies, false);
 	if (!wrong && job->work->ping_pong)
-		wrong = check_link(job, tallies, 1, 0);
+		wrong = check_link(job, tallies, true);
 	if (wrong) {
 		result->outcome = OUTCOME_FAILED;
 		snprintf(result->reason, sizeof(result->reason), "%s", wrong);
@@ -453,10 +459,11 @@ static void summarize(const struct job *job, struct hdr_histogram *histogram,
 	result->senders_ns_per_message = (double)senders_ns / (double)result->messages;
 	for (i = 0; i < work_processes(job->work); i++)
 		result->lost += tallies[i].lost;
-	if (job->work->ping_pong) {
+	if (job->work->ping_pong)
+		hdr_add(histogram, &board->histogram);
+	if (job->work->ping_pong && job->work->senders == 1) {
 		result->ns_per_message =
 			(double)hdr_value_at_percentile(&board->histogram, 50.0);
-		hdr_add(histogram, &board->histogram);
 	} else {
 		uint64_t ns = elapsed_ns(job->work, PHASE_MEASURE, job->work->slow);
 

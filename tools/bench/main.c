@@ -69,7 +69,9 @@ static void make_table(struct table *table, const struct work *work, const struc
 	for (i = 0; i < count; i++) {
 		if (wants_mechanism(options, mechanisms[i]) &&
 		    !(work->ping_pong && mechanisms[i]->flags & MECHANISM_STREAMS) &&
-		    !(!work->slow && mechanisms[i]->flags & MECHANISM_LOSSY))
+		    !(!work->slow && mechanisms[i]->flags & MECHANISM_LOSSY) &&
+		    !(work->calls && !(mechanisms[i]->flags & MECHANISM_CALLS)) &&
+		    !(!work->calls && mechanisms[i]->flags & MECHANISM_ONLY_CALLS))
 			table->mechanisms[table->nr_mechanisms++] = mechanisms[i];
 	}
 	table->cells = calloc(MAX_MECHANISMS * MAX_SIZES, sizeof(*table->cells));

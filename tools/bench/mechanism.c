@@ -10,6 +10,8 @@ unsigned int all_mechanisms(const struct mechanism *list[MAX_MECHANISMS])
 		shm_mechanisms,
 		msg_ring_mechanisms,
 		ipc_mechanisms,
+		ipc_call_mechanisms,
+		call_mechanisms,
 	};
 	const struct mechanism *mechanism;
 	unsigned int i, count = 0;

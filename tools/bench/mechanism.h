@@ -49,6 +49,9 @@ struct endpoint {
 #define MECHANISM_STREAMS	0x2
 /* Drops messages for receivers that are too slow. */
 #define MECHANISM_LOSSY		0x4
+/* Takes part in works that are calls, and in no others. */
+#define MECHANISM_CALLS		0x8
+#define MECHANISM_ONLY_CALLS	0x10
 
 /*
  * A function that fails ends the process by job_failed() or job_errno().  No function
@@ -86,6 +89,8 @@ extern const struct mechanism mq_mechanisms[];
 extern const struct mechanism shm_mechanisms[];
 extern const struct mechanism msg_ring_mechanisms[];
 extern const struct mechanism ipc_mechanisms[];
+extern const struct mechanism ipc_call_mechanisms[];
+extern const struct mechanism call_mechanisms[];
 
 /* All others are compared with this mechanism. */
 #define REFERENCE_MECHANISM	"pipe"

@@ -11,6 +11,14 @@ const struct work works[] = {
 		.what = "2 processes answer each other; round trips",
 		.senders = 1, .receivers = 1, .ping_pong = true, .daily = true,
 	}, {
+		.name = "call",
+		.what = "1 client calls a service; round trips",
+		.senders = 1, .receivers = 1, .ping_pong = true, .calls = true,
+	}, {
+		.name = "call-16",
+		.what = "16 clients call a service; time of all",
+		.senders = 16, .receivers = 1, .ping_pong = true, .calls = true,
+	}, {
 		.name = "fan-out-1",
 		.what = "1 sender to all of 1 receiver",
 		.senders = 1, .receivers = 1, .to_all = true,

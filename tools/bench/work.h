@@ -16,8 +16,10 @@ struct work {
 	unsigned int receivers;
 	/* Each receiver gets each message. Otherwise one receiver gets it. */
 	bool to_all;
-	/* Two processes answer each other; senders and receivers are 1. */
+	/* Each sender waits for an answer to each message; there is 1 receiver. */
 	bool ping_pong;
+	/* In a ping-pong, the receiver has to know whom it answers. */
+	bool calls;
 	/* The first receiver is slow, and its time does not count. */
 	bool slow;
 	/* Measured also in the quick mode. */

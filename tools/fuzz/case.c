@@ -21,6 +21,8 @@ static const unsigned int weights[STEP_KINDS] = {
 	[STEP_REOPEN] = 1,
 	[STEP_PROVIDE] = 4,
 	[STEP_WATCH] = 6,
+	[STEP_CALL] = 8,
+	[STEP_ANSWER] = 4,
 };
 
 bool case_parse(const char *hex, struct test_case *test)

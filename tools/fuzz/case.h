@@ -27,6 +27,8 @@ enum step_kind {
 	STEP_REOPEN,
 	STEP_PROVIDE,
 	STEP_WATCH,
+	STEP_CALL,
+	STEP_ANSWER,
 	STEP_KINDS,
 };
 

@@ -161,6 +161,8 @@ static void (*const step_functions[STEP_KINDS])(const struct step *step) = {
 	[STEP_REOPEN] = step_reopen,
 	[STEP_PROVIDE] = step_provide,
 	[STEP_WATCH] = step_watch,
+	[STEP_CALL] = step_call,
+	[STEP_ANSWER] = step_answer,
 };
 
 const char *execute_failure(void)

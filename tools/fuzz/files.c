@@ -86,7 +86,8 @@ static void check_region(struct subscriber *subscriber)
 		expect("len", message->len, desc->len);
 		expect("slots", model_slots(channel, message->len), desc->slots);
 		expect("msg_id", position + 1, desc->msg_id);
-		expect("sender", message->sender, desc->sender);
+		expect("sender", message->sender | (message->call ? IOIPC_MSG_CALL : 0),
+		       desc->sender);
 		expect("target", message->target, desc->target);
 		if (desc->sender_data != message->sender_data)
 			fail("sender_data of message %u", position);

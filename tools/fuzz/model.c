@@ -559,6 +559,7 @@ int model_send(struct model *model, struct place place, const struct outgoing *o
 			.sender_data = outgoing->sender_data,
 			.sender = subscriber ? subscriber->id : 0,
 			.target = outgoing->target,
+			.call = outgoing->call,
 			.actor = place.actor,
 			.fds = outgoing->fds,
 		};
@@ -611,6 +612,7 @@ static void describe(const struct subscriber *subscriber, uint32_t position, uin
 		.uid = model_uid(message->actor, actor),
 		.gid = model_uid(message->actor, actor),
 		.flags = (message->target ? IOIPC_INFO_TARGETED : 0) |
+			 (message->call ? IOIPC_INFO_CALL : 0) |
 			 (truncated ? IOIPC_INFO_TRUNCATED : 0) |
 			 (fds < message->fds ? IOIPC_INFO_FDS_LOST : 0),
 		.fds = fds,

@@ -38,6 +38,7 @@ struct message {
 	uint64_t sender_data;
 	/* Subscribers: 0 for none. */
 	uint32_t sender, target;
+	bool call;
 	unsigned int actor;
 	/* How many files it has. */
 	uint32_t fds;
@@ -91,7 +92,7 @@ struct model {
 struct outgoing {
 	uint32_t id, target;
 	uint64_t sender_data;
-	bool vector;
+	bool vector, call;
 	/* How many files the message has. */
 	uint32_t fds;
 	/* Number of the first message that cannot be read, or of all messages. */

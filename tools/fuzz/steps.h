@@ -28,6 +28,10 @@ void step_receive(const struct step *step);
 void step_watch(const struct step *step);
 void step_cancel(const struct step *step);
 
+/* calls.c */
+void step_call(const struct step *step);
+void step_answer(const struct step *step);
+
 /* files.c */
 void step_poll(const struct step *step);
 void step_map(const struct step *step);

@@ -78,7 +78,8 @@ static inline int io_uring_ipc_query(struct io_uring_query_ipc *query)
 			       IOIPC_F_OVERWRITE;
 	query->subscriber_flags = IOIPC_SUB_BOTH | IOIPC_SUB_HISTORY | IOIPC_SUB_LOSSY;
 	query->send_flags = IOIPC_SEND_WAIT | IOIPC_SEND_VEC | IOIPC_FIXED_BUF |
-			    IOIPC_SEND_FDS;
+			    IOIPC_SEND_FDS | IOIPC_SEND_CALL | IOIPC_SEND_REPLY |
+			    IOIPC_SEND_RECV;
 	query->recv_flags = IOIPC_RECV_WAIT | IOIPC_RECV_MULTISHOT | IOIPC_FIXED_BUF |
 			    IOIPC_RECV_INFO | IOIPC_RECV_BUNDLE | IOIPC_RECV_TRUNC |
 			    IOIPC_RECV_MAPPED | IOIPC_RECV_FDS | IOIPC_RECV_GONE;
@@ -187,6 +188,74 @@ static inline void io_uring_prep_ipc_send_fixed(struct io_uring_sqe *sqe, unsign
 {
 	io_uring_prep_ipc_send(sqe, id, buf, len, target, flags | IOIPC_FIXED_BUF);
 	sqe->buf_index = buf_index;
+}
+
+/**
+ * io_uring_prep_ipc_call() - prepare sending a message and waiting for the answer
+ * @sqe: submission queue entry to fill in
+ * @id: a subscriber of this ring
+ * @buf: the message; do not change it before the completion
+ * @len: length of the message in bytes, may be 0
+ * @target: the only subscriber that shall receive the message; or 0, but not in a
+ *	broadcast channel
+ * @answer: where the answer is stored; its call is 0.  Do not change it before the
+ *	request is submitted
+ * @flags: 0, or IOIPC_SEND_WAIT to wait for room
+ *
+ * The result of the completion is the number of bytes stored, as of a receive, or a
+ * negative error: -EPIPE if there will be no answer.  Link a timeout to the request
+ * (io_uring_prep_link_timeout()) to wait no longer than that.
+ */
+static inline void io_uring_prep_ipc_call(struct io_uring_sqe *sqe, unsigned int id,
+					  const void *buf, unsigned int len,
+					  unsigned int target,
+					  const struct io_uring_ipc_exchange *answer,
+					  unsigned int flags)
+{
+	io_uring_prep_ipc_send(sqe, id, buf, len, target, flags | IOIPC_SEND_CALL);
+	sqe->addr3 = (uintptr_t)answer;
+}
+
+/**
+ * io_uring_prep_ipc_reply() - prepare answering a call
+ * @sqe: submission queue entry to fill in
+ * @id: the subscriber of this ring that has received the call
+ * @buf: the answer; do not change it before the completion
+ * @len: length of the answer in bytes, may be 0
+ * @call: its call is the msg_id of the call, all else is 0.  Do not change it before
+ *	the request is submitted
+ *
+ * The result of the completion is @len or a negative error: -ENOENT if the caller does
+ * not wait any more, or if the subscriber never had such a call.
+ */
+static inline void io_uring_prep_ipc_reply(struct io_uring_sqe *sqe, unsigned int id,
+					   const void *buf, unsigned int len,
+					   const struct io_uring_ipc_exchange *call)
+{
+	io_uring_prep_ipc_send(sqe, id, buf, len, 0, IOIPC_SEND_REPLY);
+	sqe->addr3 = (uintptr_t)call;
+}
+
+/**
+ * io_uring_prep_ipc_reply_recv() - prepare answering a call and receiving the next one
+ * @sqe: submission queue entry to fill in
+ * @id: the subscriber of this ring that has received the call
+ * @buf: the answer; do not change it before the completion
+ * @len: length of the answer in bytes, may be 0
+ * @exchange: its call is the msg_id of the call, and the rest says where the next
+ *	message is stored: with IOIPC_RECV_INFO in its flags, to learn the next msg_id.
+ *	Do not change it before the request is submitted
+ *
+ * The result of the completion is that of a receive that waits.  If the caller does not
+ * wait any more, the answer is dropped, and the request receives nevertheless.
+ */
+static inline void
+io_uring_prep_ipc_reply_recv(struct io_uring_sqe *sqe, unsigned int id, const void *buf,
+			     unsigned int len,
+			     const struct io_uring_ipc_exchange *exchange)
+{
+	io_uring_prep_ipc_send(sqe, id, buf, len, 0, IOIPC_SEND_REPLY | IOIPC_SEND_RECV);
+	sqe->addr3 = (uintptr_t)exchange;
 }
 
 /**

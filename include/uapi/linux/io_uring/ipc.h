@@ -137,6 +137,73 @@ extern "C" {
 #define IOIPC_SEND_VEC			(1U << 1)
 
 /*
+ * The next three: something comes back for the message.  addr3 is the address, which
+ * is not 0, of a struct io_uring_ipc_exchange: it says where that is stored.  Not with
+ * IOIPC_SEND_VEC.  IOIPC_FIXED_BUF is about the message alone.  The sender must be
+ * attached (-ENOENT).
+ */
+/*
+ * A call: the request completes with the answer, and cqe->res is as of RECV, or
+ *   -EINVAL	in a broadcast channel, there is no target
+ *   -EPIPE	the channel was destroyed, the receiver of the call was detached
+ *		before it answered, or so was the target; or the call was overwritten
+ *		(IOIPC_F_OVERWRITE, IOIPC_SUB_LOSSY); or 2^32 slots later the same
+ *		receiver got another call with the same msg_id
+ *   -ENOENT	the caller itself was detached
+ *   -EFAULT	the answer has come, and cannot be stored
+ *   -ENOMEM	no memory for the answer: the kernel allocates that for the
+ *		caller before it sends the message
+ * or what SEND fails with.  IOIPC_SEND_WAIT waits for room for the message; for
+ * the answer, the request always waits.  It can be canceled, and linked to a
+ * timeout; the message stays in the ring then.  The receiver finds
+ * IOIPC_INFO_CALL in io_uring_ipc_msg_info.flags.
+ *
+ * What the caller gets with IOIPC_RECV_INFO about an answer: msg_id is that of the
+ * call, sender_data is the user_data of the request that has answered, and lost is 0.
+ */
+#define IOIPC_SEND_CALL			(1U << 4)
+/*
+ * Answers the call whose msg_id is io_uring_ipc_exchange.call, which this
+ * subscriber has received, or which has it as target.  It can do so once, and needs
+ * no IOIPC_SUB_SEND.  The answer takes no slot, never waits, and goes to the caller
+ * alone.  file_index must be 0, not with IOIPC_SEND_WAIT or IOIPC_SEND_CALL.
+ * cqe->res is len, or
+ *   -ENOENT	the subscriber has no such call: it did not receive it, has answered it,
+ *		or the caller does not wait any more.  The answer counts as late
+ *   -EMSGSIZE	len is greater than max_msg_size.  The call can still be answered,
+ *		and so it can after -EFAULT and -ENOMEM
+ */
+#define IOIPC_SEND_REPLY		(1U << 5)
+/*
+ * When the message is sent, the request goes on as a RECV of the same subscriber with
+ * IOIPC_RECV_WAIT, and cqe->res is that of the RECV; but if the message cannot be
+ * sent, the request ends with that.  Not with IOIPC_SEND_CALL.  With
+ * IOIPC_SEND_REPLY a server answers and takes the next call in one request.  In that
+ * case an answer that finds no call counts as late, and the request goes on.
+ */
+#define IOIPC_SEND_RECV			(1U << 6)
+
+/**
+ * struct io_uring_ipc_exchange - what comes back for a SEND
+ * @addr: of the buffer in which the answer or the message is stored
+ * @len: size of the buffer in bytes.  With IOIPC_RECV_INFO at least that of struct
+ *	io_uring_ipc_msg_info
+ * @flags: IOIPC_RECV_INFO and IOIPC_RECV_TRUNC, as of RECV
+ * @call: with IOIPC_SEND_REPLY, msg_id of the call; otherwise zero
+ * @reserved: zero
+ *
+ * With IOIPC_SEND_REPLY alone nothing comes back, and @addr, @len and @flags must be zero.
+ * The kernel reads the struct once, when the request is submitted.
+ */
+struct io_uring_ipc_exchange {
+	__u64	addr;
+	__u32	len;
+	__u32	flags;
+	__u32	call;
+	__u32	reserved;
+};
+
+/*
  * sqe->rw_flags of SEND and RECV: addr and len are a part of the registered
  * buffer buf_index, see io_uring_register_buffers(3).  Not with IOIPC_SEND_VEC,
  * not with IOSQE_BUFFER_SELECT.
@@ -556,13 +623,15 @@ struct io_uring_query_ipc {
 #define IOIPC_INFO_TARGETED		(1U << 0)
 /* The buffer has only the first part of the message. */
 #define IOIPC_INFO_TRUNCATED		(1U << 1)
+/* The sender waits for an answer, see IOIPC_SEND_REPLY. */
+#define IOIPC_INFO_CALL			(1U << 2)
 /*
  * The receiver did not get all files of the message, but only the first ones, or none:
  * it did not ask for them, or not for so many; or it has as many open files as its
  * RLIMIT_NOFILE allows; or there was no memory; or a security module does not allow the
  * receiver to have the next file.
  */
-#define IOIPC_INFO_FDS_LOST		(1U << 2)
+#define IOIPC_INFO_FDS_LOST		(1U << 3)
 
 /**
  * struct io_uring_ipc_msg_info - what the kernel tells a receiver of a message
@@ -609,6 +678,9 @@ struct io_uring_ipc_msg_info {
 #define IOIPC_MSG_FREE			3
 #define IOIPC_MSG_STATE_BITS		8
 
+/* io_uring_ipc_msg_desc.sender */
+#define IOIPC_MSG_CALL			(1U << 31)
+
 /**
  * struct io_uring_ipc_msg_desc - one slot of the ring, as mapped
  * @offset: of the message, from the start of the region, in bytes
@@ -624,7 +696,8 @@ struct io_uring_ipc_msg_info {
  *	not IOIPC_SUB_LOSSY has received its message or consumed it, so such a
  *	receiver need not check that
  * @state: IOIPC_MSG_*, written together with @seq
- * @sender: id of the subscriber that sent the message, 0 if it was not attached
+ * @sender: id of the subscriber that sent the message, 0 if it was not attached;
+ *	with IOIPC_MSG_CALL if the message is a call
  * @target: id of the only subscriber that may receive it, 0 for any
  * @slots: how many slots the message takes.  The position of the next message is
  *	at least so many after this one
