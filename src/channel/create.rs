@@ -10,6 +10,7 @@ use kernel::{
 
 use super::{
     cred::{IpcNamespace, Permissions},
+    fair::Shares,
     name::Name,
     parking::Parking,
     places::Places,
@@ -35,7 +36,8 @@ use crate::{
 pub(crate) const FLAGS: u32 = uapi::IOIPC_F_BROADCAST
     | uapi::IOIPC_F_MULTICAST
     | uapi::IOIPC_F_PRIVATE
-    | uapi::IOIPC_F_OVERWRITE;
+    | uapi::IOIPC_F_OVERWRITE
+    | uapi::IOIPC_F_FAIR;
 
 /// The argument of CREATE. All of it is checked, except the sizes, which `Region::new` checks.
 #[derive(Clone, Copy)]
@@ -43,6 +45,7 @@ pub(crate) struct Parameters {
     mode: Mode,
     private: bool,
     overwrite: bool,
+    fair: bool,
     sizes: Sizes,
     permissions: Permissions,
     /// 0 for none.
@@ -74,10 +77,15 @@ impl Parameters {
         if overwrite && mode != Mode::Broadcast {
             return Err(EINVAL);
         }
+        let fair = create.flags & uapi::IOIPC_F_FAIR != 0;
+        if fair && mode == Mode::Broadcast {
+            return Err(EINVAL);
+        }
         let extension: uapi::ChannelExtension = uapi::read_extension(create.ext, create.ext_size)?;
         Ok(Self {
             mode,
             overwrite,
+            fair,
             private: create.flags & uapi::IOIPC_F_PRIVATE != 0,
             sizes: Sizes {
                 entries: create.ring_entries,
@@ -137,6 +145,10 @@ impl Channel {
             receivers_wait: Atomic::new(0),
             _waiting: LineStart,
             parking <- new_spinlock!(Parking::new()?),
+            shares: match parameters.fair {
+                true => Some(Shares::new(parameters.sizes.entries, &parking)?),
+                false => None,
+            },
             room <- WaitQueue::new(),
             tick <- Later::new(Tick { id: *id, registry }),
             _rest: LineStart,

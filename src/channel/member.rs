@@ -13,12 +13,13 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{Atomic, Relaxed},
-        Mutex, SetOnce, SpinLock,
+        Arc, Mutex, SetOnce, SpinLock,
     },
 };
 
 use super::{
     cred,
+    fair::Account,
     parking::{LockedSeats, Parking, Seats},
     LineStart,
 };
@@ -52,6 +53,8 @@ pub(crate) struct Member {
     /// How many messages of a queue are for this member alone. A sender counts a message before it
     /// publishes it.
     pending: Atomic<u32>,
+    /// How many slots of a fair channel are for messages for this member alone.
+    held: Atomic<u32>,
     /// Messages that senders have overwritten before it received them. Only a sender that has
     /// claimed the message in its name changes this.
     lost: Atomic<u64>,
@@ -66,6 +69,8 @@ pub(crate) struct Member {
     full: Atomic<u64>,
     /// How often a request of it had to wait.
     waits: Atomic<u64>,
+    /// The account of its uid, if the channel is fair.
+    account: SetOnce<Arc<Account>>,
 
     _waiting: LineStart,
     /// Not 0 if it wants to know of a message for itself. The holder of the lock of `seats` writes
@@ -110,12 +115,14 @@ impl Member {
             _receiving: LineStart,
             received: Atomic::new(0),
             pending: Atomic::new(0),
+            held: Atomic::new(0),
             lost: Atomic::new(0),
             reported_lost: Atomic::new(0),
             _sending: LineStart,
             sent: Atomic::new(0),
             full: Atomic::new(0),
             waits: Atomic::new(0),
+            account: SetOnce::new(),
             _waiting: LineStart,
             wants: Atomic::new(0),
             seats: LockedSeats::new(parking, Seats::new()?),
@@ -190,6 +197,39 @@ impl Member {
     /// The member has received such messages, or they were dropped.
     pub(crate) fn uncount_pending(&self, count: u32) {
         self.pending.fetch_sub(count, Relaxed);
+    }
+
+    /// Holds slots for messages for this member alone: for `count` messages of so many slots if it holds
+    /// no more than `most` then, otherwise for fewer. Returns for how many, or `None` if for none.
+    #[inline(always)]
+    pub(super) fn hold(&self, count: u32, slots: u32, most: u32) -> Option<u32> {
+        let mut old = self.held.load(Relaxed);
+        loop {
+            let count = count.min(most.saturating_sub(old) / slots);
+            if count == 0 {
+                return None;
+            }
+            match self.held.cmpxchg(old, old + count * slots, Relaxed) {
+                Ok(_) => return Some(count),
+                Err(current) => old = current,
+            }
+        }
+    }
+
+    /// Holds so many slots less.
+    pub(super) fn let_go(&self, slots: u32) {
+        self.held.fetch_sub(slots, Relaxed);
+    }
+
+    /// The account of its uid, once it is attached to a fair channel.
+    #[inline(always)]
+    pub(super) fn account(&self) -> Option<&Arc<Account>> {
+        self.account.as_ref()
+    }
+
+    /// Gives it the account of its uid.
+    pub(super) fn set_account(&self, account: Arc<Account>) {
+        self.account.populate(account);
     }
 
     /// Counts messages that it has sent.

@@ -5,10 +5,10 @@
 
 use kernel::{
     prelude::*,
-    sync::{aref::ARef, atomic::Relaxed, rcu},
+    sync::{aref::ARef, atomic::Relaxed, rcu, Arc},
 };
 
-use super::{member::Member, parking::Side, Channel};
+use super::{fair::Account, member::Member, parking::Side, Channel};
 use crate::{
     kernel::{
         compat::{synchronize_rcu, EUSERS},
@@ -107,9 +107,13 @@ impl Channel {
     /// # Errors
     ///
     /// As [`Places::take`].
-    fn take_place(&self, uid: u32) -> Result {
+    fn take_place(&self, uid: u32) -> Result<Option<Arc<Account>>> {
+        let account = match self.is_fair() {
+            true => Some(Account::new(&self.parking)?),
+            false => None,
+        };
         self.places
-            .take(uid, || self.permissions.caller_is_owner())
+            .take(uid, account, || self.permissions.caller_is_owner())
             .inspect_err(|&error| {
                 if error == EUSERS {
                     let rule = c"no place is left, or the caller's uid has its share of them";
@@ -124,7 +128,9 @@ impl Channel {
     ///
     /// `EUSERS` if the channel has too many members, or too many of the caller's uid; `ENOMEM`.
     pub(crate) fn attach(&self, member: &ARef<RcuObject<Member>>) -> Result {
-        self.take_place(member.uid())?;
+        if let Some(account) = self.take_place(member.uid())? {
+            member.set_account(account);
+        }
         // Until the member has joined, it holds the slots from its cursor on. So the cursor starts
         // at the latest slot.
         member.cursor.store(self.ring.new_cursor(), Relaxed);
@@ -238,7 +244,10 @@ impl Channel {
             let pending = member.pending();
             let dropped = self
                 .ring
-                .queue_drop_targeted(&member.cursor, id, pending, drop_files);
+                .queue_drop_targeted(&member.cursor, id, pending, |claim| {
+                    self.give_back(claim.position(), member);
+                    drop_files(claim.position());
+                });
             member.uncount_pending(dropped);
             dropped
         };

@@ -23,6 +23,7 @@ use kernel::{
 
 use self::{
     cred::{IpcNamespace, Permissions},
+    fair::Shares,
     files::FileTable,
     member::Member,
     name::Name,
@@ -44,6 +45,7 @@ mod calls;
 pub(crate) mod create;
 pub(crate) mod cred;
 mod departure;
+mod fair;
 pub(crate) mod files;
 pub(crate) mod in_flight;
 pub(crate) mod member;
@@ -86,6 +88,8 @@ pub(crate) struct Channel {
     mode: Mode,
     private: bool,
     overwrite: bool,
+    /// There if its senders have shares of the slots.
+    shares: Option<Shares>,
     /// How many members are lossy receivers, which senders do not wait for.
     lossy: Atomic<u32>,
     /// The files of messages, once a sender has passed some.

@@ -23,6 +23,7 @@ use kernel::{
 use super::{
     calls::{Call, Calls},
     departure::Watches,
+    fair::{Account, Groups},
     member::Member,
     Channel,
 };
@@ -62,7 +63,7 @@ impl Place {
 ///
 /// A member whose requests were all woken stays in line until a waker finds that: usually it comes
 /// back before. No more than [`MAX_IDLE`] of them stay.
-struct Line {
+pub(super) struct Line {
     tree: RBTree<u64, Entry>,
     /// How many there are.
     len: u32,
@@ -71,12 +72,17 @@ struct Line {
 }
 
 impl Line {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             tree: RBTree::new(),
             len: 0,
             waiting: 0,
         }
+    }
+
+    /// Whether a member in it has requests to be woken.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.waiting != 0
     }
 
     /// The first one whose turn is not before `turn`.
@@ -119,6 +125,11 @@ impl Seat {
             place: Place::new()?,
             is_waiting: false,
         })
+    }
+
+    /// How many slots its first request needs, if it is a send.
+    pub(super) fn first_needs(&self) -> u32 {
+        self.requests.first_needs()
     }
 }
 
@@ -163,8 +174,10 @@ impl Seats {
 pub(super) struct Parking {
     /// Members with receives that wait. In a broadcast, only those of which no request is awake.
     receivers: Line,
-    /// Members with sends that wait, and the channel.
+    /// Members with sends that wait, and the channel. In a fair channel each account has a line.
     senders: Line,
+    /// Accounts of a fair channel with sends that wait.
+    pub(super) groups: Groups,
     /// Members with watchers.
     watched: Line,
     /// Members whose receives wait for one of them that is awake: its task may be stopped.
@@ -176,7 +189,7 @@ pub(super) struct Parking {
     /// The member of which a receive is awake for a message for anybody, and has not looked; or 0.
     awake_receiver: u32,
     /// The same for a send: the member, or the channel.
-    awake_sender: u32,
+    pub(super) awake_sender: u32,
     /// How many times running the tick has found a receive awake that had not looked.
     receiver_stalls: u32,
     /// The same for a send.
@@ -193,6 +206,7 @@ impl Parking {
         Ok(Self {
             receivers: Line::new(),
             senders: Line::new(),
+            groups: Groups::new(),
             watched: Line::new(),
             held: Line::new(),
             unattached: Seat::new()?,
@@ -206,7 +220,7 @@ impl Parking {
         })
     }
 
-    fn next_turn(&mut self) -> u64 {
+    pub(super) fn next_turn(&mut self) -> u64 {
         self.turn += 1;
         self.turn
     }
@@ -239,7 +253,7 @@ const MAX_STALLS: u32 = 10;
 
 impl Channel {
     /// The seat for the sends of `member`, or of senders that are not attached.
-    fn seat<'a>(
+    pub(super) fn seat<'a>(
         &self,
         parking: &'a mut Parking,
         member: Option<&'a Member>,
@@ -249,6 +263,33 @@ impl Channel {
             (Some(member), Side::Receives) => &mut member.seats(parking).receives,
             (Some(member), Side::Sends) => &mut member.seats(parking).sends,
             (None, _) => &mut parking.unattached,
+        }
+    }
+
+    /// The line for a side of `member`, or of senders that are not attached.
+    fn line<'a>(
+        &'a self,
+        parking: &'a mut Parking,
+        member: Option<&'a Member>,
+        side: Side,
+    ) -> &'a mut Line {
+        match side {
+            Side::Receives => &mut parking.receivers,
+            Side::Sends => {
+                self.line_of_sends(parking, self.account(member).map(|account| &**account))
+            }
+        }
+    }
+
+    /// The line for sends, of an account if the channel is fair.
+    fn line_of_sends<'a>(
+        &self,
+        parking: &'a mut Parking,
+        account: Option<&'a Account>,
+    ) -> &'a mut Line {
+        match account {
+            Some(account) => &mut account.group(parking).line,
+            None => &mut parking.senders,
         }
     }
 
@@ -272,16 +313,22 @@ impl Channel {
             seat.is_waiting = waits;
             let is_in_line = seat.place.node.is_none();
             if !waits {
-                let line = line(parking, side);
+                let line = self.line(parking, member, side);
                 line.waiting -= 1;
                 if line.len - line.waiting > MAX_IDLE {
                     self.leave_line(parking, member, side);
                 }
             } else {
-                line(parking, side).waiting += 1;
-                if !is_in_line || (self.is_by_ticket(side) && line(parking, side).len > 1) {
+                let line = self.line(parking, member, side);
+                line.waiting += 1;
+                if !is_in_line || (self.is_by_ticket(side) && line.len > 1) {
                     self.line_up(parking, member, side);
                 }
+            }
+        }
+        if side == Side::Sends {
+            if let Some(account) = self.account(member) {
+                self.settle_group(parking, account, false);
             }
         }
         self.set_mark_of(parking, side);
@@ -323,7 +370,7 @@ impl Channel {
         place.turn = turn;
         if let Some(node) = place.node.take() {
             let entry = member.and_then(|member| self.entry(member));
-            line(parking, side).insert(node, turn, entry);
+            self.line(parking, member, side).insert(node, turn, entry);
         }
     }
 
@@ -338,7 +385,7 @@ impl Channel {
         let place = &self.seat(parking, member, side).place;
         if place.node.is_none() {
             let turn = place.turn;
-            let node = line(parking, side).remove(turn);
+            let node = self.line(parking, member, side).remove(turn);
             self.seat(parking, member, side).place.node = node;
         }
     }
@@ -359,7 +406,8 @@ impl Channel {
                 set_mark(&self.receivers_wait, value);
             }
             Side::Sends => {
-                if parking.senders.waiting != 0 && parking.awake_sender == 0 {
+                let waits = parking.senders.waiting != 0 || !parking.groups.is_empty();
+                if waits && parking.awake_sender == 0 {
                     value |= REQUESTS;
                 }
                 if parking.is_room_watched {
@@ -373,8 +421,23 @@ impl Channel {
     /// The first one in line that waits and whose turn is not before `turn`. On the way, others leave
     /// the line.
     fn first_waiting(&self, parking: &mut Parking, side: Side, turn: u64) -> Option<(u64, Entry)> {
+        self.first_waiting_in(parking, None, side, turn)
+    }
+
+    /// The same in the line of an account, if there is one.
+    pub(super) fn first_waiting_in(
+        &self,
+        parking: &mut Parking,
+        account: Option<&Account>,
+        side: Side,
+        turn: u64,
+    ) -> Option<(u64, Entry)> {
         loop {
-            let (turn, entry) = line(parking, side).from(turn)?;
+            let line = match side {
+                Side::Receives => &mut parking.receivers,
+                Side::Sends => self.line_of_sends(parking, account),
+            };
+            let (turn, entry) = line.from(turn)?;
             if self.seat(parking, member_of(&entry), side).is_waiting {
                 return Some((turn, entry));
             }
@@ -387,7 +450,7 @@ impl Channel {
         let seat = self.seat(parking, member, side);
         let woken = seat.requests.pop()?;
         let has_more = !seat.requests.is_empty();
-        if has_more && self.is_by_ticket(side) && line(parking, side).len > 1 {
+        if has_more && self.is_by_ticket(side) && self.line(parking, member, side).len > 1 {
             self.line_up(parking, member, side);
         }
         Some(woken)
@@ -457,6 +520,9 @@ impl Channel {
         };
         if *awake == id {
             *awake = 0;
+        }
+        if side == Side::Sends {
+            self.stall_no_more(&mut parking, member);
         }
         if let (Some(member), Side::Receives) = (member, side) {
             let is_awake = &mut member.seats(&mut parking).is_awake;
@@ -645,10 +711,7 @@ impl Channel {
             let Some((_, entry)) = self.first_waiting(&mut parking, Side::Sends, 0) else {
                 return;
             };
-            let member = member_of(&entry);
-            let woken = self.take(&mut parking, member, Side::Sends);
-            parking.awake_sender = member.map_or(self.id, |member| member.id());
-            self.settle(&mut parking, member, Side::Sends);
+            let woken = self.wake_sender_of(&mut parking, member_of(&entry));
             let is_any_left = parking.senders.waiting != 0;
             drop(parking);
             if is_any_left {
@@ -657,6 +720,18 @@ impl Channel {
             trace::wake(|| (self.id, 0, 1));
             drop(woken);
         }
+    }
+
+    /// Takes out a send of `member`, or of a sender that is not attached, which is awake then.
+    pub(super) fn wake_sender_of(
+        &self,
+        parking: &mut Parking,
+        member: Option<&Member>,
+    ) -> Option<Woken> {
+        let woken = self.take(parking, member, Side::Sends);
+        parking.awake_sender = member.map_or(self.id, |member| member.id());
+        self.settle(parking, member, Side::Sends);
+        woken
     }
 
     /// See [`Waiting::tell_of_room`].
@@ -676,6 +751,7 @@ impl Channel {
     /// See [`Waiting::wait_no_longer`].
     pub(super) fn forget_awake(&self) -> (u32, u32) {
         let mut parking = self.parking.lock();
+        self.stall(&mut parking);
         let Parking {
             awake_receiver,
             awake_sender,
@@ -741,16 +817,8 @@ impl Channel {
 }
 
 /// The member of an entry, or `None` for the channel.
-fn member_of(entry: &Entry) -> Option<&Member> {
+pub(super) fn member_of(entry: &Entry) -> Option<&Member> {
     entry.as_ref().map(|member| -> &Member { member })
-}
-
-/// The line for a side.
-fn line(parking: &mut Parking, side: Side) -> &mut Line {
-    match side {
-        Side::Receives => &mut parking.receivers,
-        Side::Sends => &mut parking.senders,
-    }
 }
 
 /// The seats of a member, which the lock of its channel protects.

@@ -154,6 +154,7 @@ impl Channel {
                 self.received_call(member, Region::message_id(claim.position()));
             }
         }
+        self.give_back(claim.position(), member);
         claim.consume();
     }
 

@@ -7,7 +7,9 @@ use kernel::{
     sync::{atomic::Relaxed, rcu, Arc},
 };
 
-use super::{calls::Call, files::Parcel, member::Member, Channel, BATCH_BYTES};
+use super::{
+    calls::Call, files::Parcel, member::Member, subscriber::Subscriber, Channel, BATCH_BYTES,
+};
 use crate::{
     kernel::{alloc::GFP_MAYFAIL, compat::ENOBUFS, identity::CurrentIdentity},
     memory::{
@@ -59,7 +61,7 @@ impl Payload<'_> {
     }
 
     #[inline]
-    fn is_readable(&self) -> Result<(), NotPresent> {
+    pub(super) fn is_readable(&self) -> Result<(), NotPresent> {
         match self {
             Self::Buffer(buffer) => buffer.is_readable(),
             Self::Copy(_) => Ok(()),
@@ -168,7 +170,7 @@ impl Channel {
 
     /// Puts one message into its slot. Calls `attach` with its position before others can receive it.
     #[inline(always)]
-    fn fill(
+    pub(super) fn fill(
         &self,
         mut slot: Reservation<'_, Region>,
         payload: &Payload<'_>,
@@ -234,36 +236,58 @@ impl Channel {
         }
     }
 
-    /// Sends one message. As [`Self::send`], but faster.
+    /// Sends one message. `sender` is the subscriber that sends, if it is attached. As [`Self::send`], but
+    /// faster.
     #[inline(always)]
     pub(crate) fn send_one(
         &self,
         payload: Payload<'_>,
         outgoing: &Outgoing<'_>,
+        sender: Option<&Subscriber>,
         guard: &rcu::Guard,
     ) -> Result<(), SendFailure> {
         let target = self.target(outgoing, guard)?;
+        if let Some(shares) = &self.shares {
+            // Copies, so that the usual way need not keep these in memory.
+            let (payload, outgoing) = (payload, Outgoing { ..*outgoing });
+            let sender = sender.map(Subscriber::member);
+            return self.send_one_fairly(shares, &payload, &outgoing, sender, target, guard);
+        }
         if !self.region().is_single(payload.len()) {
             return self.send_large(payload, outgoing, target, guard);
         }
         self.send_in(1, payload, outgoing, target, guard, |_| ())
     }
 
-    /// Sends a message with files. As [`Self::send`].
+    /// Sends a message with files. As [`Self::send_one`].
     #[inline(never)]
     pub(crate) fn send_with_files(
         &self,
         payload: Payload<'_>,
         outgoing: &Outgoing<'_>,
+        sender: Option<&Subscriber>,
         parcel: &Parcel,
         guard: &rcu::Guard,
     ) -> Result<(), SendFailure> {
         let target = self.target(outgoing, guard)?;
-        let slots = self.region().slots(payload.len()).ok_or(EMSGSIZE)?;
         let mut displaced = None;
-        self.send_in(slots, payload, outgoing, target, guard, |position| {
-            displaced = self.put_files(position, parcel, guard);
-        })
+        let mut attach = |position| displaced = self.put_files(position, parcel, guard);
+        if let Some(shares) = &self.shares {
+            let payloads = core::slice::from_ref(&payload);
+            let sender = sender.map(Subscriber::member);
+            self.send_fairly(
+                shares,
+                payloads,
+                outgoing,
+                sender,
+                target,
+                guard,
+                &mut attach,
+            )?;
+            return Ok(());
+        }
+        let slots = self.region().slots(payload.len()).ok_or(EMSGSIZE)?;
+        self.send_in(slots, payload, outgoing, target, guard, attach)
     }
 
     /// Sends a message that may not fit in one slot.
@@ -310,23 +334,10 @@ impl Channel {
         }
     }
 
-    /// Sends messages, of which there is at least one, and returns how many, at least one. It sends
-    /// fewer than there are if the ring has no more room, if the next message cannot be sent or takes
-    /// several slots, or after [`BATCH_BYTES`]. Does not sleep.
-    ///
-    /// # Errors
-    ///
-    /// `EMSGSIZE`, `ENOENT` for a bad target, `ENOBUFS`, `EPIPE`; or [`SendFailure::NotPresent`].
-    /// They are about the first message. Nothing is published then.
+    /// How many messages take one slot each and are there, before the first one that does not or is not.
+    /// A slot that is reserved and not filled is lost for a round, so a sender looks at all of them first.
     #[inline(always)]
-    pub(crate) fn send(
-        &self,
-        payloads: &[Payload<'_>],
-        outgoing: &Outgoing<'_>,
-        guard: &rcu::Guard,
-    ) -> Result<u32, SendFailure> {
-        let target = self.target(outgoing, guard)?;
-        // A slot that is reserved and not filled is lost for a round. So look at all messages first.
+    pub(super) fn count_ready(&self, payloads: &[Payload<'_>]) -> u32 {
         let (mut ready, mut bytes) = (0, 0);
         for payload in payloads {
             if bytes >= BATCH_BYTES {
@@ -339,6 +350,40 @@ impl Channel {
             ready += 1;
             bytes += payload.len();
         }
+        ready
+    }
+
+    /// Sends messages, of which there is at least one, and returns how many, at least one. It sends
+    /// fewer than there are if the ring has no more room, if the next message cannot be sent or takes
+    /// several slots, or after [`BATCH_BYTES`]. Does not sleep.
+    ///
+    /// # Errors
+    ///
+    /// `EMSGSIZE`, `ENOENT` for a bad target, `ENOBUFS`, `EPIPE`; or [`SendFailure::NotPresent`]. In a
+    /// fair channel `EDQUOT` if the messages for the target hold their part of the slots.
+    /// They are about the first message. Nothing is published then.
+    #[inline(always)]
+    pub(crate) fn send(
+        &self,
+        payloads: &[Payload<'_>],
+        outgoing: &Outgoing<'_>,
+        sender: Option<&Subscriber>,
+        guard: &rcu::Guard,
+    ) -> Result<u32, SendFailure> {
+        let target = self.target(outgoing, guard)?;
+        if let Some(shares) = &self.shares {
+            let sender = sender.map(Subscriber::member);
+            return self.send_fairly(
+                shares,
+                payloads,
+                outgoing,
+                sender,
+                target,
+                guard,
+                &mut |_| (),
+            );
+        }
+        let ready = self.count_ready(payloads);
         if ready == 0 {
             let first = payloads.first().ok_or(EINVAL)?;
             self.send_large(*first, outgoing, target, guard)?;
@@ -370,7 +415,7 @@ impl Channel {
 
     /// A sender has published messages in the slots before position `end`, or given these slots up.
     #[inline(always)]
-    fn has_sent(
+    pub(super) fn has_sent(
         &self,
         sent: u32,
         target: Option<&Member>,

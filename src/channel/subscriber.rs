@@ -121,6 +121,9 @@ impl Subscriber {
                 seq_print!(out, "ioipc-lag:\t{}\n", channel.lag(member));
             }
         }
+        if let Some(used) = channel.used_by_uid_of(member) {
+            seq_print!(out, "ioipc-share:\t{used}\n");
+        }
         let counts = member.counts();
         seq_print!(out, "ioipc-sent:\t{}\n", counts.sent);
         seq_print!(out, "ioipc-received:\t{}\n", counts.received);

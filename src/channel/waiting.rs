@@ -91,10 +91,18 @@ impl Channel {
         }
         // As above.
         Region::full_barrier();
-        if self.has_room(slots, guard) && self.leave(member, Side::Sends, request) {
+        let to_leave = match self.account(member) {
+            Some(account) => account.to_leave(slots),
+            None => 0,
+        };
+        let has_room = self.has_room_beside(slots, to_leave, guard);
+        if has_room && self.leave(member, Side::Sends, request) {
             return false;
         }
-        if comes_back {
+        if self.is_fair() {
+            // Others may have share that this one has not, and this look may have moved `head`.
+            self.wake_sender(guard);
+        } else if comes_back {
             self.next_may_fit(guard);
         }
         match member {
@@ -302,6 +310,14 @@ impl Waiting for Channel {
 
     fn wake_senders(&self, count: u32) {
         self.wake_first_senders(count);
+    }
+
+    fn is_fair(&self) -> bool {
+        Self::is_fair(self)
+    }
+
+    fn wake_fair_senders(&self, wants_much: bool, count: u32) {
+        self.wake_fairly(wants_much, count);
     }
 
     fn tell_of_messages(&self, to_all: bool) {

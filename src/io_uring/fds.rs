@@ -194,7 +194,7 @@ fn attempt(
     let guard = rcu::read_lock();
     let sender = Sender::find(request, instance, &guard)?;
     let (channel, len) = (sender.channel, payload.len());
-    match channel.send_with_files(payload, &sender.outgoing, parcel, &guard) {
+    match channel.send_with_files(payload, &sender.outgoing, sender.subscriber, parcel, &guard) {
         Ok(()) => {
             sender.count(1);
             Ok(())

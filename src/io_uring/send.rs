@@ -18,7 +18,10 @@ use crate::{
         instance::Instance,
         request::{Request, Wait},
     },
-    kernel::{compat::ENOBUFS, rcu::let_others_run},
+    kernel::{
+        compat::{EDQUOT, ENOBUFS},
+        rcu::let_others_run,
+    },
     memory::{buffer::Buffer, bytes::Room, user_buffer::UserBuffer},
     observe::{
         refusal::{refuse, Asked},
@@ -185,7 +188,7 @@ pub(super) fn pass_on(request: &Request, instance: &Instance) {
 pub(super) struct Sender<'a> {
     pub(super) channel: &'a Channel,
     /// `None` if it is not attached.
-    subscriber: Option<&'a Subscriber>,
+    pub(super) subscriber: Option<&'a Subscriber>,
     pub(super) outgoing: Outgoing<'a>,
 }
 
@@ -232,10 +235,12 @@ impl<'a> Sender<'a> {
         len: u32,
         guard: &rcu::Guard,
     ) -> SendFailure {
-        if !matches!(failure, SendFailure::Error(ENOBUFS)) {
-            return failure;
-        }
-        let waits = request.has(uapi::IOIPC_SEND_WAIT);
+        let waits = match failure {
+            SendFailure::Error(ENOBUFS) => request.has(uapi::IOIPC_SEND_WAIT),
+            // Nobody waits for a single target of a fair channel.
+            SendFailure::Error(EDQUOT) => false,
+            _ => return failure,
+        };
         match self.subscriber {
             Some(subscriber) => subscriber.count_full(),
             None => self.channel.count_full_unattached(),
@@ -248,7 +253,7 @@ impl<'a> Sender<'a> {
             request.set_needs(self.channel.region().slots(len).unwrap_or(1));
             EAGAIN.into()
         } else {
-            failure
+            ENOBUFS.into()
         }
     }
 }
@@ -261,7 +266,10 @@ fn attempt_many(
 ) -> Result<u32, SendFailure> {
     let guard = rcu::read_lock();
     let sender = Sender::find(request, instance, &guard)?;
-    match sender.channel.send(payloads, &sender.outgoing, &guard) {
+    match sender
+        .channel
+        .send(payloads, &sender.outgoing, sender.subscriber, &guard)
+    {
         Ok(sent) => {
             sender.count(sent);
             Ok(sent)
@@ -284,7 +292,10 @@ fn attempt_one(
     let guard = rcu::read_lock();
     let sender = Sender::find(request, instance, &guard)?;
     let len = payload.len();
-    match sender.channel.send_one(payload, &sender.outgoing, &guard) {
+    match sender
+        .channel
+        .send_one(payload, &sender.outgoing, sender.subscriber, &guard)
+    {
         Ok(()) => {
             sender.count(1);
             Ok(())
@@ -322,7 +333,10 @@ fn attempt_call(
         return Err(refuse(Asked::Channel(sender.channel.id()), rule, EINVAL).into());
     }
     sender.outgoing.call = Some(call);
-    match sender.channel.send_one(payload, &sender.outgoing, &guard) {
+    match sender
+        .channel
+        .send_one(payload, &sender.outgoing, sender.subscriber, &guard)
+    {
         Ok(()) => {
             sender.count(1);
             Ok(1)

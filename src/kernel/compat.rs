@@ -8,7 +8,7 @@
 #[cfg(not(ioipc_linux_7_2))]
 mod linux {
     pub(crate) use kernel::{
-        error::code::{ENOBUFS, EUSERS},
+        error::code::{EDQUOT, ENOBUFS, EUSERS},
         module::this_module,
         sync::{
             barrier,
@@ -36,6 +36,7 @@ mod linux {
 
     use crate::kernel::bindings::safe_functions;
 
+    pub(crate) const EDQUOT: Error = error(bindings::EDQUOT);
     pub(crate) const ENOBUFS: Error = error(bindings::ENOBUFS);
     pub(crate) const EUSERS: Error = error(bindings::EUSERS);
 

@@ -413,7 +413,7 @@ impl Region {
     /// # Errors
     ///
     /// [`NotPresent`], also if the message is larger than the largest.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn copy_in(
         slot: &mut Reservation<'_, Self>,
         from: Buffer<'_>,

@@ -178,6 +178,7 @@ fn show_channel(out: &SeqFile, channel: &Channel) {
         Names(&[
             (channel.is_private(), "private"),
             (channel.overwrites(), "overwrite"),
+            (channel.is_fair(), "fair"),
         ]),
     );
     let name = channel.name().map_or(c"-", |(_, name)| name.as_c_str());

@@ -17,7 +17,8 @@
 		      { IOIPC_F_BROADCAST, "BROADCAST" },	\
 		      { IOIPC_F_MULTICAST, "MULTICAST" },	\
 		      { IOIPC_F_PRIVATE, "PRIVATE" },		\
-		      { IOIPC_F_OVERWRITE, "OVERWRITE" })
+		      { IOIPC_F_OVERWRITE, "OVERWRITE" },	\
+		      { IOIPC_F_FAIR, "FAIR" })
 
 #define ioipc_show_subscriber_flags(flags)			\
 	__print_flags(flags, "|",				\

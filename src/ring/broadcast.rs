@@ -398,7 +398,7 @@ impl<M: Memory> Ring<M> {
         &self,
         cursor: &M::U64,
         target: u32,
-        each: impl FnMut(u32),
+        mut each: impl FnMut(u32),
     ) -> u32 {
         let Pair {
             first: position,
@@ -414,6 +414,17 @@ impl<M: Memory> Ring<M> {
         } else {
             position
         };
-        self.drop_targeted(first, target, u32::MAX, each)
+        self.drop_targeted(first, target, u32::MAX, |position| {
+            let word = |state| slot_word(position, state);
+            // Pairs with `move_head` (B).
+            let is_dropped = self
+                .slot(position)
+                .swap_if_release(word(State::Ready), word(State::Free))
+                .is_ok();
+            if is_dropped {
+                each(position);
+            }
+            is_dropped
+        })
     }
 }

@@ -71,9 +71,11 @@
 
 mod broadcast;
 mod queue;
+mod share;
 mod wake;
 
 pub use broadcast::Hold;
+pub use share::Share;
 pub use wake::{Mode, Waiting, OTHERS, REQUESTS, WATCHERS};
 
 /// The atomic operations on a word of type `T` that the ring is made of.
@@ -294,30 +296,22 @@ impl<M: Memory> Ring<M> {
         })
     }
 
-    /// Drops messages from a position on that only `target` can receive, at most `count`. Calls `each`
-    /// with their positions.
+    /// Drops messages from a position on that only `target` can receive, at most `count`. `drop_one` drops
+    /// the message at a position, unless a receiver has claimed it.
     fn drop_targeted(
         &self,
         mut position: u32,
         target: u32,
         count: u32,
-        mut each: impl FnMut(u32),
+        mut drop_one: impl FnMut(u32) -> bool,
     ) -> u32 {
         let mut dropped = 0;
         // A sender that publishes a message after this drops it as well.
         let end = self.tail_position();
         while dropped < count && distance(position, end) > 0 {
             let ready = slot_word(position, State::Ready);
-            let slot = self.slot(position);
-            let word = slot.load_acquire();
-            if word == ready
-                && self.target(position) == target
-                // Pairs with `move_head` (B).
-                && slot
-                    .swap_if_release(ready, slot_word(position, State::Free))
-                    .is_ok()
-            {
-                each(position);
+            let word = self.slot(position).load_acquire();
+            if word == ready && self.target(position) == target && drop_one(position) {
                 dropped += 1;
             }
             position = position.wrapping_add(free_slots(word, position).max(1));
@@ -362,11 +356,16 @@ impl<M: Memory> Ring<M> {
     /// How many more slots have to be reclaimed before there is room for a message of `slots`, which
     /// are at most [`Memory::largest`].
     pub fn missing(&self, slots: u32) -> u32 {
+        self.missing_beside(slots, 0)
+    }
+
+    /// The same if so many more slots have to stay free.
+    pub fn missing_beside(&self, slots: u32, to_leave: u32) -> u32 {
         // In this order, `head` is not ahead of `tail`.
         let head = self.head_position();
         let tail = self.tail_position();
         let used = tail.wrapping_sub(head);
-        (used + self.needed(tail, slots)).saturating_sub(self.memory.entries())
+        (used + self.needed(tail, slots) + to_leave).saturating_sub(self.memory.entries())
     }
 
     /// Whether all slots are in use or not reclaimed, or so many that a message may not fit.
@@ -412,7 +411,7 @@ impl<M: Memory> Ring<M> {
     /// slot, because receivers wait for the slot.
     #[inline]
     pub fn reserve(&self, reclaim: impl FnMut(&Self, u32)) -> Result<Reservation<'_, M>, NoRoom> {
-        let (position, ..) = self.advance_tail(|_| (1, 1), false, reclaim)?;
+        let (position, ..) = self.advance_tail(|_| (1, 1), || 0, false, reclaim)?;
         Ok(Reservation {
             ring: self,
             position,
@@ -422,14 +421,27 @@ impl<M: Memory> Ring<M> {
 
     /// Reserves the next slots for messages that take one each, at most `count` and at least one. As
     /// [`Self::reserve`], but if `is_exact` this calls `reclaim` also if the ring would look full then.
-    #[inline]
+    #[inline(always)]
     pub fn reserve_up_to(
         &self,
         count: u32,
         is_exact: bool,
         reclaim: impl FnMut(&Self, u32),
     ) -> Result<Reservations<'_, M>, NoRoom> {
-        let (next, remaining, used) = self.advance_tail(|_| (1, count), is_exact, reclaim)?;
+        self.reserve_leaving(count, || 0, is_exact, reclaim)
+    }
+
+    /// The same, and leaves so many slots free.
+    #[inline(always)]
+    fn reserve_leaving(
+        &self,
+        count: u32,
+        to_leave: impl Fn() -> u32,
+        is_exact: bool,
+        reclaim: impl FnMut(&Self, u32),
+    ) -> Result<Reservations<'_, M>, NoRoom> {
+        let (next, remaining, used) =
+            self.advance_tail(|_| (1, count), to_leave, is_exact, reclaim)?;
         Ok(Reservations {
             ring: self,
             next,
@@ -446,11 +458,23 @@ impl<M: Memory> Ring<M> {
         is_exact: bool,
         reclaim: impl FnMut(&Self, u32),
     ) -> Result<Reservations<'_, M>, NoRoom> {
+        self.reserve_span_leaving(slots, || 0, is_exact, reclaim)
+    }
+
+    /// The same, and leaves so many slots free.
+    #[inline(always)]
+    fn reserve_span_leaving(
+        &self,
+        slots: u32,
+        to_leave: impl Fn() -> u32,
+        is_exact: bool,
+        reclaim: impl FnMut(&Self, u32),
+    ) -> Result<Reservations<'_, M>, NoRoom> {
         let needed = |tail| {
             let needed = self.needed(tail, slots);
             (needed, needed)
         };
-        let (tail, count, used) = self.advance_tail(needed, is_exact, reclaim)?;
+        let (tail, count, used) = self.advance_tail(needed, to_leave, is_exact, reclaim)?;
         let before_the_end = count - slots;
         let next = tail.wrapping_add(before_the_end);
         self.publish_free(tail, before_the_end);
@@ -476,12 +500,13 @@ impl<M: Memory> Ring<M> {
     }
 
     /// Moves `tail` over slots: as many as there is room for, from the one number to the other that
-    /// `wanted` returns for a position of `tail`. Returns the first position, how many they are, and
-    /// how many slots seem to be in use with them.
-    #[inline]
+    /// `wanted` returns for a position of `tail`. So many slots stay free as `to_leave` returns. Returns
+    /// the first position, how many they are, and how many slots seem to be in use with them.
+    #[inline(always)]
     fn advance_tail(
         &self,
         wanted: impl Fn(u32) -> (u32, u32),
+        to_leave: impl Fn() -> u32,
         is_exact: bool,
         mut reclaim: impl FnMut(&Self, u32),
     ) -> Result<(u32, u32, u32), NoRoom> {
@@ -499,11 +524,12 @@ impl<M: Memory> Ring<M> {
                 return Err(NoRoom::Closed);
             }
             let used = second.wrapping_sub(seen);
+            let usable = entries.saturating_sub(to_leave());
             let (least, most) = wanted(second);
             let mut count = most;
             let then = used.wrapping_add(most);
-            if then > entries || (is_exact && then > self.memory.roomy()) {
-                let room = entries.saturating_sub(used);
+            if then > usable || (is_exact && then > self.memory.roomy()) {
+                let room = usable.saturating_sub(used);
                 let head = self.head_position();
                 if head != seen {
                     // Pairs with the load above (B).

@@ -276,8 +276,8 @@ impl<M: Memory> Ring<M> {
         }
     }
 
-    /// Drops messages that only `target` could have received, at most `count`, and returns how many.
-    /// Calls `each` with their positions.
+    /// Drops messages that only `target` could have received, at most `count`, and returns how many. Calls
+    /// `each` before it drops one.
     ///
     /// For a receiver that has left. Each sender that may have published a message for it calls this
     /// afterwards.
@@ -286,9 +286,13 @@ impl<M: Memory> Ring<M> {
         place: &M::U64,
         target: u32,
         count: u32,
-        each: impl FnMut(u32),
+        mut each: impl FnMut(&Claim<'_, M>),
     ) -> u32 {
-        let dropped = self.drop_targeted(self.queue_start(place), target, count, each);
+        let drop_one = |position| {
+            let claim = self.queue_claim(position);
+            claim.map(|claim| (each(&claim), claim.consume())).is_some()
+        };
+        let dropped = self.drop_targeted(self.queue_start(place), target, count, drop_one);
         self.queue_reclaim();
         dropped
     }

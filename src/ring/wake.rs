@@ -108,6 +108,15 @@ pub trait Waiting {
     fn wake_one_of(&self, receiver: &Self::Receiver);
     /// The same for `count` requests that wait for room.
     fn wake_senders(&self, count: u32);
+    /// Whether senders have shares. Then the next send in line is not the one that has waited longest, and
+    /// [`Self::wake_fair_senders`] stands for [`Self::wake_senders`].
+    fn is_fair(&self) -> bool {
+        false
+    }
+    /// Under the lock: unless a request is awake that has not looked, takes the next `count` sends out
+    /// that have share and room, and wakes them. `wants_much` if each should have more than it needs;
+    /// then the tick wakes what waits otherwise.
+    fn wake_fair_senders(&self, _wants_much: bool, _count: u32) {}
     /// Under the lock: takes the watchers for messages out, and wakes them. Of those that want to be
     /// woken alone it wakes one of each receiver, unless it is `to_all`.
     fn tell_of_messages(&self, to_all: bool);
@@ -128,11 +137,17 @@ pub trait Waiting {
     /// the history.
     #[inline]
     fn has_room(&self, slots: u32, guard: &Self::Guard) -> bool {
+        self.has_room_beside(slots, 0, guard)
+    }
+
+    /// The same if so many more slots have to stay free.
+    #[inline]
+    fn has_room_beside(&self, slots: u32, to_leave: u32, guard: &Self::Guard) -> bool {
         let ring = self.ring();
         loop {
             // Before the look: another one may move `head` after it, and leave nothing to reclaim.
             let head = ring.head_position();
-            let missing = ring.missing(slots);
+            let missing = ring.missing_beside(slots, to_leave);
             if missing == 0 {
                 return true;
             }
@@ -346,6 +361,9 @@ fn wake_for_room<W: Waiting + ?Sized>(waiting: &W, wants_much: bool, count: u32,
     }
     if mark & REQUESTS == 0 {
         return;
+    }
+    if waiting.is_fair() {
+        return waiting.wake_fair_senders(wants_much, count);
     }
     if wants_much {
         // In a queue, the receiver that has freed a slot reclaims.

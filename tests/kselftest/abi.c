@@ -65,7 +65,7 @@ TEST(query_tells_what_there_is)
 		.register_attach = IOIPC_REGISTER_ATTACH,
 		.register_detach = IOIPC_REGISTER_DETACH,
 		.register_destroy = IOIPC_REGISTER_DESTROY,
-		.channel_flags = 15,
+		.channel_flags = 31,
 		.subscriber_flags = 15,
 		.send_flags = 127,
 		.recv_flags = 511,

@@ -42,12 +42,16 @@ TEST_F_TIMEOUT(reg, create_with_bad_flags, IPC_TIMEOUT)
 
 	for (bit = 3; bit < 32; bit++) {
 		create = ipc_create_args(1U << bit, 8, 64);
+		/* This is a known flag, which is valid only without BROADCAST. */
+		if (create.flags == IOIPC_F_FAIR)
+			goto broadcast;
 		EXPECT_EQ(-EINVAL, io_uring_ipc_channel_create(&self->ring,
 							       &create))
 			TH_LOG("bit %d", bit);
 		/* This is a known flag, which is valid only with BROADCAST. */
 		if (create.flags == IOIPC_F_OVERWRITE)
 			continue;
+broadcast:
 		create.flags |= IOIPC_F_BROADCAST;
 		EXPECT_EQ(-EINVAL, io_uring_ipc_channel_create(&self->ring,
 							       &create))
@@ -70,6 +74,8 @@ TEST_F_TIMEOUT(reg, create_with_good_flags, IPC_TIMEOUT)
 		IOIPC_F_PRIVATE,
 		IOIPC_F_PRIVATE | IOIPC_F_BROADCAST,
 		IOIPC_F_PRIVATE | IOIPC_F_MULTICAST,
+		IOIPC_F_FAIR,
+		IOIPC_F_FAIR | IOIPC_F_MULTICAST | IOIPC_F_PRIVATE,
 		IOIPC_F_BROADCAST | IOIPC_F_OVERWRITE,
 		IOIPC_F_BROADCAST | IOIPC_F_OVERWRITE | IOIPC_F_PRIVATE,
 	};

@@ -138,7 +138,7 @@ void step_create(const struct step *step)
 		IOIPC_F_PRIVATE | IOIPC_F_MULTICAST,
 		IOIPC_F_PRIVATE | IOIPC_F_BROADCAST | IOIPC_F_OVERWRITE,
 		IOIPC_F_BROADCAST | IOIPC_F_MULTICAST, IOIPC_F_OVERWRITE,
-		IOIPC_F_OVERWRITE | IOIPC_F_MULTICAST, 1U << 4,
+		IOIPC_F_OVERWRITE | IOIPC_F_MULTICAST, 1U << 5,
 	};
 	static const uint32_t entries[] = { 4, 1, 2, 8, 16, 4, 2, 8, 0, 3, 65536, 32768 };
 	static const uint32_t sizes[] = { 64, 8, 1, 100, 4096, 200, 64, 16, 0, (1 << 20) + 1 };
@@ -159,6 +159,9 @@ void step_create(const struct step *step)
 		.mode = modes[step->d % ARRAY_SIZE(modes)],
 		.key = keys[step->object % KEYS],
 	};
+	/* A third of the queues. */
+	if (step->a >= 0xb0 && !(create->flags & IOIPC_F_BROADCAST && step->a < 0xf0))
+		create->flags |= IOIPC_F_FAIR;
 	if (create->ring_entries == 32768)
 		/* Both together are larger than the limit. */
 		create->max_msg_size = 1 << 20;

@@ -141,9 +141,10 @@ int model_create(struct model *model, struct place place,
 	uint32_t slot_size = extension.slot_size ?: create->max_msg_size;
 	struct channel sizes = {};
 
-	if (create->flags & ~(modes | IOIPC_F_PRIVATE | IOIPC_F_OVERWRITE) ||
+	if (create->flags & ~(modes | IOIPC_F_PRIVATE | IOIPC_F_OVERWRITE | IOIPC_F_FAIR) ||
 	    (create->flags & modes) == modes ||
-	    (create->flags & IOIPC_F_OVERWRITE && !(create->flags & IOIPC_F_BROADCAST)))
+	    (create->flags & IOIPC_F_OVERWRITE && !(create->flags & IOIPC_F_BROADCAST)) ||
+	    (create->flags & IOIPC_F_FAIR && create->flags & IOIPC_F_BROADCAST))
 		return -EINVAL;
 	if (extension.error)
 		return extension.error;
@@ -474,16 +475,50 @@ static uint32_t gap_before(const struct channel *channel, uint32_t slots)
 	return slots > rest ? rest : 0;
 }
 
-static bool has_room(struct model *model, struct channel *channel, uint32_t slots)
+/* The slots of messages that are part of a share or for a target, if these are not 0. */
+static uint32_t slots_of(const struct channel *channel, uint32_t share, uint32_t target)
+{
+	uint32_t slots = 0;
+
+	for (uint32_t position = channel->head; position != channel->tail; position++) {
+		const struct message *message = &channel->messages[position];
+
+		if (message->ready && (!share || message->share == share) &&
+		    (!target || message->target == target))
+			slots += model_slots(channel, message->len);
+	}
+	return slots;
+}
+
+/* How many slots a send has to leave, beside those of its message. */
+static uint32_t to_leave(const struct channel *channel, uint32_t share, uint32_t slots)
+{
+	uint32_t used = channel->flags & IOIPC_F_FAIR ? slots_of(channel, share, 0) : 0;
+
+	return used ? used + slots : 0;
+}
+
+/* Whether the messages for a target would hold more than their part. */
+static bool is_beyond(const struct channel *channel, uint32_t target, uint32_t slots)
+{
+	uint32_t most = channel->entries / 4 ? channel->entries / 4 : 1;
+
+	return channel->flags & IOIPC_F_FAIR && target &&
+	       slots_of(channel, 0, target) + slots > most;
+}
+
+static bool has_room(struct model *model, struct channel *channel, uint32_t slots,
+		     uint32_t left)
 {
 	uint32_t head = BROADCAST(channel) ? last_of(model, channel, true) : channel->head;
 
-	return channel->tail - head + gap_before(channel, slots) + slots <= channel->entries;
+	return channel->tail - head + gap_before(channel, slots) + slots + left <=
+	       channel->entries;
 }
 
 bool model_has_room(struct model *model, struct channel *channel)
 {
-	return has_room(model, channel, model_slots(channel, channel->max_msg_size));
+	return has_room(model, channel, model_slots(channel, channel->max_msg_size), 0);
 }
 
 /*
@@ -508,30 +543,43 @@ static void overwrite(struct model *model, struct channel *channel, uint32_t slo
 	}
 }
 
+/* Which share a sender uses.  Those that are not attached have one together. */
+static uint32_t share_of(const struct subscriber *subscriber)
+{
+	return subscriber ? 1 + who[subscriber->place.actor].id : UINT32_MAX;
+}
+
 bool model_waits_for_nothing(struct model *model, struct place place,
 			     const struct outgoing *outgoing)
 {
 	struct subscriber *subscriber;
 	struct channel *channel;
+	uint32_t slots;
 
-	return !model_sender(model, place, outgoing->id, &subscriber, &channel) &&
-	       !channel->destroyed && outgoing->target &&
-	       !is_target(model, channel, outgoing->target) &&
-	       !has_room(model, channel, model_slots(channel, outgoing->messages[0].len));
+	if (model_sender(model, place, outgoing->id, &subscriber, &channel) ||
+	    channel->destroyed || !outgoing->target ||
+	    is_target(model, channel, outgoing->target))
+		return false;
+	slots = model_slots(channel, outgoing->messages[0].len);
+	return !has_room(model, channel, slots,
+			 to_leave(channel, share_of(subscriber), slots));
 }
 
 int model_send(struct model *model, struct place place, const struct outgoing *outgoing)
 {
 	struct subscriber *subscriber;
 	struct channel *channel;
+	uint32_t share;
 	unsigned int i;
 	int error;
 
 	error = model_sender(model, place, outgoing->id, &subscriber, &channel);
 	if (error)
 		return error;
+	share = share_of(subscriber);
 	for (i = 0; i < outgoing->count; i++) {
 		uint32_t slots = model_slots(channel, outgoing->messages[i].len), gap;
+		bool has_share;
 
 		if (outgoing->target && !is_target(model, channel, outgoing->target))
 			error = -ENOENT;
@@ -541,7 +589,11 @@ int model_send(struct model *model, struct place place, const struct outgoing *o
 			error = -EFAULT;
 		else if (channel->destroyed)
 			error = -EPIPE;
-		else if (!has_room(model, channel, slots))
+		has_share = has_room(model, channel, slots, to_leave(channel, share, slots));
+		if (!error && is_beyond(channel, outgoing->target, slots) &&
+		    (has_share || !outgoing->waited))
+			error = -EDQUOT;
+		else if (!error && !has_share)
 			error = -ENOBUFS;
 		if (error)
 			break;
@@ -562,6 +614,7 @@ int model_send(struct model *model, struct place place, const struct outgoing *o
 			.call = outgoing->call,
 			.actor = place.actor,
 			.fds = outgoing->fds,
+			.share = share,
 		};
 		memset(&channel->messages[channel->tail], 0,
 		       (slots - 1) * sizeof(struct message));

@@ -42,6 +42,8 @@ struct message {
 	unsigned int actor;
 	/* How many files it has. */
 	uint32_t fds;
+	/* Whose share the slots of the message are part of, in a fair channel. */
+	uint32_t share;
 };
 
 struct channel {
@@ -95,6 +97,8 @@ struct outgoing {
 	bool vector, call;
 	/* How many files the message has. */
 	uint32_t fds;
+	/* It has waited for room or share. */
+	bool waited;
 	/* Number of the first message that cannot be read, or of all messages. */
 	unsigned int readable;
 	unsigned int count;
@@ -171,7 +175,11 @@ int model_sender(struct model *model, struct place place, uint32_t id,
 int model_watch(struct model *model, struct place place, uint32_t id, uint32_t target,
 		bool has_waited);
 
-/* Sends as many messages as it can.  -ENOBUFS if the channel is full. */
+/*
+ * Sends as many messages as it can.  -ENOBUFS if the channel is full or there is no share
+ * left, -EDQUOT if the messages for the target hold their part of a fair channel: then it
+ * fails with -ENOBUFS, and does not wait.
+ */
 int model_send(struct model *model, struct place place, const struct outgoing *outgoing);
 /*
  * Whether a send that waits may go on waiting although its target is gone: it looks for

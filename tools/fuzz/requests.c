@@ -252,6 +252,9 @@ void step_send(const struct step *step)
 		/* The messages may take several slots each. */
 		if (model_slots(channel, channel->max_msg_size) > 1)
 			room = 0;
+		/* Or senders may have shares. */
+		if (channel->flags & IOIPC_F_FAIR)
+			room = 0;
 		if (waiting(channel, true) > 1 || (waiting(channel, true) && room < count) ||
 		    (flags & IOIPC_SEND_WAIT && room < count))
 			count = 1;
@@ -345,7 +348,10 @@ void step_send(const struct step *step)
 	if (expected == -ENOBUFS && flags & IOIPC_SEND_WAIT) {
 		trace(" -> waits\n");
 		request->waits = true;
+		request->outgoing.waited = true;
 	} else {
+		if (expected == -EDQUOT)
+			expected = -ENOBUFS;
 		trace(" -> %d\n", expected);
 	}
 	if (modifier == ASYNC && !request->waits)

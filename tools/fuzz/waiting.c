@@ -322,6 +322,8 @@ void settle(void)
 				ret = -EPIPE;
 			if (ret == -ENOBUFS || waits_for_nothing(request))
 				continue;
+			if (ret == -EDQUOT)
+				ret = -ENOBUFS;
 			again = true;
 			request->waits = false;
 			simple_completion(request, "send", ret);

@@ -75,7 +75,7 @@ static inline int io_uring_ipc_query(struct io_uring_query_ipc *query)
 	query->register_detach = IOIPC_REGISTER_DETACH;
 	query->register_destroy = IOIPC_REGISTER_DESTROY;
 	query->channel_flags = IOIPC_F_BROADCAST | IOIPC_F_MULTICAST | IOIPC_F_PRIVATE |
-			       IOIPC_F_OVERWRITE;
+			       IOIPC_F_OVERWRITE | IOIPC_F_FAIR;
 	query->subscriber_flags = IOIPC_SUB_BOTH | IOIPC_SUB_HISTORY | IOIPC_SUB_LOSSY;
 	query->send_flags = IOIPC_SEND_WAIT | IOIPC_SEND_VEC | IOIPC_FIXED_BUF |
 			    IOIPC_SEND_FDS | IOIPC_SEND_CALL | IOIPC_SEND_REPLY |

@@ -41,7 +41,8 @@ extern "C" {
  *			sender is not attached, and either lacks write permission
  *			or the channel is private
  *	  -EMSGSIZE	len is greater than max_msg_size of the channel
- *	  -ENOBUFS	the ring is full.  With IOIPC_F_OVERWRITE, or if all
+ *	  -ENOBUFS	the ring is full, or with IOIPC_F_FAIR the share of the
+ *			sender's uid or the part of the target is used up.  With IOIPC_F_OVERWRITE, or if all
  *			receivers are IOIPC_SUB_LOSSY, the sender makes room
  *			instead, unless other senders take all of that room, or the
  *			oldest message is held: by a receiver that is copying it, by
@@ -423,6 +424,38 @@ struct io_uring_ipc_exchange {
  * that had not received it.
  */
 #define IOIPC_F_OVERWRITE		(1U << 3)
+/*
+ * Not with IOIPC_F_BROADCAST: senders have shares of the slots.
+ *
+ * A send needs room for its message, and beside that as many free slots as its uid
+ * uses then, with this message.  Only a uid that uses no slot needs no more than room
+ * for one message.  A slot is used from the moment that a sender reserves it until a
+ * receiver has taken the message (or it is dropped, or the sender gives it up), and
+ * a message of several slots uses all of them.  The uid is the file system uid of
+ * the caller that attached the subscriber, in whatever user namespace that is; what is
+ * sent without an attachment counts as that of one more uid.
+ *
+ * So if nothing is received, the first uid that sends gets entries / 2 slots, the next
+ * one entries / 4, and the j-th one entries >> j, or one slot if that is 0 and a slot
+ * is left: the first log2(entries) + 1 uids get one at least, whatever the others do.
+ * If n uids send as fast as they can and receivers receive, each of them uses
+ * entries / (n + 1) slots, and the next uid finds as many free.
+ *
+ * The messages for one target use at most entries / 4 slots, and at least one message
+ * is possible.
+ *
+ * A send beyond its share fails with -ENOBUFS, or waits with IOIPC_SEND_WAIT, until
+ * receivers have taken messages of its uid or of others.  Senders of other uids that
+ * wait do not wait for this one.  A send beyond what its target may have fails with
+ * -ENOBUFS, also with IOIPC_SEND_WAIT: nobody waits for a single target.  A vector
+ * ends before the first message that is beyond.
+ *
+ * A message for a target that does not receive still holds up the ring once all other
+ * slots have been used, as in any channel: a receiver takes such a message, detaches,
+ * or is evicted.  So give the right to receive only to those that are trusted to
+ * receive.
+ */
+#define IOIPC_F_FAIR			(1U << 4)
 
 /* io_uring_ipc_channel_attach.flags, at least one of SEND and RECV. */
 /* May send; needs write permission. */
