@@ -322,7 +322,7 @@ static inline int bus_connect(struct bus_client *client, const char *name,
 	return ret;
 }
 
-/* Waits for a request and for its timeout, which are linked.  Returns what the request did. */
+/* Waits for a request and for its timeout, which are linked.  Returns the result. */
 static inline int bus_wait_both(struct bus_client *client)
 {
 	int done, ret, results[2] = { };
@@ -334,7 +334,8 @@ static inline int bus_wait_both(struct bus_client *client)
 			return ret;
 		results[cqe.user_data & 1] = cqe.res;
 	}
-	return results[1] == -ETIME ? -ETIME : results[0];
+	/* The time may be over just when the request completes. */
+	return results[0] == -ECANCELED ? -ETIME : results[0];
 }
 
 static inline void bus_prep_timeout(struct bus_client *client, struct __kernel_timespec *time)

@@ -126,7 +126,8 @@ static int call(struct io_uring *ring, unsigned int id, const struct request *re
 		die("waiting for the reply: %s", strerror(-ret));
 	if (results[CALL_SEND] < 0)
 		return results[CALL_SEND];
-	return results[CALL_DEADLINE] == -ETIME ? -ETIME : results[CALL_RECEIVE];
+	/* The deadline may be over just when the reply arrives. */
+	return results[CALL_RECEIVE] == -ECANCELED ? -ETIME : results[CALL_RECEIVE];
 }
 
 static void check_reply(const struct incoming *incoming, const struct request *request)
