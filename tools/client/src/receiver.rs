@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: MIT
+
+//! Receiving into a buffer.
+
+use crate::{
+    channel::Address,
+    endpoint::{subscriber, Endpoint},
+    error::{Error, Result},
+    mapped::MappedReceiver,
+    message::{Bundle, Message},
+    region::Region,
+    sys,
+};
+
+/// How a receiver attaches to a channel.
+///
+/// ```no_run
+/// use io_uring_ipc::ReceiverOptions;
+///
+/// let logger = ReceiverOptions::new().lossy().history().open("bus/log")?;
+/// # Ok::<(), io_uring_ipc::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+#[must_use]
+pub struct ReceiverOptions {
+    flags: u32,
+    buffer: usize,
+}
+
+impl ReceiverOptions {
+    /// A receiver without options.
+    ///
+    /// ```
+    /// let options = io_uring_ipc::ReceiverOptions::new();
+    /// ```
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// In a broadcast, start with the oldest message that is still there, and not with the next
+    /// one that is sent.
+    ///
+    /// ```
+    /// let options = io_uring_ipc::ReceiverOptions::new().history();
+    /// ```
+    pub fn history(mut self) -> Self {
+        self.flags |= sys::SUB_HISTORY;
+        self
+    }
+
+    /// In a broadcast, senders never wait for this receiver. If it is too slow, it loses the oldest
+    /// messages, and is told how many.
+    ///
+    /// ```
+    /// let options = io_uring_ipc::ReceiverOptions::new().lossy();
+    /// ```
+    pub fn lossy(mut self) -> Self {
+        self.flags |= sys::SUB_LOSSY;
+        self
+    }
+
+    /// How large the buffer is in bytes. A bundle is not larger. The buffer always has room for the
+    /// largest message of the channel. The default is 64 KiB.
+    ///
+    /// ```
+    /// let options = io_uring_ipc::ReceiverOptions::new().buffer(1 << 20);
+    /// ```
+    pub fn buffer(mut self, bytes: usize) -> Self {
+        self.buffer = bytes;
+        self
+    }
+
+    /// Opens a channel to receive. This needs read permission.
+    ///
+    /// ```no_run
+    /// # use io_uring_ipc::ReceiverOptions;
+    /// let receiver = ReceiverOptions::new().open("bus/log")?;
+    /// # Ok::<(), io_uring_ipc::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Receiver::open`]; [`Error::Invalid`] if the channel is no broadcast and the options are
+    /// only for broadcasts.
+    pub fn open<'a>(self, channel: impl Into<Address<'a>>) -> Result<Receiver> {
+        let endpoint = Endpoint::open(channel.into(), self.flags | sys::SUB_RECV)?;
+        // A receiver that cannot map the channel does not learn the length of the largest message.
+        // What it does not use of the buffer takes no memory.
+        let largest = match Region::largest_message(&endpoint) {
+            Ok(len) => len,
+            Err(Error::NotInPlace) => sys::MAX_MSG_SIZE as usize,
+            Err(error) => return Err(error),
+        };
+        let wanted = if self.buffer == 0 {
+            64 << 10
+        } else {
+            self.buffer
+        };
+        let len = wanted.max(size_of::<sys::MsgInfo>() + largest);
+        Ok(Receiver {
+            endpoint,
+            buffer: vec![0; len.div_ceil(size_of::<u64>())],
+        })
+    }
+}
+
+/// Receives messages from a channel, into a buffer of its own.
+///
+/// ```no_run
+/// use io_uring_ipc::Receiver;
+///
+/// let mut receiver = Receiver::open("jobs")?;
+/// let message = receiver.recv()?;
+/// println!("{:?}", message.data);
+/// # Ok::<(), io_uring_ipc::Error>(())
+/// ```
+pub struct Receiver {
+    endpoint: Endpoint,
+    /// In words, so that messages are aligned to 8 bytes.
+    buffer: Vec<u64>,
+}
+
+subscriber!(Receiver);
+
+impl Receiver {
+    /// Opens a channel to receive. This needs read permission.
+    ///
+    /// ```no_run
+    /// # use io_uring_ipc::{Address, Receiver};
+    /// let by_name = Receiver::open("jobs")?;
+    /// let by_key = Receiver::open(Address::Key(4711))?;
+    /// # Ok::<(), io_uring_ipc::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoChannel`], [`Error::Denied`], [`Error::TooManySubscribers`],
+    /// [`Error::NoModule`], [`Error::NoKernel`], [`Error::NoIoUring`], [`Error::Os`].
+    pub fn open<'a>(channel: impl Into<Address<'a>>) -> Result<Self> {
+        ReceiverOptions::new().open(channel)
+    }
+
+    /// Receives a message, and waits for one.
+    ///
+    /// ```no_run
+    /// # let mut receiver = io_uring_ipc::Receiver::open("jobs")?;
+    /// println!("{:?}", receiver.recv()?.data);
+    /// # Ok::<(), io_uring_ipc::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Destroyed`] after the last message; [`Error::NoSubscriber`] if the owner of the
+    /// channel has evicted this receiver; [`Error::TimedOut`]; [`Error::Os`]. No message is lost by
+    /// that.
+    pub fn recv(&mut self) -> Result<Message<&[u8]>> {
+        let len = self.fill(sys::RECV_WAIT)?;
+        self.message(len)
+    }
+
+    /// Receives a message without waiting.
+    ///
+    /// ```no_run
+    /// # use io_uring_ipc::Error;
+    /// # let mut receiver = io_uring_ipc::Receiver::open("jobs")?;
+    /// match receiver.try_recv() {
+    ///     Err(Error::Empty) => println!("nothing"),
+    ///     result => println!("{:?}", result?.data),
+    /// }
+    /// # Ok::<(), io_uring_ipc::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Empty`]; otherwise as [`Receiver::recv`].
+    pub fn try_recv(&mut self) -> Result<Message<&[u8]>> {
+        let len = self.fill(0)?;
+        self.message(len)
+    }
+
+    /// Receives as many messages as there are and as fit into the buffer, with one system call.
+    /// Waits for the first one.
+    ///
+    /// ```no_run
+    /// # let mut receiver = io_uring_ipc::Receiver::open("jobs")?;
+    /// for message in receiver.recv_bundle()? {
+    ///     println!("{:?}", message.data);
+    /// }
+    /// # Ok::<(), io_uring_ipc::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Receiver::recv`].
+    pub fn recv_bundle(&mut self) -> Result<Bundle<'_>> {
+        let len = self.fill(sys::RECV_BUNDLE | sys::RECV_WAIT)?;
+        Ok(Bundle::new(self.bytes(len)))
+    }
+
+    /// Receives several messages as [`Receiver::recv_bundle`] does, but does not wait.
+    ///
+    /// ```no_run
+    /// # let mut receiver = io_uring_ipc::Receiver::open("jobs")?;
+    /// println!("{} messages", receiver.try_recv_bundle()?.count());
+    /// # Ok::<(), io_uring_ipc::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Receiver::try_recv`].
+    pub fn try_recv_bundle(&mut self) -> Result<Bundle<'_>> {
+        let len = self.fill(sys::RECV_BUNDLE)?;
+        Ok(Bundle::new(self.bytes(len)))
+    }
+
+    /// Reads the messages where the kernel has stored them from now on.
+    ///
+    /// ```no_run
+    /// # use io_uring_ipc::ReceiverOptions;
+    /// let mut receiver = ReceiverOptions::new().history().open("bus/log")?.into_mapped()?;
+    /// # Ok::<(), io_uring_ipc::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotInPlace`] if the channel is no broadcast or private; [`Error::Os`].
+    pub fn into_mapped(self) -> Result<MappedReceiver> {
+        MappedReceiver::new(self.endpoint)
+    }
+
+    /// Receives into the buffer, and returns how many bytes of it are used.
+    pub(crate) fn fill(&mut self, flags: u32) -> Result<usize> {
+        let sqe = sys::Sqe {
+            opcode: sys::OP_RECV,
+            addr: self.buffer.as_mut_ptr().addr() as u64,
+            // No buffer needs more: the kernel would not use it.
+            len: u32::try_from(size_of_val(&*self.buffer)).unwrap_or(1 << 31),
+            rw_flags: flags | sys::RECV_INFO,
+            ..sys::Sqe::default()
+        };
+        // SAFETY: The buffer is ours alone until `run` returns.
+        unsafe { self.endpoint.run(sqe) }
+    }
+
+    /// The first bytes of the buffer.
+    pub(crate) fn bytes(&self, len: usize) -> &[u8] {
+        let len = len.min(size_of_val(&*self.buffer));
+        // SAFETY: The buffer has as many bytes, and all bytes of integers are initialized.
+        unsafe { std::slice::from_raw_parts(self.buffer.as_ptr().cast(), len) }
+    }
+
+    /// The message that the first bytes of the buffer are.
+    pub(crate) fn message(&self, len: usize) -> Result<Message<&[u8]>> {
+        Bundle::new(self.bytes(len)).next().ok_or(Error::Invalid)
+    }
+}
