@@ -25,6 +25,9 @@ use crate::{
 /// ```
 pub type SubscriberId = NonZeroU32;
 
+/// How often [`Channel::open_or_create`] tries.
+const OPEN_ATTEMPTS: u32 = 16;
+
 /// What kind of channel [`Channel::create`] creates.
 ///
 /// `entries` is how many messages the channel holds: a power of two, at most 32768. `max_message`
@@ -234,6 +237,43 @@ impl Channel {
         })
     }
 
+    /// Opens the channel with the name of the options, or creates it if there is none. Of several
+    /// processes that do this at the same time, one creates the channel, and all open it.
+    ///
+    /// `open` is how to open it, such as `Sender::open`. The channel is returned if this call has
+    /// created it: it exists as long as that.
+    ///
+    /// ```no_run
+    /// # use io_uring_ipc::{Channel, Options, Receiver};
+    /// let options = Options::broadcast(64, 4096).name("bus/log");
+    /// let (mut receiver, created) = Channel::open_or_create(&options, Receiver::open)?;
+    /// # Ok::<(), io_uring_ipc::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Exists`] if there is a channel that this process must not find, or if others create
+    /// and destroy it all the time; otherwise as [`Channel::create`] and as `open`.
+    pub fn open_or_create<'a, S>(
+        options: &Options<'a>,
+        mut open: impl FnMut(Address<'a>) -> Result<S>,
+    ) -> Result<(S, Option<Self>)> {
+        for _ in 0..OPEN_ATTEMPTS {
+            match open(Address::Name(options.name)) {
+                Err(Error::NoChannel) => (),
+                result => return Ok((result?, None)),
+            }
+            match Self::create(options) {
+                Err(Error::Exists) => (),
+                result => {
+                    let channel = result?;
+                    return Ok((open(Address::Id(channel.id))?, Some(channel)));
+                }
+            }
+        }
+        Err(Error::Exists)
+    }
+
     /// The number of the channel, for [`Address::Id`].
     ///
     /// ```no_run
@@ -295,9 +335,7 @@ impl Channel {
     /// [`Error::NoSubscriber`] if there is no such subscriber, [`Error::NotOwner`] if it is one of
     /// another user's channel.
     pub fn evict(&mut self, subscriber: SubscriberId) -> Result<()> {
-        // SAFETY: DETACH takes a number.
-        let detached = unsafe { self.ring.command_on(sys::REGISTER_DETACH, subscriber.get()) };
-        detached.map_err(|errno| self.ring.explain(errno, Error::NoSubscriber))
+        evict_by(&mut self.ring, subscriber)
     }
 
     /// Destroys the channel, as dropping it does, and tells whether it was still there.
@@ -312,8 +350,51 @@ impl Channel {
     ///
     /// [`Error::NoChannel`] if another process of the owner was faster.
     pub fn destroy(mut self) -> Result<()> {
-        // SAFETY: DESTROY takes a number.
-        let destroyed = unsafe { self.ring.command_on(sys::REGISTER_DESTROY, self.id) };
-        destroyed.map_err(|errno| self.ring.explain(errno, Error::NoChannel))
+        destroy_by(&mut self.ring, self.id)
     }
+}
+
+/// Detaches a subscriber of any process from a channel that another process of this user has
+/// created, as [`Channel::evict`] does.
+///
+/// ```no_run
+/// # let slow = io_uring_ipc::SubscriberId::new(7).unwrap();
+/// io_uring_ipc::evict(slow)?;
+/// # Ok::<(), io_uring_ipc::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// As [`Channel::evict`]; [`Error::NoModule`], [`Error::NoKernel`], [`Error::NoIoUring`],
+/// [`Error::Os`].
+pub fn evict(subscriber: SubscriberId) -> Result<()> {
+    evict_by(&mut Ring::new()?, subscriber)
+}
+
+/// Destroys the channel with this number, which another process of this user has created.
+///
+/// ```no_run
+/// # let channel = 1;
+/// io_uring_ipc::destroy(channel)?;
+/// # Ok::<(), io_uring_ipc::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`Error::NoChannel`] if there is no such channel, [`Error::NotOwner`] if it is another user's;
+/// [`Error::NoModule`], [`Error::NoKernel`], [`Error::NoIoUring`], [`Error::Os`].
+pub fn destroy(channel: u32) -> Result<()> {
+    destroy_by(&mut Ring::new()?, channel)
+}
+
+fn evict_by(ring: &mut Ring, subscriber: SubscriberId) -> Result<()> {
+    // SAFETY: DETACH takes a number.
+    let detached = unsafe { ring.command_on(sys::REGISTER_DETACH, subscriber.get()) };
+    detached.map_err(|errno| ring.explain(errno, Error::NoSubscriber))
+}
+
+fn destroy_by(ring: &mut Ring, channel: u32) -> Result<()> {
+    // SAFETY: DESTROY takes a number.
+    let destroyed = unsafe { ring.command_on(sys::REGISTER_DESTROY, channel) };
+    destroyed.map_err(|errno| ring.explain(errno, Error::NoChannel))
 }

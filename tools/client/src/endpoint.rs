@@ -59,6 +59,18 @@ impl Endpoint {
         })
     }
 
+    /// Waits until another subscriber of the channel is detached.
+    pub(crate) fn wait_gone(&mut self, other: SubscriberId) -> Result<()> {
+        let sqe = sys::Sqe {
+            opcode: sys::OP_RECV,
+            rw_flags: sys::RECV_GONE,
+            file_index: other.get(),
+            ..sys::Sqe::default()
+        };
+        // SAFETY: The request names no memory.
+        unsafe { self.run(sqe) }.map(drop)
+    }
+
     /// Runs a request of the subscriber until it has completed.
     ///
     /// # Safety
@@ -107,6 +119,29 @@ macro_rules! subscriber {
             /// ```
             pub fn set_timeout(&mut self, timeout: Option<std::time::Duration>) {
                 self.endpoint.timeout = timeout;
+            }
+
+            /// Waits until another subscriber of the same channel is detached: it was dropped, its
+            /// process has ended, or the owner of the channel has evicted it.
+            ///
+            /// No message comes from it then. A receiver that receives until
+            /// [`Error::Empty`](crate::Error::Empty) has all that it has sent.
+            ///
+            /// ```no_run
+            /// # let server = io_uring_ipc::SubscriberId::new(7).unwrap();
+            #[doc = concat!("let mut subscriber = io_uring_ipc::", stringify!($type), "::open(\"bus/log\")?;")]
+            /// subscriber.wait_gone(server)?;
+            /// # Ok::<(), io_uring_ipc::Error>(())
+            /// ```
+            ///
+            /// # Errors
+            ///
+            /// [`Error::NoSubscriber`](crate::Error::NoSubscriber) if the channel has no such
+            /// subscriber, or no longer this one;
+            /// [`Error::Destroyed`](crate::Error::Destroyed) if the channel was destroyed;
+            /// [`Error::TimedOut`](crate::Error::TimedOut); [`Error::Os`](crate::Error::Os).
+            pub fn wait_gone(&mut self, other: $crate::SubscriberId) -> $crate::Result<()> {
+                self.endpoint.wait_gone(other)
             }
         }
 

@@ -3,7 +3,7 @@
 //! Message channels between processes of one machine, driven by `io_uring`.
 //!
 //! A process creates a [`Channel`], and other processes open it by its name: a [`Sender`] to send,
-//! a [`Receiver`] or a [`MappedReceiver`] to receive. Messages go through a ring in the kernel. A
+//! a [`Receiver`] or a [`MappedReceiver`] to receive, or a [`Peer`] for both. Messages go through a ring in the kernel. A
 //! sender writes a message once, however many receivers get it.
 //!
 //! This needs Linux on a 64-bit machine, a kernel that has the channels, and its module
@@ -72,11 +72,15 @@
 //!
 //! The crate needs Rust 1.88.
 
+mod buffer;
 mod channel;
 mod endpoint;
 mod error;
+mod kernel;
 mod mapped;
 mod message;
+mod peer;
+mod poster;
 mod receiver;
 mod region;
 mod ring;
@@ -87,10 +91,13 @@ pub mod tokio;
 #[cfg(feature = "typed")]
 mod typed;
 
-pub use channel::{Address, Channel, Options, SubscriberId};
+pub use channel::{destroy, evict, Address, Channel, Options, SubscriberId};
 pub use error::{Error, Result};
+pub use kernel::Limits;
 pub use mapped::{InPlace, MappedMessage, MappedReceiver};
 pub use message::{Bundle, Info, Message};
+pub use peer::Peer;
+pub use poster::Poster;
 pub use receiver::{Receiver, ReceiverOptions};
 pub use sender::Sender;
 #[cfg(feature = "typed")]

@@ -2,13 +2,15 @@
 
 //! Receiving into a buffer.
 
+#[cfg(doc)]
+use crate::Error;
 use crate::{
+    buffer::Buffer,
     channel::Address,
     endpoint::{subscriber, Endpoint},
-    error::{Error, Result},
+    error::Result,
     mapped::MappedReceiver,
     message::{Bundle, Message},
-    region::Region,
     sys,
 };
 
@@ -84,23 +86,8 @@ impl ReceiverOptions {
     /// only for broadcasts.
     pub fn open<'a>(self, channel: impl Into<Address<'a>>) -> Result<Receiver> {
         let endpoint = Endpoint::open(channel.into(), self.flags | sys::SUB_RECV)?;
-        // A receiver that cannot map the channel does not learn the length of the largest message.
-        // What it does not use of the buffer takes no memory.
-        let largest = match Region::largest_message(&endpoint) {
-            Ok(len) => len,
-            Err(Error::NotInPlace) => sys::MAX_MSG_SIZE as usize,
-            Err(error) => return Err(error),
-        };
-        let wanted = if self.buffer == 0 {
-            64 << 10
-        } else {
-            self.buffer
-        };
-        let len = wanted.max(size_of::<sys::MsgInfo>() + largest);
-        Ok(Receiver {
-            endpoint,
-            buffer: vec![0; len.div_ceil(size_of::<u64>())],
-        })
+        let buffer = Buffer::for_channel(&endpoint, self.buffer)?;
+        Ok(Receiver { endpoint, buffer })
     }
 }
 
@@ -116,8 +103,7 @@ impl ReceiverOptions {
 /// ```
 pub struct Receiver {
     endpoint: Endpoint,
-    /// In words, so that messages are aligned to 8 bytes.
-    buffer: Vec<u64>,
+    buffer: Buffer,
 }
 
 subscriber!(Receiver);
@@ -194,7 +180,7 @@ impl Receiver {
     /// As [`Receiver::recv`].
     pub fn recv_bundle(&mut self) -> Result<Bundle<'_>> {
         let len = self.fill(sys::RECV_BUNDLE | sys::RECV_WAIT)?;
-        Ok(Bundle::new(self.bytes(len)))
+        Ok(self.bundle(len))
     }
 
     /// Receives several messages as [`Receiver::recv_bundle`] does, but does not wait.
@@ -210,7 +196,7 @@ impl Receiver {
     /// As [`Receiver::try_recv`].
     pub fn try_recv_bundle(&mut self) -> Result<Bundle<'_>> {
         let len = self.fill(sys::RECV_BUNDLE)?;
-        Ok(Bundle::new(self.bytes(len)))
+        Ok(self.bundle(len))
     }
 
     /// Reads the messages where the kernel has stored them from now on.
@@ -230,27 +216,16 @@ impl Receiver {
 
     /// Receives into the buffer, and returns how many bytes of it are used.
     pub(crate) fn fill(&mut self, flags: u32) -> Result<usize> {
-        let sqe = sys::Sqe {
-            opcode: sys::OP_RECV,
-            addr: self.buffer.as_mut_ptr().addr() as u64,
-            // No buffer needs more: the kernel would not use it.
-            len: u32::try_from(size_of_val(&*self.buffer)).unwrap_or(1 << 31),
-            rw_flags: flags | sys::RECV_INFO,
-            ..sys::Sqe::default()
-        };
-        // SAFETY: The buffer is ours alone until `run` returns.
-        unsafe { self.endpoint.run(sqe) }
+        self.buffer.fill(&mut self.endpoint, flags)
     }
 
-    /// The first bytes of the buffer.
-    pub(crate) fn bytes(&self, len: usize) -> &[u8] {
-        let len = len.min(size_of_val(&*self.buffer));
-        // SAFETY: The buffer has as many bytes, and all bytes of integers are initialized.
-        unsafe { std::slice::from_raw_parts(self.buffer.as_ptr().cast(), len) }
+    /// The messages in the first bytes of the buffer.
+    pub(crate) fn bundle(&self, len: usize) -> Bundle<'_> {
+        self.buffer.bundle(len)
     }
 
-    /// The message that the first bytes of the buffer are.
+    /// The message in the first bytes of the buffer.
     pub(crate) fn message(&self, len: usize) -> Result<Message<&[u8]>> {
-        Bundle::new(self.bytes(len)).next().ok_or(Error::Invalid)
+        self.buffer.message(len)
     }
 }

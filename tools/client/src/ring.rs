@@ -6,7 +6,7 @@ use std::{
     ffi::c_void,
     io,
     mem::transmute,
-    os::fd::AsRawFd,
+    os::fd::{AsRawFd, RawFd},
     ptr::{from_mut, null_mut},
     time::{Duration, Instant},
 };
@@ -163,16 +163,8 @@ impl Ring {
         argument: *mut c_void,
         count: u32,
     ) -> Result<(), Errno> {
-        let fd = self.uring.as_raw_fd();
         // SAFETY: By the caller's promise. The descriptor is ours.
-        let result =
-            unsafe { libc::syscall(libc::SYS_io_uring_register, fd, opcode, argument, count) };
-        if result == 0 {
-            return Ok(());
-        }
-        Err(io::Error::last_os_error()
-            .raw_os_error()
-            .unwrap_or(libc::EIO))
+        unsafe { register(self.uring.as_raw_fd(), opcode, argument, count) }
     }
 
     /// What an error number of a command means. A kernel that does not know the command returns
@@ -188,4 +180,25 @@ impl Ring {
         }
         Error::new(errno, missing)
     }
+}
+
+/// Calls `io_uring_register(2)`.
+///
+/// # Safety
+///
+/// As the command needs it.
+pub(crate) unsafe fn register(
+    fd: RawFd,
+    opcode: u32,
+    argument: *mut c_void,
+    count: u32,
+) -> Result<(), Errno> {
+    // SAFETY: By the caller's promise.
+    let result = unsafe { libc::syscall(libc::SYS_io_uring_register, fd, opcode, argument, count) };
+    if result == 0 {
+        return Ok(());
+    }
+    Err(io::Error::last_os_error()
+        .raw_os_error()
+        .unwrap_or(libc::EIO))
 }

@@ -24,7 +24,7 @@ use crate::{
 /// # Ok::<(), io_uring_ipc::Error>(())
 /// ```
 pub struct Sender {
-    endpoint: Endpoint,
+    pub(crate) endpoint: Endpoint,
     data: u64,
 }
 
@@ -45,8 +45,13 @@ impl Sender {
     /// [`Error::NoChannel`], [`Error::Denied`], [`Error::TooManySubscribers`],
     /// [`Error::NoModule`], [`Error::NoKernel`], [`Error::NoIoUring`], [`Error::Os`].
     pub fn open<'a>(channel: impl Into<Address<'a>>) -> Result<Self> {
+        Self::with_flags(channel.into(), sys::SUB_SEND)
+    }
+
+    /// Attaches with these flags.
+    pub(crate) fn with_flags(channel: Address<'_>, flags: u32) -> Result<Self> {
         Ok(Self {
-            endpoint: Endpoint::open(channel.into(), sys::SUB_SEND)?,
+            endpoint: Endpoint::open(channel, flags)?,
             data: 0,
         })
     }
@@ -153,7 +158,29 @@ impl Sender {
     ///
     /// As [`Sender::send`], about the first message.
     pub fn send_vec(&mut self, messages: &[IoSlice<'_>]) -> Result<usize> {
-        self.several(messages, sys::SEND_WAIT)
+        self.several(messages, None, sys::SEND_WAIT)
+    }
+
+    /// Sends several messages to one receiver, otherwise as [`Sender::send_vec`] does.
+    ///
+    /// ```no_run
+    /// # use std::io::IoSlice;
+    /// # use io_uring_ipc::SubscriberId;
+    /// # let mut sender = io_uring_ipc::Sender::open("jobs")?;
+    /// # let receiver = SubscriberId::new(7).unwrap();
+    /// let sent = sender.send_vec_to(receiver, &[IoSlice::new(b"one"), IoSlice::new(b"two")])?;
+    /// # Ok::<(), io_uring_ipc::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::send_to`], about the first message.
+    pub fn send_vec_to(
+        &mut self,
+        receiver: SubscriberId,
+        messages: &[IoSlice<'_>],
+    ) -> Result<usize> {
+        self.several(messages, Some(receiver), sys::SEND_WAIT)
     }
 
     /// Sends several messages as [`Sender::send_vec`] does, but does not wait.
@@ -169,47 +196,49 @@ impl Sender {
     ///
     /// [`Error::Full`] if there is no room for the first message; otherwise as [`Sender::send`].
     pub fn try_send_vec(&mut self, messages: &[IoSlice<'_>]) -> Result<usize> {
-        self.several(messages, 0)
+        self.several(messages, None, 0)
     }
 
     fn one(&mut self, message: &[u8], target: Option<SubscriberId>, flags: u32) -> Result<()> {
-        let len = message.len().try_into().map_err(|_| Error::TooLong)?;
+        let sqe = one_message(message, self.data, target, flags)?;
         // SAFETY: The kernel reads the message while `message` is borrowed.
-        let sent = unsafe { self.run(message.as_ptr().addr(), len, target, flags) };
-        sent.map(drop)
+        unsafe { self.endpoint.run(sqe) }.map(drop)
     }
 
-    fn several(&mut self, messages: &[IoSlice<'_>], flags: u32) -> Result<usize> {
+    fn several(
+        &mut self,
+        messages: &[IoSlice<'_>],
+        target: Option<SubscriberId>,
+        flags: u32,
+    ) -> Result<usize> {
         if messages.is_empty() {
             return Ok(0);
         }
-        let count = u32::try_from(messages.len()).map_or(sys::MAX_VEC, |len| len.min(sys::MAX_VEC));
-        let address = messages.as_ptr().addr();
+        let sqe = sys::Sqe {
+            addr: messages.as_ptr().addr() as u64,
+            len: u32::try_from(messages.len()).map_or(sys::MAX_VEC, |len| len.min(sys::MAX_VEC)),
+            ..one_message(&[], self.data, target, flags | sys::SEND_VEC)?
+        };
         // SAFETY: An `IoSlice` is a `struct iovec`. The kernel reads the array and the messages while
         // `messages` is borrowed.
-        unsafe { self.run(address, count, None, flags | sys::SEND_VEC) }
-    }
-
-    /// # Safety
-    ///
-    /// What is at `address` is valid until this function returns.
-    unsafe fn run(
-        &mut self,
-        address: usize,
-        len: u32,
-        target: Option<SubscriberId>,
-        rw_flags: u32,
-    ) -> Result<usize> {
-        let sqe = sys::Sqe {
-            opcode: sys::OP_SEND,
-            addr: address as u64,
-            len,
-            rw_flags,
-            user_data: self.data,
-            file_index: target.map_or(0, SubscriberId::get),
-            ..sys::Sqe::default()
-        };
-        // SAFETY: By the caller's promise.
         unsafe { self.endpoint.run(sqe) }
     }
+}
+
+/// A request that sends a message. Its `fd` is still missing.
+pub(crate) fn one_message(
+    message: &[u8],
+    data: u64,
+    target: Option<SubscriberId>,
+    flags: u32,
+) -> Result<sys::Sqe> {
+    Ok(sys::Sqe {
+        opcode: sys::OP_SEND,
+        addr: message.as_ptr().addr() as u64,
+        len: message.len().try_into().map_err(|_| Error::TooLong)?,
+        rw_flags: flags,
+        user_data: data,
+        file_index: target.map_or(0, SubscriberId::get),
+        ..sys::Sqe::default()
+    })
 }

@@ -13,11 +13,16 @@ pub(crate) const RECV_WAIT: u32 = 1 << 0;
 pub(crate) const RECV_INFO: u32 = 1 << 3;
 pub(crate) const RECV_BUNDLE: u32 = 1 << 4;
 pub(crate) const RECV_MAPPED: u32 = 1 << 6;
+pub(crate) const RECV_GONE: u32 = 1 << 8;
 
 pub(crate) const REGISTER_CREATE: u32 = 38;
 pub(crate) const REGISTER_ATTACH: u32 = 39;
 pub(crate) const REGISTER_DETACH: u32 = 40;
 pub(crate) const REGISTER_DESTROY: u32 = 41;
+
+/// `IORING_REGISTER_QUERY` of `<linux/io_uring.h>`.
+pub(crate) const REGISTER_QUERY: u32 = 35;
+pub(crate) const QUERY: u32 = 4;
 
 pub(crate) const MAX_RING_ENTRIES: u32 = 32768;
 pub(crate) const MAX_MSG_SIZE: u32 = 1 << 20;
@@ -100,6 +105,47 @@ pub(crate) struct MsgDesc {
     pub(crate) sender: u32,
     pub(crate) target: u32,
     pub(crate) reserved: [u64; 3],
+}
+
+/// `struct io_uring_query_hdr` of `<linux/io_uring/query.h>`.
+#[repr(C)]
+pub(crate) struct QueryHeader {
+    pub(crate) next_entry: u64,
+    pub(crate) query_data: u64,
+    pub(crate) query_op: u32,
+    pub(crate) size: u32,
+    pub(crate) result: i32,
+    pub(crate) reserved: [u32; 3],
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub(crate) struct Query {
+    pub(crate) op_send: u32,
+    pub(crate) op_recv: u32,
+    pub(crate) register_create: u32,
+    pub(crate) register_attach: u32,
+    pub(crate) register_detach: u32,
+    pub(crate) register_destroy: u32,
+    pub(crate) channel_flags: u32,
+    pub(crate) subscriber_flags: u32,
+    pub(crate) send_flags: u32,
+    pub(crate) recv_flags: u32,
+    pub(crate) channel_ext_size: u32,
+    pub(crate) attach_ext_size: u32,
+    pub(crate) ring_version: u32,
+    pub(crate) max_ring_entries: u32,
+    pub(crate) max_msg_size: u32,
+    pub(crate) max_subscribers: u32,
+    pub(crate) reserved_subscribers: u32,
+    pub(crate) max_vec: u32,
+    pub(crate) max_name: u32,
+    pub(crate) reserved: u32,
+}
+
+impl Query {
+    /// For `size`.
+    pub(crate) const SIZE: u32 = 80;
 }
 
 impl NameExt {
@@ -237,7 +283,7 @@ mod tests {
     fn as_the_header_of_the_kernel() {
         let mut numbers: Numbers = constants!(
             OP_SEND OP_RECV SEND_WAIT SEND_VEC RECV_WAIT RECV_INFO RECV_BUNDLE RECV_MAPPED
-            REGISTER_CREATE REGISTER_ATTACH REGISTER_DETACH REGISTER_DESTROY
+            RECV_GONE QUERY             REGISTER_CREATE REGISTER_ATTACH REGISTER_DETACH REGISTER_DESTROY
             MAX_RING_ENTRIES MAX_MSG_SIZE MAX_VEC F_BROADCAST F_MULTICAST F_PRIVATE F_OVERWRITE
             SUB_SEND SUB_RECV SUB_HISTORY SUB_LOSSY INFO_TARGETED MSG_READY RING_VERSION);
         layout!(numbers:
@@ -261,6 +307,12 @@ mod tests {
             desc_stride data_offset data_stride cursor_offset senders_wait reserved
         }
         Cursor = io_uring_ipc_cursor { position reserved }
+        Query = io_uring_query_ipc {
+            op_send op_recv register_create register_attach register_detach register_destroy
+            channel_flags subscriber_flags send_flags recv_flags channel_ext_size
+            attach_ext_size ring_version max_ring_entries max_msg_size max_subscribers
+            reserved_subscribers max_vec max_name reserved
+        }
         Sqe = io_uring_sqe {
             opcode flags ioprio fd off addr len rw_flags user_data buf_index personality
             file_index
@@ -274,10 +326,12 @@ mod tests {
             let name = format!("offsetof(struct io_uring_ipc_ring, {field})");
             numbers.push((name, offset as u64));
         }
-        numbers.push((
-            "sizeof(struct io_uring_ipc_channel_ext)".into(),
-            NameExt::SIZE.into(),
-        ));
+        for (name, size) in [
+            ("ipc_channel_ext", NameExt::SIZE),
+            ("query_ipc", Query::SIZE),
+        ] {
+            numbers.push((format!("sizeof(struct io_uring_{name})"), size.into()));
+        }
         compare(&numbers);
     }
 }

@@ -91,7 +91,7 @@ fn poll_retry<R>(
 
 /// The functions that all of them have.
 macro_rules! asynchronous {
-    ($type:ident, $interest:ident $(, $field:ident: $value:expr)*) => {
+    ($type:ident, $($interest:ident)|+ $(, $field:ident: $value:expr)*) => {
         impl $type {
             /// Opens a channel, as
             #[doc = concat!("[`", stringify!($type), "::open`](crate::", stringify!($type), "::open)")]
@@ -148,7 +148,7 @@ macro_rules! asynchronous {
 
             fn try_from(subscriber: crate::$type) -> Result<Self> {
                 Ok(Self {
-                    file: watch(subscriber.as_fd(), Interest::$interest)?,
+                    file: watch(subscriber.as_fd(), $(Interest::$interest)|+)?,
                     inner: subscriber,
                     $($field: $value,)*
                 })
@@ -224,7 +224,7 @@ impl Receiver {
         let receiver = &mut self.inner;
         let bundle = || receiver.fill(sys::RECV_BUNDLE);
         let len = retry(&self.file, Interest::READABLE, bundle).await?;
-        Ok(Bundle::new(receiver.bytes(len)))
+        Ok(receiver.bundle(len))
     }
 }
 
@@ -407,5 +407,98 @@ impl Sink<Vec<u8>> for Sender {
 
     fn poll_close(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
         self.poll_flush(context)
+    }
+}
+
+/// Sends and receives as one subscriber.
+///
+/// ```no_run
+/// use io_uring_ipc::tokio::Peer;
+///
+/// # async fn example() -> io_uring_ipc::Result<()> {
+/// let mut server = Peer::open("jobs")?;
+/// loop {
+///     let request = server.recv().await?;
+///     let answer = request.data.to_ascii_uppercase();
+///     if let Some(client) = request.info.sender {
+///         server.send_to(client, &answer).await?;
+///     }
+/// }
+/// # }
+/// ```
+pub struct Peer {
+    file: AsyncFd<OwnedFd>,
+    inner: crate::Peer,
+}
+
+asynchronous!(Peer, READABLE | WRITABLE);
+
+impl Peer {
+    /// Receives a message.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it has completed, it has received nothing.
+    ///
+    /// ```no_run
+    /// # async fn example() -> io_uring_ipc::Result<()> {
+    /// # let mut peer = io_uring_ipc::tokio::Peer::open("jobs")?;
+    /// println!("{:?}", peer.recv().await?.data);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Peer::recv`](crate::Peer::recv), without a timeout.
+    pub async fn recv(&mut self) -> Result<Message<&[u8]>> {
+        let peer = &mut self.inner;
+        let len = retry(&self.file, Interest::READABLE, || peer.fill(0)).await?;
+        peer.message(len)
+    }
+
+    /// Sends a message, and waits for room if the channel is full.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it has completed, it has sent nothing.
+    ///
+    /// ```no_run
+    /// # async fn example() -> io_uring_ipc::Result<()> {
+    /// # let mut peer = io_uring_ipc::tokio::Peer::open("jobs")?;
+    /// peer.send(b"hello").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::send`](crate::Sender::send), without a timeout.
+    pub async fn send(&mut self, message: &[u8]) -> Result<()> {
+        let send = || self.inner.try_send(message);
+        retry(&self.file, Interest::WRITABLE, send).await
+    }
+
+    /// Sends a message to one receiver, and waits for room if the channel is full.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it has completed, it has sent nothing.
+    ///
+    /// ```no_run
+    /// # async fn example() -> io_uring_ipc::Result<()> {
+    /// # let mut peer = io_uring_ipc::tokio::Peer::open("jobs")?;
+    /// # let client = io_uring_ipc::SubscriberId::new(7).unwrap();
+    /// peer.send_to(client, b"only for you").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`Sender::send_to`](crate::Sender::send_to), without a timeout.
+    pub async fn send_to(&mut self, receiver: SubscriberId, message: &[u8]) -> Result<()> {
+        let send = || self.inner.try_send_to(receiver, message);
+        retry(&self.file, Interest::WRITABLE, send).await
     }
 }

@@ -12,7 +12,7 @@ use std::{
 
 use futures_util::{stream, SinkExt, StreamExt};
 use io_uring_ipc::{
-    tokio::{MappedReceiver, Receiver, Sender},
+    tokio::{MappedReceiver, Peer, Receiver, Sender},
     Address, Channel, Error, Options, Typed,
 };
 use tokio::task::yield_now;
@@ -28,6 +28,7 @@ pub const TESTS: &[Test] = &[
     ("async: the end of a stream", || run(stream_end())),
     ("async: in place", || run(in_place())),
     ("async: values", || run(values())),
+    ("async: a peer answers a peer", || run(peers())),
     ("async: the end of a wait", || run(end_of_waits())),
 ];
 
@@ -313,4 +314,34 @@ async fn end_of_waits() {
     assert!(matches!(sending.await.unwrap(), Error::Destroyed));
     assert!(matches!(receiving.await.unwrap(), Error::Destroyed));
     assert_eq!(receiver.recv().await.unwrap().data, b"1");
+}
+
+async fn peers() {
+    let channel = Channel::create(&Options::unicast(1, 64)).unwrap();
+    let mut server = Peer::open(Address::Id(channel.id())).unwrap();
+    let (id, number) = (channel.id(), server.get_ref().id());
+    let client = tokio::spawn(async move {
+        let mut client = Peer::open(Address::Id(id)).unwrap();
+        for text in ["one", "two", "three"] {
+            client.send_to(number, text.as_bytes()).await.unwrap();
+            let answer = client.recv().await.unwrap();
+            assert_eq!(answer.data, text.to_ascii_uppercase().as_bytes());
+        }
+    });
+    for _ in 0..3 {
+        let request = server.recv().await.unwrap();
+        let (client, answer) = (
+            request.info.sender.unwrap(),
+            request.data.to_ascii_uppercase(),
+        );
+        server.send_to(client, &answer).await.unwrap();
+    }
+    client.await.unwrap();
+    // A send that waits for room.
+    server.send(b"first").await.unwrap();
+    abandon(server.send(b"abandoned")).await;
+    assert_eq!(server.recv().await.unwrap().data, b"first");
+    abandon(server.recv()).await;
+    server.send(b"second").await.unwrap();
+    assert_eq!(server.recv().await.unwrap().data, b"second");
 }

@@ -15,7 +15,7 @@ use io_uring_ipc::{
 };
 
 use crate::{
-    process::{thread_id, wait_until_in, Child},
+    process::{become_nobody, thread_id, wait_until_in, Child},
     Test,
 };
 
@@ -334,16 +334,6 @@ fn eviction() {
     ));
     channel.evict(sender.id()).unwrap();
     assert!(matches!(sender.send(b"4"), Err(Error::NoSubscriber)));
-}
-
-/// Gives up all rights.
-fn become_nobody() {
-    // SAFETY: There are no groups to read.
-    assert_eq!(unsafe { libc::setgroups(0, std::ptr::null()) }, 0);
-    // SAFETY: The call has no memory.
-    assert_eq!(unsafe { libc::setgid(65534) }, 0);
-    // SAFETY: The call has no memory.
-    assert_eq!(unsafe { libc::setuid(65534) }, 0);
 }
 
 fn permissions() {

@@ -4,6 +4,7 @@
 
 mod asynchronous;
 mod blocking;
+mod peers;
 mod process;
 
 use std::panic::{catch_unwind, AssertUnwindSafe};
@@ -12,7 +13,7 @@ use std::panic::{catch_unwind, AssertUnwindSafe};
 type Test = (&'static str, fn());
 
 fn main() {
-    let tests: Vec<Test> = [blocking::TESTS, asynchronous::TESTS].concat();
+    let tests: Vec<Test> = [blocking::TESTS, peers::TESTS, asynchronous::TESTS].concat();
     println!("1..{}", tests.len());
     let mut failed = 0;
     for (name, test) in tests {
