@@ -4,7 +4,7 @@
 KDIR ?= /lib/modules/$(shell uname -r)/build
 # Where the module is built.
 MO ?= $(CURDIR)/build/module
-# Where `make install` puts the headers.
+# Where `make install` puts all but the module.
 PREFIX ?= /usr/local
 
 paths := $(CURDIR) $(KDIR) $(MO)
@@ -73,11 +73,43 @@ rust-analyzer: module
 	+$(kbuild) rust-analyzer
 	ln -sf $(MO)/rust-project.json rust-project.json
 
+# What `make install` installs beside the module: for programs, and the command.
+prefix := $(DESTDIR)$(PREFIX)
 .PHONY: install
-install: module
+install: module install-user
 	+$(kbuild) INSTALL_MOD_PATH=$(DESTDIR) modules_install
-	install -D -m 644 include/uapi/linux/io_uring/ipc.h $(DESTDIR)$(PREFIX)/include/linux/io_uring/ipc.h
-	install -D -m 644 tools/harness/liburing_ipc.h $(DESTDIR)$(PREFIX)/include/liburing_ipc.h
+
+# The command, which is built unless it is given.
+ifndef IOIPC
+IOIPC := build/ioipc/release/ioipc
+install-user: ioipc
+endif
+
+.PHONY: ioipc
+ioipc:
+	tools/ioipc/build $(IOIPC)
+
+.PHONY: install-user
+install-user:
+	install -D $(IOIPC) $(prefix)/bin/ioipc
+	install -D -m 644 include/uapi/linux/io_uring/ipc.h $(prefix)/include/linux/io_uring/ipc.h
+	install -D -m 644 tools/harness/liburing_ipc.h $(prefix)/include/liburing_ipc.h
+	mkdir -p $(prefix)/lib/pkgconfig $(prefix)/lib/modules-load.d
+	sed 's|@PREFIX@|$(PREFIX)|' tools/harness/io-uring-ipc.pc.in >$(prefix)/lib/pkgconfig/io-uring-ipc.pc
+	echo io_uring_ipc >$(prefix)/lib/modules-load.d/io_uring_ipc.conf
+	docs/man/install $(prefix)/share/man
+	for shell in bash:bash-completion/completions/ioipc zsh:zsh/site-functions/_ioipc fish:fish/vendor_completions.d/ioipc.fish; do \
+		$(IOIPC) completions $${shell%%:*} | install -D -m 644 /dev/stdin $(prefix)/share/$${shell#*:} || exit; \
+	done
+
+.PHONY: uninstall
+uninstall:
+	rm -f $(DESTDIR)/lib/modules/$(shell cat $(KDIR)/include/config/kernel.release 2>/dev/null || uname -r)/updates/io_uring_ipc.ko
+	docs/man/install --remove $(prefix)/share/man
+	cd $(prefix) && rm -f bin/ioipc include/linux/io_uring/ipc.h include/liburing_ipc.h \
+		lib/pkgconfig/io-uring-ipc.pc lib/modules-load.d/io_uring_ipc.conf \
+		share/bash-completion/completions/ioipc share/zsh/site-functions/_ioipc \
+		share/fish/vendor_completions.d/ioipc.fish
 
 .PHONY: clean
 clean:
@@ -97,7 +129,10 @@ help:
 	@echo 'make bench            compare with pipes, sockets, queues and shared memory (BENCH=OPTIONS)'
 	@echo 'make check            formatting, lints, warnings, unsafe blocks'
 	@echo 'make kernels          build the two kernels that the tests boot'
-	@echo 'make install          install the module and the headers (KDIR=, PREFIX=, DESTDIR=)'
+	@echo 'make install          install the module, headers, man pages and ioipc (KDIR=, PREFIX=, DESTDIR=)'
+	@echo 'make install-user     the same without the module (IOIPC=FILE: with this ioipc, do not build it)'
+	@echo 'make ioipc            build ioipc, in build/ioipc/release'
+	@echo 'make uninstall        remove all of that (KDIR=, PREFIX=, DESTDIR=)'
 	@echo 'make rust-analyzer    write rust-project.json (KDIR=)'
 	@echo 'make clean            remove what was built here; kernels and tools stay in the cache'
 	@echo 'KERNEL=7.2 make ...   the same on another version of Linux than 7.3, if it has patches'
