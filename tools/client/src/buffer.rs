@@ -23,7 +23,7 @@ impl Buffer {
         // What it does not use of the buffer takes no memory.
         let largest = match Region::largest_message(endpoint) {
             Ok(len) => len,
-            Err(Error::NotInPlace) => sys::MAX_MSG_SIZE as usize,
+            Err(Error::NotInPlace) => sys::MAX_LARGE_MSG_SIZE as usize,
             Err(error) => return Err(error),
         };
         let wanted = if bytes == 0 { 64 << 10 } else { bytes };

@@ -31,7 +31,8 @@ const OPEN_ATTEMPTS: u32 = 16;
 /// What kind of channel [`Channel::create`] creates.
 ///
 /// `entries` is how many messages the channel holds: a power of two, at most 32768. `max_message`
-/// is the length of the largest message in bytes, at most 1 MiB. The kernel charges the memory for
+/// is the length of the largest message in bytes, at most 1 MiB (see also
+/// [`Options::slot_size`]). The kernel charges the memory for
 /// all of them to the process that creates the channel.
 ///
 /// Without other options, only processes of the same user can use the channel.
@@ -46,6 +47,7 @@ const OPEN_ATTEMPTS: u32 = 16;
 pub struct Options<'a> {
     create: sys::ChannelCreate,
     name: &'a [u8],
+    slot_size: u32,
 }
 
 impl<'a> Options<'a> {
@@ -63,6 +65,7 @@ impl<'a> Options<'a> {
                 ..sys::ChannelCreate::default()
             },
             name: b"",
+            slot_size: 0,
         }
     }
 
@@ -101,6 +104,18 @@ impl<'a> Options<'a> {
     /// ```
     pub fn private(self) -> Self {
         self.flag(sys::F_PRIVATE)
+    }
+
+    /// Usual messages have at most so many bytes, and longer ones, up to 64 MiB, take several
+    /// entries each. So memory is paid for usual messages, and not for the largest one, which can
+    /// have at most a quarter of all entries.
+    ///
+    /// ```
+    /// let options = io_uring_ipc::Options::unicast(1024, 1 << 20).slot_size(4096);
+    /// ```
+    pub fn slot_size(mut self, bytes: u32) -> Self {
+        self.slot_size = bytes;
+        self
     }
 
     /// Other processes find the channel by this name: 1 to 127 bytes, none of them 0.
@@ -176,11 +191,11 @@ impl<'a> From<&'a [u8]> for Address<'a> {
 }
 
 /// The extension of a command that has a name.
-pub(crate) fn name_ext(name: &[u8]) -> Result<sys::NameExt> {
-    Ok(sys::NameExt {
+pub(crate) fn name_ext(name: &[u8]) -> Result<sys::Ext> {
+    Ok(sys::Ext {
         name: name.as_ptr().addr() as u64,
         name_len: name.len().try_into().map_err(|_| Error::Invalid)?,
-        reserved: 0,
+        slot_size: 0,
     })
 }
 
@@ -223,10 +238,15 @@ impl Channel {
     pub fn create(options: &Options<'_>) -> Result<Self> {
         let mut ring = Ring::new()?;
         let mut create = options.create;
-        let ext = name_ext(options.name)?;
-        if !options.name.is_empty() {
+        let mut ext = name_ext(options.name)?;
+        ext.slot_size = options.slot_size;
+        if options.name.is_empty() {
+            // Without a length there is no address.
+            ext.name = 0;
+        }
+        if !options.name.is_empty() || options.slot_size > 0 {
             create.ext = (&raw const ext).addr() as u64;
-            create.ext_size = sys::NameExt::SIZE;
+            create.ext_size = sys::Ext::SIZE;
         }
         // SAFETY: CREATE takes this struct. The extension and the name live until it returns.
         let created = unsafe { ring.command(sys::REGISTER_CREATE, &mut create) };

@@ -39,7 +39,7 @@ impl Endpoint {
             Address::Name(name) => {
                 ext = name_ext(name)?;
                 attach.ext = (&raw const ext).addr() as u64;
-                attach.ext_size = sys::NameExt::SIZE;
+                attach.ext_size = sys::Ext::SIZE;
             }
             Address::Key(key) => attach.key = key,
             Address::Id(id) => attach.channel_id = id,

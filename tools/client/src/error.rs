@@ -65,7 +65,7 @@ pub enum Error {
     /// A value is not valid (`EINVAL`).
     #[error(
         "a value is not valid: a channel has a power of two of entries, at most 32768, \
-         and messages of 1 byte to 1 MiB; a name has 1 to 127 bytes"
+         and messages of 1 byte to 1 MiB, or to 64 MiB with a size of slots; a name has 1 to 127 bytes"
     )]
     Invalid,
     /// The module is not loaded (`EOPNOTSUPP`).

@@ -22,8 +22,11 @@ use crate::{
 pub struct Limits {
     /// How many messages a channel can hold.
     pub max_entries: u32,
-    /// The length of the largest message in bytes.
+    /// The length of the largest message in bytes, in one entry.
     pub max_message: u32,
+    /// The same in a channel with [`Options::slot_size`](crate::Options::slot_size), or 0 if the
+    /// kernel does not have those.
+    pub max_large_message: u32,
     /// How many subscribers a channel can have.
     pub max_subscribers: u32,
     /// How many messages [`Sender::send_vec`](crate::Sender::send_vec) sends with one system call.
@@ -65,6 +68,7 @@ impl Limits {
             0 => Ok(Self {
                 max_entries: query.max_ring_entries,
                 max_message: query.max_msg_size,
+                max_large_message: query.max_large_msg_size,
                 max_subscribers: query.max_subscribers,
                 max_vec: query.max_vec,
                 max_name: query.max_name,

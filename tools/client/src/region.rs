@@ -72,8 +72,8 @@ impl Drop for Mapping {
 ///
 /// # Invariants
 ///
-/// The descriptions of `mask + 1` slots, and messages of up to `largest` bytes in these slots, are
-/// inside of the region. Descriptions and messages are aligned to 8 bytes.
+/// The descriptions of `mask + 1` slots, and as many slots of `message_stride` bytes, are inside of
+/// the region. Descriptions and slots are aligned to 8 bytes.
 #[derive(Clone, Copy, Debug)]
 struct Geometry {
     mask: u32,
@@ -130,7 +130,12 @@ impl Geometry {
                 && stride.is_multiple_of(8)
                 && end.is_some_and(|end| end <= region_len)
         };
-        let is_valid = field!(version) == sys::RING_VERSION
+        let is_known = match field!(version) {
+            sys::RING_VERSION => geometry.largest <= geometry.message_stride,
+            sys::RING_VERSION_LARGE => true,
+            _ => false,
+        };
+        let is_valid = is_known
             && entries.is_power_of_two()
             && entries <= sys::MAX_RING_ENTRIES
             && fits(
@@ -138,8 +143,18 @@ impl Geometry {
                 geometry.description_stride,
                 size_of::<sys::MsgDesc>(),
             )
-            && fits(geometry.messages, geometry.message_stride, geometry.largest);
+            && fits(
+                geometry.messages,
+                geometry.message_stride,
+                geometry.message_stride,
+            );
         is_valid.then_some(geometry)
+    }
+
+    /// How many bytes a message at a position can have: it does not reach beyond the last slot.
+    fn longest(&self, position: u32) -> usize {
+        let left = (self.mask - (position & self.mask)) as usize + 1;
+        self.largest.min(left.saturating_mul(self.message_stride))
     }
 }
 
@@ -238,7 +253,7 @@ impl Region {
             let slot = self.slot(*position);
             let description = Description {
                 position: *position,
-                len: (slot.len as usize).min(self.geometry.largest),
+                len: (slot.len as usize).min(self.geometry.longest(*position)),
                 id: slot.id,
                 sender_data: slot.sender_data,
                 sender: slot.sender,
@@ -257,6 +272,10 @@ impl Region {
                 return Some(description);
             }
             *position = position.wrapping_add(1);
+            if slot.state != sys::MSG_READY {
+                // Such as the other slots of a message: they are passed at once.
+                *position = position.wrapping_add(slot.state >> sys::MSG_STATE_BITS);
+            }
         }
     }
 
@@ -298,10 +317,10 @@ impl Region {
     ///
     /// # Panics
     ///
-    /// If no message of the channel is as long.
+    /// If no message at this position is as long.
     pub(crate) fn copy(&self, position: u32, range: Range<usize>, to: &mut [u8]) {
-        assert!(range.end <= self.geometry.largest && range.len() == to.len());
-        // SAFETY: By the invariant of `Geometry`, and since the range is in a largest message.
+        assert!(range.end <= self.geometry.longest(position) && range.len() == to.len());
+        // SAFETY: By the invariant of `Geometry`, and since the range is in its slots.
         let from = unsafe { self.message(position).add(range.start) };
         // SAFETY: As above, the whole range is mapped.
         unsafe { copy_volatile(from, to) };
@@ -491,7 +510,8 @@ mod tests {
             (132, 8),
             (132, 1 << 31),
             (136, largest_offset),
-            (140, 2),
+            (140, 0),
+            (140, 3),
             (144, 193),
             (144, largest_offset - 32),
             (144, u32::MAX - 7),
@@ -522,6 +542,26 @@ mod tests {
         assert_eq!(next(&region, &mut position, &mut lost), Some(1));
         assert_eq!(next(&region, &mut position, &mut lost), Some(4));
         assert_eq!(next(&region, &mut position, &mut lost), None);
+        assert_eq!((position, lost), (4, 0));
+    }
+
+    #[test]
+    fn messages_of_several_slots() {
+        let kernel = Kernel::new();
+        kernel.store(140, sys::RING_VERSION_LARGE);
+        kernel.store(136, 3 * 64);
+        let region = kernel.region();
+        // No message reaches beyond the last slot, whatever a slot says.
+        let longest = |position| region.geometry.longest(position);
+        let expected = [3 * 64, 3 * 64, 2 * 64, 64];
+        assert_eq!([4, 1, 2, 3].map(longest), expected);
+        // A message of three slots: the other two are passed at once.
+        kernel.publish(0, sys::MSG_READY, 0);
+        kernel.publish(1, 1 << sys::MSG_STATE_BITS | (sys::MSG_READY + 2), 0);
+        kernel.publish(3, sys::MSG_READY, 0);
+        let (mut position, mut lost) = (0, 0);
+        assert_eq!(next(&region, &mut position, &mut lost), Some(1));
+        assert_eq!(next(&region, &mut position, &mut lost), Some(4));
         assert_eq!((position, lost), (4, 0));
     }
 
@@ -564,7 +604,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "largest")]
+    #[should_panic(expected = "longest")]
     fn nothing_behind_a_message_is_read() {
         let region = Kernel::new().region();
         region.copy(3, 0..LARGEST as usize + 1, &mut [0; LARGEST as usize + 1]);

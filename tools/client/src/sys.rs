@@ -25,7 +25,7 @@ pub(crate) const REGISTER_QUERY: u32 = 35;
 pub(crate) const QUERY: u32 = 4;
 
 pub(crate) const MAX_RING_ENTRIES: u32 = 32768;
-pub(crate) const MAX_MSG_SIZE: u32 = 1 << 20;
+pub(crate) const MAX_LARGE_MSG_SIZE: u32 = 1 << 26;
 pub(crate) const MAX_VEC: u32 = 1024;
 
 pub(crate) const F_BROADCAST: u32 = 1 << 0;
@@ -42,7 +42,10 @@ pub(crate) const INFO_TARGETED: u32 = 1 << 0;
 
 pub(crate) const MSG_READY: u32 = 1;
 
+pub(crate) const MSG_STATE_BITS: u32 = 8;
+
 pub(crate) const RING_VERSION: u32 = 1;
+pub(crate) const RING_VERSION_LARGE: u32 = 2;
 
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(C)]
@@ -71,12 +74,13 @@ pub(crate) struct ChannelAttach {
     pub(crate) ext: u64,
 }
 
-/// Both `struct io_uring_ipc_channel_ext` and `struct io_uring_ipc_attach_ext`.
+/// Both `struct io_uring_ipc_channel_ext` and `struct io_uring_ipc_attach_ext`, where `slot_size`
+/// is reserved.
 #[repr(C)]
-pub(crate) struct NameExt {
+pub(crate) struct Ext {
     pub(crate) name: u64,
     pub(crate) name_len: u32,
-    pub(crate) reserved: u32,
+    pub(crate) slot_size: u32,
 }
 
 #[derive(Clone, Copy)]
@@ -104,7 +108,8 @@ pub(crate) struct MsgDesc {
     pub(crate) state: u32,
     pub(crate) sender: u32,
     pub(crate) target: u32,
-    pub(crate) reserved: [u64; 3],
+    pub(crate) slots: u32,
+    pub(crate) reserved: [u32; 5],
 }
 
 /// `struct io_uring_query_hdr` of `<linux/io_uring/query.h>`.
@@ -140,7 +145,7 @@ pub(crate) struct Query {
     pub(crate) reserved_subscribers: u32,
     pub(crate) max_vec: u32,
     pub(crate) max_name: u32,
-    pub(crate) reserved: u32,
+    pub(crate) max_large_msg_size: u32,
 }
 
 impl Query {
@@ -148,7 +153,7 @@ impl Query {
     pub(crate) const SIZE: u32 = 80;
 }
 
-impl NameExt {
+impl Ext {
     /// For `ext_size`.
     pub(crate) const SIZE: u32 = 16;
 }
@@ -284,8 +289,9 @@ mod tests {
         let mut numbers: Numbers = constants!(
             OP_SEND OP_RECV SEND_WAIT SEND_VEC RECV_WAIT RECV_INFO RECV_BUNDLE RECV_MAPPED
             RECV_GONE QUERY             REGISTER_CREATE REGISTER_ATTACH REGISTER_DETACH REGISTER_DESTROY
-            MAX_RING_ENTRIES MAX_MSG_SIZE MAX_VEC F_BROADCAST F_MULTICAST F_PRIVATE F_OVERWRITE
-            SUB_SEND SUB_RECV SUB_HISTORY SUB_LOSSY INFO_TARGETED MSG_READY RING_VERSION);
+            MAX_RING_ENTRIES MAX_LARGE_MSG_SIZE MAX_VEC F_BROADCAST F_MULTICAST F_PRIVATE F_OVERWRITE
+            SUB_SEND SUB_RECV SUB_HISTORY SUB_LOSSY INFO_TARGETED MSG_READY MSG_STATE_BITS
+            RING_VERSION RING_VERSION_LARGE);
         layout!(numbers:
         ChannelCreate = io_uring_ipc_channel_create {
             flags ring_entries max_msg_size mode key channel_id_out ext_size ext
@@ -294,13 +300,13 @@ mod tests {
             channel_id flags key channel_fd local_id_out mmap_offset_out region_size ext_size
             ext
         }
-        NameExt = io_uring_ipc_channel_ext { name name_len reserved }
-        NameExt = io_uring_ipc_attach_ext { name name_len reserved }
+        Ext = io_uring_ipc_channel_ext { name name_len slot_size }
+        Ext = io_uring_ipc_attach_ext { name name_len }
         MsgInfo = io_uring_ipc_msg_info {
             len msg_id sender_data sender pid uid gid flags reserved lost
         }
         MsgDesc = io_uring_ipc_msg_desc {
-            offset len msg_id sender_data seq state sender target reserved
+            offset len msg_id sender_data seq state sender target slots reserved
         }
         RingHeader = io_uring_ipc_ring {
             producer consumer ring_mask ring_entries max_msg_size version desc_offset
@@ -311,7 +317,7 @@ mod tests {
             op_send op_recv register_create register_attach register_detach register_destroy
             channel_flags subscriber_flags send_flags recv_flags channel_ext_size
             attach_ext_size ring_version max_ring_entries max_msg_size max_subscribers
-            reserved_subscribers max_vec max_name reserved
+            reserved_subscribers max_vec max_name max_large_msg_size
         }
         Sqe = io_uring_sqe {
             opcode flags ioprio fd off addr len rw_flags user_data buf_index personality
@@ -326,10 +332,7 @@ mod tests {
             let name = format!("offsetof(struct io_uring_ipc_ring, {field})");
             numbers.push((name, offset as u64));
         }
-        for (name, size) in [
-            ("ipc_channel_ext", NameExt::SIZE),
-            ("query_ipc", Query::SIZE),
-        ] {
+        for (name, size) in [("ipc_channel_ext", Ext::SIZE), ("query_ipc", Query::SIZE)] {
             numbers.push((format!("sizeof(struct io_uring_{name})"), size.into()));
         }
         compare(&numbers);

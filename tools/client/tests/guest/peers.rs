@@ -6,8 +6,8 @@
 use std::{io::IoSlice, time::Duration};
 
 use io_uring_ipc::{
-    destroy, evict, Address, Channel, Error, Limits, Options, Peer, Poster, Receiver, Sender,
-    SubscriberId,
+    destroy, evict, Address, Channel, Error, Limits, MappedReceiver, Options, Peer, Poster,
+    Receiver, Sender, SubscriberId,
 };
 
 use crate::{
@@ -32,6 +32,7 @@ pub const TESTS: &[Test] = &[
         "another process of the owner evicts and destroys",
         by_number,
     ),
+    ("messages of several slots, copied and in place", large),
     ("limits", limits),
 ];
 
@@ -349,4 +350,38 @@ fn limits() {
     for options in too_much {
         assert!(matches!(Channel::create(&options), Err(Error::Invalid)));
     }
+}
+
+fn large() {
+    let options = Options::broadcast(64, 64 * 1024).slot_size(4096);
+    let channel = Channel::create(&options).unwrap();
+    let mut sender = channel.sender().unwrap();
+    let mut copies = channel.receiver().unwrap();
+    let mut mapped = MappedReceiver::open(Address::Id(channel.id())).unwrap();
+    // Again and again round the ring, also with messages that do not fit in front of its end.
+    for round in 0..100_usize {
+        let len = [64 * 1024, 1, 10_000, 0, 4096, 4097][round % 6];
+        let bytes: Vec<u8> = (0..len)
+            .map(|byte| (byte + round).to_le_bytes()[0])
+            .collect();
+        sender.send(&bytes).unwrap();
+        assert!(copies.recv().unwrap().data == bytes);
+        let mut found = mapped.recv().unwrap();
+        let messages: Vec<_> = found
+            .iter()
+            .map(|message| message.to_vec().unwrap())
+            .collect();
+        assert!(messages == [bytes]);
+    }
+    assert!(matches!(
+        sender.send(&vec![0; 64 * 1024 + 1]),
+        Err(Error::TooLong)
+    ));
+    // A receiver that cannot map the channel.
+    let options = Options::unicast(64, 2 << 20).slot_size(128 << 10).private();
+    let channel = Channel::create(&options).unwrap();
+    let mut receiver = channel.receiver().unwrap();
+    channel.sender().unwrap().send(&vec![7; 2 << 20]).unwrap();
+    assert!(receiver.recv().unwrap().data == vec![7; 2 << 20]);
+    assert!(Channel::create(&Options::unicast(64, 64 * 1024).slot_size(2048)).is_err());
 }
