@@ -100,6 +100,9 @@ pub(crate) struct Create {
     /// Bytes of the largest message
     #[arg(long, value_name = "BYTES", default_value_t = 4096)]
     pub(crate) max_message: u32,
+    /// Bytes of usual messages: longer ones take several entries
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) slot_size: Option<u32>,
     /// Permissions in octal: read to receive, write to send
     #[arg(long, default_value = "600", value_parser = octal)]
     pub(crate) mode: u32,

@@ -24,6 +24,9 @@ pub(crate) fn run(arguments: &Create, out: &mut Output) -> Result<(), Failure> {
     if let Some(key) = arguments.key {
         options = options.key(key);
     }
+    if let Some(bytes) = arguments.slot_size {
+        options = options.slot_size(bytes);
+    }
     if arguments.overwrite {
         options = options.overwrite();
     }
@@ -33,26 +36,20 @@ pub(crate) fn run(arguments: &Create, out: &mut Output) -> Result<(), Failure> {
     let name = escape(arguments.name.as_bytes());
     let channel = Channel::create(&options).map_err(|error| Failure::from(error).about(&name))?;
     let id = channel.id();
+    // This sender makes the channel visible to its owner, in the files of this process.
+    let mut sender = Sender::open(Address::Id(id));
     out.either(
         &json!({ "created": id, "name": name }),
         format!("channel {name} is created, with the number {id}"),
     )?;
-    stay(&channel);
-    Ok(())
-}
-
-/// Returns when the channel is destroyed. A sender that waits for its own end also makes the
-/// channel visible to its owner, in the files of this process.
-fn stay(channel: &Channel) {
+    // A sender that waits for its own end is told when the channel is destroyed.
     loop {
-        let ended = Sender::open(Address::Id(channel.id()))
-            .and_then(|mut sender| sender.wait_gone(sender.id()));
-        match ended {
-            Err(Error::Destroyed | Error::NoChannel) => return,
+        match sender.and_then(|mut sender| sender.wait_gone(sender.id())) {
+            Err(Error::Destroyed | Error::NoChannel) => return Ok(()),
             // The owner has evicted this sender.
-            Ok(()) | Err(Error::NoSubscriber) => (),
-            // The mode does not let the owner send, or there is no place: it is destroyed when this
-            // process is killed.
+            Ok(()) | Err(Error::NoSubscriber) => sender = Sender::open(Address::Id(id)),
+            // The mode does not let the owner send, or there is no place: the channel exists until
+            // this process is killed.
             Err(_) => loop {
                 std::thread::park();
             },

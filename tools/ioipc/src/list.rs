@@ -159,6 +159,7 @@ fn facts(channel: &Channel) -> Vec<(&'static str, String)> {
         ("ipc namespace", shown(channel.ipc_namespace)),
         ("entries", shown(channel.entries)),
         ("largest message", shown(channel.max_message)),
+        ("slot size", shown(channel.slot_size)),
         ("fill", shown(channel.fill)),
         ("sent", shown(counters.sent)),
         ("received", shown(counters.received)),

@@ -33,6 +33,7 @@ pub(crate) struct Channel {
     pub(crate) ipc_namespace: Option<u64>,
     pub(crate) entries: Option<u64>,
     pub(crate) max_message: Option<u64>,
+    pub(crate) slot_size: Option<u64>,
     pub(crate) fill: Option<u64>,
     #[serde(flatten)]
     pub(crate) counters: Counters,
@@ -190,6 +191,7 @@ pub(crate) fn parse(text: &str) -> Vec<Channel> {
                 ipc_namespace: number("ipc-ns"),
                 entries: number("entries"),
                 max_message: number("max-msg-size"),
+                slot_size: number("slot-size"),
                 fill: number("fill"),
                 counters,
                 dropped: number("dropped"),
