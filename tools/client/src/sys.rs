@@ -94,7 +94,7 @@ pub(crate) struct MsgInfo {
     pub(crate) uid: u32,
     pub(crate) gid: u32,
     pub(crate) flags: u32,
-    pub(crate) reserved: u32,
+    pub(crate) fds: u32,
     pub(crate) lost: u64,
 }
 
@@ -303,7 +303,7 @@ mod tests {
         Ext = io_uring_ipc_channel_ext { name name_len slot_size }
         Ext = io_uring_ipc_attach_ext { name name_len }
         MsgInfo = io_uring_ipc_msg_info {
-            len msg_id sender_data sender pid uid gid flags reserved lost
+            len msg_id sender_data sender pid uid gid flags fds lost
         }
         MsgDesc = io_uring_ipc_msg_desc {
             offset len msg_id sender_data seq state sender target slots reserved
