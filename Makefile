@@ -36,6 +36,14 @@ kernels:
 demo:
 	tools/harness/demo $(if $(FILE),"$(FILE)")
 
+.PHONY: try
+try:
+	@tools/vm/try $(or $(PROGRAM),$(error make try needs PROGRAM=./a.out)) $(ARGS)
+
+.PHONY: shell
+shell:
+	@tools/vm/try --shell $(PROGRAM)
+
 .PHONY: test
 test:
 	tests/run
@@ -119,6 +127,8 @@ clean:
 help:
 	@echo 'make [KDIR=DIR]       build io_uring_ipc.ko for the kernel built in DIR, in build/module'
 	@echo 'make demo [FILE=F]    boot a kernel in QEMU and stream a file through channels'
+	@echo 'make try PROGRAM=P    run a program of yours in the guest, with the module (ARGS="A B")'
+	@echo 'make shell            a root shell in the guest, with the module (PROGRAM="P Q": with these)'
 	@echo 'make test             all tests: on the host, and in QEMU on both kernels'
 	@echo '                      (tests/run --all: also the parts that are left out to save time)'
 	@echo 'make test-long        what takes hours: larger searches, and longer runs of a few tests'
