@@ -9,6 +9,7 @@
 #include <linux/cred.h>
 #include <linux/debugfs.h>
 #include <linux/mm.h>
+#include <linux/module.h>
 #include <linux/percpu.h>
 #include <linux/ratelimit.h>
 #include <linux/sched/mm.h>
@@ -214,3 +215,6 @@ u64 ioipc_percpu_counter_sum(u64 __percpu *counter)
 		sum += READ_ONCE(*per_cpu_ptr(counter, cpu));
 	return sum;
 }
+
+/* The macro module! in main.rs has no version.  docs/CHANGELOG.md has the same. */
+MODULE_VERSION("0.1.0");
