@@ -33,10 +33,7 @@
 use kernel::{
     prelude::*,
     rbtree::{RBTree, RBTreeNodeReservation},
-    sync::{
-        atomic::{Atomic, Relaxed},
-        rcu, Arc, LockedBy, SpinLock,
-    },
+    sync::{atomic::Atomic, rcu, Arc, LockedBy, SpinLock},
 };
 
 use super::{
@@ -48,6 +45,7 @@ use super::{
 use crate::{
     kernel::{
         alloc::GFP_MAYFAIL,
+        arc_cell::ArcCell,
         compat::{EDQUOT, ENOBUFS},
         identity::CurrentIdentity,
     },
@@ -149,22 +147,12 @@ impl Account {
 }
 
 /// What a fair channel has beside others.
-///
-/// # Invariants
-///
-/// While a slot has a message or is reserved, `by_slot` has NULL or the account that uses the slot.
 pub(super) struct Shares {
     unattached: Arc<Account>,
-    /// The account that uses each slot. Only the holder of a reservation writes this, and only the holder
-    /// of a claim reads it.
-    by_slot: KVVec<Atomic<*const Account>>,
+    /// The account that uses each slot. Only the holder of a reservation puts one in, and only the holder
+    /// of a claim takes it out. A slot that its sender gave up keeps one until the next sender comes.
+    by_slot: KVVec<ArcCell<Account>>,
 }
-
-// SAFETY: An account can be used by any thread, and pointers to accounts lead to nothing else.
-unsafe impl Send for Shares {}
-
-// SAFETY: As above.
-unsafe impl Sync for Shares {}
 
 impl Shares {
     /// Those of a channel with so many slots. May sleep.
@@ -175,9 +163,8 @@ impl Shares {
     pub(super) fn new(entries: u32, parking: &SpinLock<Parking>) -> Result<Self> {
         let mut by_slot = KVVec::with_capacity(entries as usize, GFP_MAYFAIL)?;
         for _ in 0..entries {
-            by_slot.push(Atomic::new(core::ptr::null()), GFP_MAYFAIL)?;
+            by_slot.push(ArcCell::new(), GFP_MAYFAIL)?;
         }
-        // INVARIANT: No slot is in use, and all are NULL.
         Ok(Self {
             unattached: Account::new(parking)?,
             by_slot,
@@ -195,8 +182,7 @@ impl Shares {
     #[inline(always)]
     fn use_slot(&self, index: u32, account: &Arc<Account>) {
         if let Some(user) = self.by_slot.get(index as usize) {
-            // INVARIANT: The caller says so.
-            user.store(Arc::as_ptr(account), Relaxed);
+            user.put(account.clone());
         }
     }
 }
@@ -314,15 +300,7 @@ impl Channel {
     ) -> Result<(), SendFailure> {
         if target.is_some() || !self.region().is_single(payload.len()) {
             let payloads = core::slice::from_ref(payload);
-            let sent = self.send_fairly(
-                shares,
-                payloads,
-                outgoing,
-                sender,
-                target,
-                guard,
-                &mut |_| (),
-            );
+            let sent = self.send_fairly(shares, payloads, outgoing, sender, guard, &mut |_| ());
             return sent.map(|_| ());
         }
         if payload.is_readable().is_err() {
@@ -372,10 +350,10 @@ impl Channel {
         payloads: &[Payload<'_>],
         outgoing: &Outgoing<'_>,
         sender: Option<&Member>,
-        target: Option<&Member>,
         guard: &rcu::Guard,
         attach: &mut dyn FnMut(u32),
     ) -> Result<u32, SendFailure> {
+        let target = self.target(outgoing, guard)?;
         let (mut count, mut slots) = (self.count_ready(payloads), 1);
         if count == 0 {
             let first = payloads.first().ok_or(EINVAL)?;
@@ -457,17 +435,12 @@ impl Channel {
         if self.ring.target(position) != 0 {
             receiver.let_go(slots);
         }
-        let user = shares.by_slot.get(index as usize);
-        let account = user.map_or(core::ptr::null(), |user| user.load(Relaxed));
-        // SAFETY: By the type invariants of `Shares` it is NULL or uses the slot. So `Places` keeps it
-        // until the slot is given back.
-        let Some(account) = (unsafe { account.as_ref() }) else {
+        let user = shares.by_slot.get(index as usize).and_then(ArcCell::take);
+        let Some(account) = user else {
             return;
         };
         if account.share.give_back(slots) {
-            // Requests of a member wait for it, or of senders that are not attached. The member keeps
-            // the account for a grace period, and the caller is in a read-side critical section.
-            self.needs_less(account);
+            self.needs_less(&account);
         }
     }
 

@@ -225,7 +225,7 @@ impl Channel {
 
     /// The target of messages, if they have one.
     #[inline(always)]
-    fn target<'a>(
+    pub(super) fn target<'a>(
         &self,
         outgoing: &Outgoing<'_>,
         guard: &'a rcu::Guard,
@@ -269,23 +269,15 @@ impl Channel {
         parcel: &Parcel,
         guard: &rcu::Guard,
     ) -> Result<(), SendFailure> {
-        let target = self.target(outgoing, guard)?;
         let mut displaced = None;
         let mut attach = |position| displaced = self.put_files(position, parcel, guard);
         if let Some(shares) = &self.shares {
             let payloads = core::slice::from_ref(&payload);
             let sender = sender.map(Subscriber::member);
-            self.send_fairly(
-                shares,
-                payloads,
-                outgoing,
-                sender,
-                target,
-                guard,
-                &mut attach,
-            )?;
+            self.send_fairly(shares, payloads, outgoing, sender, guard, &mut attach)?;
             return Ok(());
         }
+        let target = self.target(outgoing, guard)?;
         let slots = self.region().slots(payload.len()).ok_or(EMSGSIZE)?;
         self.send_in(slots, payload, outgoing, target, guard, attach)
     }
@@ -370,19 +362,11 @@ impl Channel {
         sender: Option<&Subscriber>,
         guard: &rcu::Guard,
     ) -> Result<u32, SendFailure> {
-        let target = self.target(outgoing, guard)?;
         if let Some(shares) = &self.shares {
             let sender = sender.map(Subscriber::member);
-            return self.send_fairly(
-                shares,
-                payloads,
-                outgoing,
-                sender,
-                target,
-                guard,
-                &mut |_| (),
-            );
+            return self.send_fairly(shares, payloads, outgoing, sender, guard, &mut |_| ());
         }
+        let target = self.target(outgoing, guard)?;
         let ready = self.count_ready(payloads);
         if ready == 0 {
             let first = payloads.first().ok_or(EINVAL)?;

@@ -3,6 +3,7 @@
 //! What the kernel crate lacks.
 
 pub(crate) mod alloc;
+pub(crate) mod arc_cell;
 pub(crate) mod bindings;
 pub(crate) mod callback;
 pub(crate) mod compat;
