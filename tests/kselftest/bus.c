@@ -108,7 +108,7 @@ static void __attribute__((noreturn)) run_service(int number)
 		} else if (!strcmp(call->member, "publish")) {
 			packet.status = emit_file(&service, value);
 		} else {
-			packet.status = -ENOSYS;
+			packet.status = -EOPNOTSUPP;
 		}
 		bus_answer(&service, &packet);
 	}

@@ -294,7 +294,8 @@ static void run_endpoint(const struct job *job, struct link links[2], unsigned i
 
 		endpoint.out = &links[!pings];
 		endpoint.in = &links[pings];
-		endpoint.out_index = endpoint.in_index = pings ? process : 0;
+		endpoint.out_index = pings ? process : 0;
+		endpoint.in_index = endpoint.out_index;
 	} else if (process < work->senders) {
 		endpoint.out = &links[0];
 		endpoint.out_index = process;

@@ -219,8 +219,8 @@ void step_answer(const struct step *step)
 
 	subscriber = subscriber_of(step, &id, &place);
 	if (step->d & 1) {
-		answer(place, id, step->a | (step->c & 1 ? 0 : (uint32_t)step->e << 24), 0, ++serial,
-		       -ENOENT);
+		answer(place, id, step->a | (step->c & 1 ? 0 : (uint32_t)step->e << 24), 0,
+		       ++serial, -ENOENT);
 		return;
 	}
 	use(place);

@@ -64,7 +64,7 @@ static void answer(struct bus_service *service)
 	else if (!strcmp(call->member, "publish"))
 		packet.status = publish(service);
 	else
-		packet.status = -ENOSYS;
+		packet.status = -EOPNOTSUPP;
 	bus_answer(service, &packet);
 }
 
@@ -151,7 +151,9 @@ int main(int argc, char **argv)
 		return serve(argv[2]);
 	if (argc < 3 || (strcmp(argv[1], "call") && strcmp(argv[1], "listen")) ||
 	    (!strcmp(argv[1], "call") && argc < 4)) {
-		fprintf(stderr, "usage: bus serve NAME | call NAME METHOD [TEXT] | listen NAME [COUNT]\n");
+		fprintf(stderr, "usage: bus serve NAME\n"
+				"       bus call NAME METHOD [TEXT]\n"
+				"       bus listen NAME [COUNT]\n");
 		return 2;
 	}
 	ret = bus_open(&client);

@@ -42,8 +42,9 @@ extern "C" {
  *			or the channel is private
  *	  -EMSGSIZE	len is greater than max_msg_size of the channel
  *	  -ENOBUFS	the ring is full, or with IOIPC_F_FAIR the share of the
- *			sender's uid or the part of the target is used up.  With IOIPC_F_OVERWRITE, or if all
- *			receivers are IOIPC_SUB_LOSSY, the sender makes room
+ *			sender's uid or the part of the target is used up.
+ *			With IOIPC_F_OVERWRITE, or if all receivers are
+ *			IOIPC_SUB_LOSSY, the sender makes room
  *			instead, unless other senders take all of that room, or the
  *			oldest message is held: by a receiver that is copying it, by
  *			a bundle that starts with it, by a receiver that is
