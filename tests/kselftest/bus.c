@@ -274,9 +274,20 @@ static void replace(struct __test_metadata *_metadata, pid_t *pid, void (*run)(i
 	ASSERT_LT(0, *pid);
 }
 
-TEST(services_and_clients)
+FIXTURE(bus) {
+};
+
+FIXTURE_SETUP(bus)
 {
-	double end = ipc_now() + ipc_env("SECONDS", 60);
+}
+
+FIXTURE_TEARDOWN(bus)
+{
+}
+
+TEST_F_TIMEOUT(bus, services_and_clients, IPC_TIMEOUT)
+{
+	double end = ipc_now() + ipc_env("SECONDS", 20);
 	pid_t services[SERVICES], clients[CLIENTS], flood;
 	long answered = 0, ended = 0, started = 0, files = 0;
 	struct sched_param first = { .sched_priority = 1 };

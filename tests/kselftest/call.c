@@ -614,14 +614,20 @@ TEST_F_TIMEOUT(call, canceled, IPC_TIMEOUT)
 	static __u64 num = 5, got;
 	struct received received;
 	int i, sync, is_late, count, late = 0;
+	long waits;
 
 	for (is_late = 0; is_late < 2; is_late++) {
 		for (sync = 0; sync < 2; sync++) {
 			for (i = 0; i < ARRAY_SIZE(ways); i++) {
 				count = !!(ways[i] & (IORING_ASYNC_CANCEL_ALL |
 						      IORING_ASYNC_CANCEL_ANY));
+				waits = ipc_fdinfo(self->own.fd, "ioipc-waits");
 				CALL(&num, &got, 1);
 				ASSERT_TRUE(wait_nothing(&self->ring));
+				/* A worker may have to park it yet. */
+				ASSERT_TRUE(ipc_poll(ipc_fdinfo(self->own.fd,
+								"ioipc-waits") ==
+						     waits + 1));
 				if (is_late)
 					TAKE(&received);
 				EXPECT_EQ(count, cancel(&self->ring, ways[i], sync,

@@ -147,6 +147,9 @@ void step_call(const struct step *step)
 		expected = -EINVAL;
 	else
 		expected = model_send(&model, place, &request->outgoing);
+	/* No call waits for its target. */
+	if (expected == -EDQUOT)
+		expected = -ENOBUFS;
 	if (expected < 0) {
 		trace(" -> %d\n", expected);
 		submit(place, 1);

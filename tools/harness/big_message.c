@@ -22,7 +22,12 @@
 
 #define RECEIVERS	3
 #define ENTRIES		8
+#ifdef IPC_THREAD_SANITIZER
+/* It takes several times the memory. */
+#define SIZE		(4UL << 20)
+#else
 #define SIZE		(64UL << 20)
+#endif
 #define WORDS		(SIZE / sizeof(uint64_t))
 
 #define SEALS		(F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
