@@ -236,8 +236,8 @@ impl Drop for Charge<'_> {
     fn drop(&mut self) {
         if self.count != 0 {
             let slots = self.count * self.slots;
-            // If requests wait, they need less room than their place in the tree says. Whoever looks
-            // there next puts that right: see `Channel::send_fairly`.
+            // If requests of the account wait, they need less room now than its place in the tree says.
+            // The sender moves it then, with `Channel::gave_back`.
             self.account.share.give_back(slots);
             if let Some(target) = self.target {
                 target.let_go(slots);

@@ -25,14 +25,15 @@ pub(crate) struct Own {
 /// `ENOMEM`.
 pub(crate) fn keep(command: &mut bindings::io_uring_ipc_cmd, own: Own) -> Result {
     let own = KBox::new(own, GFP_KERNEL_ACCOUNT)?;
-    // SAFETY: The request is valid, and left to the current task. It calls `forget` when it ends.
+    // SAFETY: The request is valid, as each `&mut io_uring_ipc_cmd` is by its `Argument`. io_uring
+    // calls `forget` when it ends.
     unsafe { bindings::io_uring_ipc_keep(command, own.into_foreign()) };
     Ok(())
 }
 
 /// What a request has of its own.
 pub(crate) fn kept(command: &mut bindings::io_uring_ipc_cmd) -> Option<&mut Own> {
-    // SAFETY: The request is valid.
+    // SAFETY: The request is valid, as above.
     let own = unsafe { bindings::io_uring_ipc_kept(command) }.cast::<Own>();
     // SAFETY: It is NULL or that of `keep`, which belongs to the request. `command` is borrowed as
     // long as the result.

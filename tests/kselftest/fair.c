@@ -376,7 +376,7 @@ TEST_F_TIMEOUT(fair, waits_for_its_share, IPC_TIMEOUT)
 }
 
 /*
- * Whoever waits goes on as soon as there is share for it, in the order of what it
+ * A sender that waits goes on as soon as there is share for it, in the order of what it
  * uses, and does not wait for those that came before and have no share.
  */
 TEST_F_TIMEOUT(fair, no_uid_waits_behind_another, IPC_TIMEOUT)

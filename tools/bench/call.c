@@ -2,7 +2,7 @@
 /*
  * Calls without channels: clients share a way to the service, and each of them has its own
  * way back.  A call through a pipe or a queue begins with the number of its client, which
- * the client could forge.  A socket tells the service who has sent a datagram.
+ * the client could forge.  A socket tells the service the sender of a datagram.
  */
 #include <errno.h>
 #include <fcntl.h>

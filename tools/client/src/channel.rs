@@ -140,8 +140,8 @@ impl<'a> Options<'a> {
         self
     }
 
-    /// Who may use the channel, as the mode of a file: read permission is for receivers, and write
-    /// permission for senders. The default is `0o600`.
+    /// The users that may use the channel, as the mode of a file: read permission is for receivers, and
+    /// write permission for senders. The default is `0o600`.
     ///
     /// ```
     /// let options = io_uring_ipc::Options::unicast(64, 4096).mode(0o622);
