@@ -284,8 +284,8 @@ impl SharedSqe {
     }
 
     /// Reads the fields that the opcodes use, each once. Checks `rw_flags`, and that the fields that are
-    /// not used are zero: of these `addr3`, but with one of the flags `exchanges`, and those that
-    /// [`Self::read_fds`] reads, but if it is `with_fds`.
+    /// not used are zero: of these `addr3`, unless it is `with_exchange`, and those that
+    /// [`Self::read_fds`] reads, unless it is `with_fds`.
     ///
     /// io_uring itself has checked `opcode`, `flags` and `personality`.
     ///
@@ -293,7 +293,12 @@ impl SharedSqe {
     ///
     /// `EINVAL`.
     #[inline(always)]
-    pub(crate) fn read(&self, known_flags: u32, exchanges: u32, with_fds: bool) -> Result<Sqe> {
+    pub(crate) fn read(
+        &self,
+        known_flags: u32,
+        with_exchange: bool,
+        with_fds: bool,
+    ) -> Result<Sqe> {
         let rw_flags = self.rw_flags.load(Relaxed);
         let [_, flags, low, high] = self.head.load(Relaxed).to_ne_bytes();
         let selects_buffer = flags & bindings::IOIPC_SQE_BUFFER_SELECT != 0;
@@ -301,7 +306,7 @@ impl SharedSqe {
         let buf_index = u16::from_ne_bytes([first, second]);
         let exchange = self.addr3.load(Relaxed);
         let mut unused = self.pad2.load(Relaxed);
-        if rw_flags & exchanges == 0 {
+        if !with_exchange {
             unused |= exchange;
         }
         if !with_fds {

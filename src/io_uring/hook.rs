@@ -260,13 +260,9 @@ fn request(command: &mut bindings::io_uring_ipc_cmd) -> &mut Request {
     unsafe { &mut *(&raw mut command.data).cast() }
 }
 
-/// Prepares a request, from what is read of its SQE.
+/// Prepares a request, from what is read and made of its SQE.
 #[inline(always)]
-fn prepare_sqe<O: Opcode>(command: &mut bindings::io_uring_ipc_cmd, sqe: &Sqe) -> Result {
-    let (mut prepared, mut wait) = O::prepare(sqe)?;
-    if sqe.rw_flags & O::EXCHANGES != 0 {
-        wait = exchange::prepare(command, sqe, &mut prepared)?;
-    }
+fn fill(command: &mut bindings::io_uring_ipc_cmd, sqe: &Sqe, prepared: Request, wait: Wait) {
     command.addr = sqe.addr;
     command.len = sqe.len;
     command.flags = match wait {
@@ -279,27 +275,31 @@ fn prepare_sqe<O: Opcode>(command: &mut bindings::io_uring_ipc_cmd, sqe: &Sqe) -
     }
     Parkable::prepare(command);
     *request(command) = prepared;
-    Ok(())
 }
 
-/// Prepares a request with descriptors.
+/// Prepares a request with descriptors, or one for which something comes back, but not both.
 #[cold]
 #[inline(never)]
-fn prepare_with_fds<O: Opcode>(
-    command: &mut bindings::io_uring_ipc_cmd,
-    sqe: &SharedSqe,
-) -> Result {
-    prepare_sqe::<O>(command, &sqe.read(O::FLAGS & !O::EXCHANGES, 0, true)?)?;
-    if !request(command).has(O::FDS) {
-        // User space has taken the flag away meanwhile.
+fn prepare_rare<O: Opcode>(command: &mut bindings::io_uring_ipc_cmd, sqe: &SharedSqe) -> Result {
+    let with_fds = sqe.has(O::FDS);
+    let excluded = if with_fds { O::EXCHANGES } else { O::FDS };
+    let read = sqe.read(O::FLAGS & !excluded, !with_fds, with_fds)?;
+    let (mut prepared, mut wait) = O::prepare(&read)?;
+    // User space may have taken the flag away meanwhile.
+    if with_fds && prepared.has(O::FDS) {
+        let fds = Some(Fds::new(sqe)?);
+        let own = Own {
+            fds,
+            ..Own::default()
+        };
+        own::keep(command, own)?;
+    } else if prepared.has(O::EXCHANGES) {
+        wait = exchange::prepare(command, &read, &mut prepared)?;
+    } else {
         return Err(EINVAL);
     }
-    let fds = Some(Fds::new(sqe)?);
-    let own = Own {
-        fds,
-        ..Own::default()
-    };
-    own::keep(command, own)
+    fill(command, &read, prepared, wait);
+    Ok(())
 }
 
 /// Runs a request with a registered buffer, with descriptors, or for which something comes back.
@@ -453,11 +453,13 @@ callbacks! {
     /// As `io_uring_ipc_ops.send_prep` or `recv_prep`.
     fn prepare<O: Opcode>(command: &mut bindings::io_uring_ipc_cmd, sqe: &SharedSqe) -> c_int {
         from_result(|| {
-            if sqe.has(O::FDS) {
-                prepare_with_fds::<O>(command, sqe)?;
+            let rare = O::FDS | O::EXCHANGES;
+            if sqe.has(rare) {
+                prepare_rare::<O>(command, sqe)?;
             } else {
-                let sqe = sqe.read(O::FLAGS & !O::FDS, O::EXCHANGES, false)?;
-                prepare_sqe::<O>(command, &sqe)?;
+                let sqe = sqe.read(O::FLAGS & !rare, false, false)?;
+                let (prepared, wait) = O::prepare(&sqe)?;
+                fill(command, &sqe, prepared, wait);
             }
             Ok(0)
         })
