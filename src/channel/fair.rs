@@ -287,8 +287,7 @@ impl Channel {
     }
 
     /// As [`Channel::send_one`], for a fair channel.
-    #[cold]
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn send_one_fairly(
         &self,
         shares: &Shares,

@@ -70,6 +70,7 @@ impl Payload<'_> {
 }
 
 /// What messages to send have in common.
+#[derive(Clone, Copy)]
 pub(crate) struct Outgoing<'a> {
     pub(crate) sender_data: u64,
     /// Id of the sending subscriber, or 0.
@@ -247,16 +248,31 @@ impl Channel {
         guard: &rcu::Guard,
     ) -> Result<(), SendFailure> {
         let target = self.target(outgoing, guard)?;
-        if let Some(shares) = &self.shares {
+        if self.shares.is_some() || !self.region().is_single(payload.len()) {
             // Copies, so that the usual way need not keep these in memory.
-            let (payload, outgoing) = (payload, Outgoing { ..*outgoing });
-            let sender = sender.map(Subscriber::member);
-            return self.send_one_fairly(shares, &payload, &outgoing, sender, target, guard);
-        }
-        if !self.region().is_single(payload.len()) {
-            return self.send_large(payload, outgoing, target, guard);
+            return self.send_one_otherwise(payload, *outgoing, sender, target, guard);
         }
         self.send_in(1, payload, outgoing, target, guard, |_| ())
+    }
+
+    /// Sends a message in a fair channel, or one that may not fit in one slot.
+    #[cold]
+    #[inline(never)]
+    fn send_one_otherwise(
+        &self,
+        payload: Payload<'_>,
+        outgoing: Outgoing<'_>,
+        sender: Option<&Subscriber>,
+        target: Option<&Member>,
+        guard: &rcu::Guard,
+    ) -> Result<(), SendFailure> {
+        match &self.shares {
+            Some(shares) => {
+                let sender = sender.map(Subscriber::member);
+                self.send_one_fairly(shares, &payload, &outgoing, sender, target, guard)
+            }
+            None => self.send_large(payload, &outgoing, target, guard),
+        }
     }
 
     /// Sends a message with files. As [`Self::send_one`].

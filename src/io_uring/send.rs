@@ -80,7 +80,10 @@ pub(crate) fn issue(request: &mut Request, instance: &Instance, buffer: Buffer<'
     // The usual way of a single message, on which it is worth to leave loops out.
     match attempt_one(request, instance, Payload::Buffer(buffer)) {
         Ok(()) => Ok(buffer.len()),
-        Err(SendFailure::NotPresent) => fault_in_and_send(request, instance, buffer),
+        Err(SendFailure::NotPresent) => match buffer {
+            Buffer::User(buffer) => fault_in_and_send(request, instance, buffer),
+            Buffer::Fixed(_) => Err(EFAULT),
+        },
         Err(SendFailure::Error(error)) => Err(error),
     }
 }
@@ -89,9 +92,10 @@ pub(crate) fn issue(request: &mut Request, instance: &Instance, buffer: Buffer<'
 fn fault_in_and_send(
     request: &mut Request,
     instance: &Instance,
-    buffer: Buffer<'_>,
+    buffer: UserBuffer,
 ) -> Result<u32> {
-    send_some(request, instance, &[Payload::Buffer(buffer)], attempt_many)?;
+    let payload = Payload::Buffer(Buffer::User(buffer));
+    send_some(request, instance, &[payload], attempt_many)?;
     Ok(buffer.len())
 }
 
@@ -227,7 +231,7 @@ impl<'a> Sender<'a> {
 
     /// Counts a send that has found no room for its first message, of `len` bytes. Returns with what
     /// the request ends or waits.
-    #[cold]
+    #[inline(always)]
     pub(super) fn failed(
         &self,
         failure: SendFailure,
@@ -235,26 +239,40 @@ impl<'a> Sender<'a> {
         len: u32,
         guard: &rcu::Guard,
     ) -> SendFailure {
-        let waits = match failure {
-            SendFailure::Error(ENOBUFS) => request.has(uapi::IOIPC_SEND_WAIT),
-            // Nobody waits for a single target of a fair channel.
-            SendFailure::Error(EDQUOT) => false,
-            _ => return failure,
-        };
-        match self.subscriber {
-            Some(subscriber) => subscriber.count_full(),
-            None => self.channel.count_full_unattached(),
-        }
-        trace::full(|| {
-            let Outgoing { sender, .. } = self.outgoing;
-            (self.channel.id(), sender, waits, self.channel.holder(guard))
-        });
-        if waits {
-            request.set_needs(self.channel.region().slots(len).unwrap_or(1));
-            EAGAIN.into()
-        } else {
-            ENOBUFS.into()
-        }
+        // Not `self`, which the usual way then need not keep in memory.
+        failed(self.channel, self.subscriber, failure, request, len, guard)
+    }
+}
+
+/// As [`Sender::failed`].
+#[cold]
+fn failed(
+    channel: &Channel,
+    subscriber: Option<&Subscriber>,
+    failure: SendFailure,
+    request: &mut Request,
+    len: u32,
+    guard: &rcu::Guard,
+) -> SendFailure {
+    let waits = match failure {
+        SendFailure::Error(ENOBUFS) => request.has(uapi::IOIPC_SEND_WAIT),
+        // Nobody waits for a single target of a fair channel.
+        SendFailure::Error(EDQUOT) => false,
+        _ => return failure,
+    };
+    match subscriber {
+        Some(subscriber) => subscriber.count_full(),
+        None => channel.count_full_unattached(),
+    }
+    trace::full(|| {
+        let sender = subscriber.map_or(0, |subscriber| subscriber.id());
+        (channel.id(), sender, waits, channel.holder(guard))
+    });
+    if waits {
+        request.set_needs(channel.region().slots(len).unwrap_or(1));
+        EAGAIN.into()
+    } else {
+        ENOBUFS.into()
     }
 }
 

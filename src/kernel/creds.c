@@ -14,11 +14,13 @@
 #include "helpers.h"
 
 /* kernel/identity.rs; the kernel crate has no struct pid and no current_egid(). */
-void ioipc_current_sender(struct ioipc_sender *sender)
+struct ioipc_sender ioipc_current_sender(void)
 {
-	sender->pid = task_tgid(current);
-	sender->uid = current_euid();
-	sender->gid = current_egid();
+	return (struct ioipc_sender) {
+		.pid = task_tgid(current),
+		.uid = current_euid(),
+		.gid = current_egid(),
+	};
 }
 
 /* kernel/identity.rs; get_pid() is an inline function. */

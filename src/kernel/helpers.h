@@ -58,7 +58,7 @@ struct ioipc_sender {
 };
 
 /* The current task, without a reference. */
-void ioipc_current_sender(struct ioipc_sender *sender);
+struct ioipc_sender ioipc_current_sender(void);
 /* Takes a reference to the process. */
 void ioipc_get_sender(const struct ioipc_sender *sender);
 /* Fills in what the current task sees of a sender in its namespaces. */

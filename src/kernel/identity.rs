@@ -46,9 +46,7 @@ unsafe impl Sync for Identity {}
 // The process of an `Identity` is NULL or valid by its type invariants. These functions read it, or
 // take a reference to the process, or fill in a plain struct.
 safe_functions! { generated:
-    fn ioipc_current_sender(
-        sender: &mut bindings::ioipc_sender as *mut bindings::ioipc_sender
-    );
+    fn ioipc_current_sender() -> bindings::ioipc_sender;
 
     fn ioipc_get_sender(sender: &Identity as *const bindings::ioipc_sender);
 
@@ -137,11 +135,10 @@ impl CurrentIdentity {
     /// Looks at the current task.
     #[inline]
     pub(crate) fn new() -> Self {
-        let mut current = bindings::ioipc_sender::default();
-        ioipc_current_sender(&mut current);
+        let current = Identity(ioipc_current_sender());
         // INVARIANT: The type is not thread-safe. `Identity` is never dropped, so the reference of
         // the task serves for it.
-        Self(ManuallyDrop::new(Identity(current)), NotThreadSafe)
+        Self(ManuallyDrop::new(current), NotThreadSafe)
     }
 }
 

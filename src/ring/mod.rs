@@ -508,6 +508,33 @@ impl<M: Memory> Ring<M> {
         wanted: impl Fn(u32) -> (u32, u32),
         to_leave: impl Fn() -> u32,
         is_exact: bool,
+        reclaim: impl FnMut(&Self, u32),
+    ) -> Result<(u32, u32, u32), NoRoom> {
+        // Mostly there is room, and no other sender reserves at the same moment.
+        let seen = self.memory.seen_head().load_acquire();
+        let old = self.memory.producer().load_relaxed();
+        let Pair { first, second } = Pair::unpack(old);
+        let (_, most) = wanted(second);
+        let used = second.wrapping_sub(seen).wrapping_add(most);
+        let usable = self.memory.entries().saturating_sub(to_leave());
+        if first != Self::CLOSED && used <= usable.min(self.memory.roomy()) {
+            // The orders are those of the loop below.
+            let new = Pair::new(first, second.wrapping_add(most)).pack();
+            if self.memory.producer().swap_if_acquire(old, new).is_ok() {
+                return Ok((second, most, used));
+            }
+        }
+        self.advance_tail_often(wanted, to_leave, is_exact, reclaim)
+    }
+
+    /// The same, as often as it takes.
+    #[cold]
+    #[inline(never)]
+    fn advance_tail_often(
+        &self,
+        wanted: impl Fn(u32) -> (u32, u32),
+        to_leave: impl Fn() -> u32,
+        is_exact: bool,
         mut reclaim: impl FnMut(&Self, u32),
     ) -> Result<(u32, u32, u32), NoRoom> {
         let producer = self.memory.producer();
