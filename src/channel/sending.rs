@@ -89,6 +89,12 @@ pub(crate) enum SendFailure {
     NotPresent,
 }
 
+impl From<NotPresent> for SendFailure {
+    fn from(NotPresent: NotPresent) -> Self {
+        Self::NotPresent
+    }
+}
+
 impl From<Error> for SendFailure {
     fn from(error: Error) -> Self {
         Self::Error(error)
@@ -242,17 +248,34 @@ impl Channel {
     #[inline(always)]
     pub(crate) fn send_one(
         &self,
-        payload: Payload<'_>,
+        payload: &Payload<'_>,
         outgoing: &Outgoing<'_>,
         sender: Option<&Subscriber>,
         guard: &rcu::Guard,
     ) -> Result<(), SendFailure> {
         let target = self.target(outgoing, guard)?;
+        // Others get copies, so that the usual way need not keep these in memory.
         if self.shares.is_some() || !self.region().is_single(payload.len()) {
-            // Copies, so that the usual way need not keep these in memory.
-            return self.send_one_otherwise(payload, *outgoing, sender, target, guard);
+            return self.send_one_otherwise(*payload, *outgoing, sender, target, guard);
         }
-        self.send_in(1, payload, outgoing, target, guard, |_| ())
+        payload.is_readable()?;
+        match self.ring.reserve_at_once() {
+            Some(slot) => self.send_reserved(slot, payload, outgoing, target, guard, |_| ()),
+            None => self.send_one_slowly(*payload, *outgoing, target, guard),
+        }
+    }
+
+    /// Sends a message that takes one slot.
+    #[cold]
+    #[inline(never)]
+    fn send_one_slowly(
+        &self,
+        payload: Payload<'_>,
+        outgoing: Outgoing<'_>,
+        target: Option<&Member>,
+        guard: &rcu::Guard,
+    ) -> Result<(), SendFailure> {
+        self.send_in(1, payload, &outgoing, target, guard, |_| ())
     }
 
     /// Sends a message in a fair channel, or one that may not fit in one slot.
@@ -323,23 +346,34 @@ impl Channel {
         guard: &rcu::Guard,
         attach: impl FnOnce(u32),
     ) -> Result<(), SendFailure> {
-        if payload.is_readable().is_err() {
-            return Err(SendFailure::NotPresent);
-        }
-        let current = CurrentIdentity::new();
+        payload.is_readable()?;
         let mut slots = self.reserve(1, slots, guard)?;
-        let (end, fill_the_ring) = (slots.end(), slots.fill_the_ring());
-        let counted = target.filter(|_| self.mode != Mode::Broadcast);
-        let is_sent = slots.next().is_some_and(|slot| {
-            self.fill(slot, &payload, outgoing, counted, &current, attach)
-                .is_ok()
-        });
-        self.has_sent(is_sent.into(), target, end, fill_the_ring, guard);
-        if is_sent {
-            Ok(())
-        } else {
-            Err(SendFailure::NotPresent)
+        let fill_the_ring = slots.fill_the_ring();
+        let slot = slots.next().ok_or(ENOBUFS)?;
+        let sent = self.send_reserved(slot, &payload, outgoing, target, guard, attach);
+        if fill_the_ring {
+            self.has_filled(guard);
         }
+        sent
+    }
+
+    /// Sends a message in slots that are reserved.
+    #[inline(always)]
+    fn send_reserved(
+        &self,
+        slot: Reservation<'_, Region>,
+        payload: &Payload<'_>,
+        outgoing: &Outgoing<'_>,
+        target: Option<&Member>,
+        guard: &rcu::Guard,
+        attach: impl FnOnce(u32),
+    ) -> Result<(), SendFailure> {
+        let current = CurrentIdentity::new();
+        let end = slot.end();
+        let counted = target.filter(|_| self.mode != Mode::Broadcast);
+        let filled = self.fill(slot, payload, outgoing, counted, &current, attach);
+        self.has_sent(filled.is_ok().into(), target, end, false, guard);
+        Ok(filled?)
     }
 
     /// How many messages take one slot each and are there, before the first one that does not or is not.

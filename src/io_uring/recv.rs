@@ -341,20 +341,11 @@ fn attempt_plain(
 ) -> Result<u32, Failure> {
     let guard = rcu::read_lock();
     let subscriber = subscriber(request, instance, &guard)?;
-    let mut message = Received::default();
     let channel = subscriber.channel();
-    // Nobody wants its files.
-    channel.receive(
-        subscriber,
-        buffer,
-        Wanted::MESSAGE,
-        &mut message,
-        &guard,
-        |_, _| (),
-    )?;
+    let len = channel.receive_one(subscriber, buffer, &guard)?;
     subscriber.count_received(1);
     *is_more = request.has(uapi::IOIPC_RECV_MULTISHOT) && channel.is_ready(subscriber).is_ok();
-    Ok(message.len)
+    Ok(len)
 }
 
 #[inline(never)]

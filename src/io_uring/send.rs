@@ -312,7 +312,7 @@ fn attempt_one(
     let len = payload.len();
     match sender
         .channel
-        .send_one(payload, &sender.outgoing, sender.subscriber, &guard)
+        .send_one(&payload, &sender.outgoing, sender.subscriber, &guard)
     {
         Ok(()) => {
             sender.count(1);
@@ -353,7 +353,7 @@ fn attempt_call(
     sender.outgoing.call = Some(call);
     match sender
         .channel
-        .send_one(payload, &sender.outgoing, sender.subscriber, &guard)
+        .send_one(&payload, &sender.outgoing, sender.subscriber, &guard)
     {
         Ok(()) => {
             sender.count(1);

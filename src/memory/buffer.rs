@@ -110,7 +110,7 @@ impl Buffer<'_> {
 
     /// Copies `from` to the buffer from `offset` on. The bytes must lie within the buffer. Does not
     /// sleep.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn copy_from(&self, offset: u32, from: Bytes<'_>) -> Result<(), NotPresent> {
         match self {
             Self::User(buffer) => buffer.part(offset, from.len()).copy_from(from),

@@ -419,6 +419,27 @@ impl<M: Memory> Ring<M> {
         })
     }
 
+    /// Reserves the next slot, if a look at what senders write tells that there is room and that the ring
+    /// will not look full then, and if no other sender reserves at the same moment.
+    #[inline(always)]
+    pub fn reserve_at_once(&self) -> Option<Reservation<'_, M>> {
+        // The order of these two, and what they pair with: see `advance_tail`.
+        let seen = self.memory.seen_head().load_acquire();
+        let old = self.memory.producer().load_relaxed();
+        let Pair { first, second } = Pair::unpack(old);
+        let used = second.wrapping_sub(seen).wrapping_add(1);
+        if first == Self::CLOSED || used > self.memory.roomy() {
+            return None;
+        }
+        let new = Pair::new(first, second.wrapping_add(1)).pack();
+        self.memory.producer().swap_if_acquire(old, new).ok()?;
+        Some(Reservation {
+            ring: self,
+            position: second,
+            slots: 1,
+        })
+    }
+
     /// Reserves the next slots for messages that take one each, at most `count` and at least one. As
     /// [`Self::reserve`], but if `is_exact` this calls `reclaim` also if the ring would look full then.
     #[inline(always)]
@@ -504,33 +525,6 @@ impl<M: Memory> Ring<M> {
     /// the first position, how many they are, and how many slots seem to be in use with them.
     #[inline(always)]
     fn advance_tail(
-        &self,
-        wanted: impl Fn(u32) -> (u32, u32),
-        to_leave: impl Fn() -> u32,
-        is_exact: bool,
-        reclaim: impl FnMut(&Self, u32),
-    ) -> Result<(u32, u32, u32), NoRoom> {
-        // Mostly there is room, and no other sender reserves at the same moment.
-        let seen = self.memory.seen_head().load_acquire();
-        let old = self.memory.producer().load_relaxed();
-        let Pair { first, second } = Pair::unpack(old);
-        let (_, most) = wanted(second);
-        let used = second.wrapping_sub(seen).wrapping_add(most);
-        let usable = self.memory.entries().saturating_sub(to_leave());
-        if first != Self::CLOSED && used <= usable.min(self.memory.roomy()) {
-            // The orders are those of the loop below.
-            let new = Pair::new(first, second.wrapping_add(most)).pack();
-            if self.memory.producer().swap_if_acquire(old, new).is_ok() {
-                return Ok((second, most, used));
-            }
-        }
-        self.advance_tail_often(wanted, to_leave, is_exact, reclaim)
-    }
-
-    /// The same, as often as it takes.
-    #[cold]
-    #[inline(never)]
-    fn advance_tail_often(
         &self,
         wanted: impl Fn(u32) -> (u32, u32),
         to_leave: impl Fn() -> u32,
@@ -623,6 +617,11 @@ impl<'a, M: Memory> Reservation<'a, M> {
     /// How many slots there are, one after the other.
     pub fn slots(&self) -> u32 {
         self.slots
+    }
+
+    /// The position after them.
+    pub fn end(&self) -> u32 {
+        self.position.wrapping_add(self.slots)
     }
 
     /// Sets the only receiver of the message, 0 for any.
