@@ -145,14 +145,21 @@ impl Channel {
     }
 
     /// Ends a claim of `member`: the message is received.
-    #[inline(always)]
+    #[inline]
     fn consume(&self, claim: Claim<'_, Region>, member: &Member) {
-        if self.mode != Mode::Broadcast {
-            if self.ring.target(claim.position()) != 0 {
-                member.uncount_pending(1);
-            } else if self.region().is_call(&claim) {
-                self.received_call(member, Region::message_id(claim.position()));
-            }
+        if self.mode == Mode::Broadcast {
+            claim.consume();
+        } else {
+            self.consume_in_queue(claim, member);
+        }
+    }
+
+    #[inline(always)]
+    fn consume_in_queue(&self, claim: Claim<'_, Region>, member: &Member) {
+        if self.ring.target(claim.position()) != 0 {
+            member.uncount_pending(1);
+        } else if self.region().is_call(&claim) {
+            self.received_call(member, Region::message_id(claim.position()));
         }
         self.give_back(claim.position(), member);
         claim.consume();
@@ -373,8 +380,8 @@ impl Channel {
         let len = self.region().message_len(position);
         let not_present = |NotPresent| Failure::NotPresent { from: 0, to: len };
         buffer.is_writable(0, len).map_err(not_present)?;
+        // If this works, it is the message of that length.
         let claim = self.ring.queue_claim(position).ok_or(Failure::Busy)?;
-        let len = self.region().message_len(position);
         let stored = len.min(buffer.len());
         if Region::copy_out(&claim, buffer, 0, None, stored).is_err() {
             drop(claim);
@@ -386,8 +393,8 @@ impl Channel {
         if !self.files.is_empty() {
             self.take_files(position, 0, &mut |_, _| ());
         }
-        self.consume(claim, member);
-        self.ring.queue_reclaim();
+        self.consume_in_queue(claim, member);
+        self.ring.queue_reclaim_after(position);
         self.let_others_know(member, position, guard);
         Ok(stored)
     }

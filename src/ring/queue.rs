@@ -243,6 +243,30 @@ impl<M: Memory> Ring<M> {
         self.queue_move_head(|word, position| (word == slot_word(position, State::Free)).into());
     }
 
+    /// The same after the caller has consumed the message at `position`.
+    #[inline(always)]
+    pub fn queue_reclaim_after(&self, position: u32) {
+        // Mostly it was the oldest one, and the next slot is not free.
+        let old = self.memory.consumer().load_acquire();
+        let head = Pair::unpack(old);
+        let next = position.wrapping_add(1);
+        // Pairs as in `queue_move_head` (B).
+        let word = self.slot(next).load_acquire();
+        if head.first != position
+            || free_slots(word, next) != 0
+            || !self.move_head(old, with_epoch(head, next))
+        {
+            self.queue_reclaim_from_head();
+        }
+    }
+
+    /// As [`Self::queue_reclaim`], but not inline.
+    #[cold]
+    #[inline(never)]
+    fn queue_reclaim_from_head(&self) {
+        self.queue_reclaim();
+    }
+
     /// The same in a ring where free slots may follow each other. It is slower.
     #[inline(never)]
     fn queue_reclaim_many(&self) {
