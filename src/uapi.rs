@@ -283,6 +283,23 @@ impl SharedSqe {
         self.rw_flags.load(Relaxed) & flag != 0
     }
 
+    /// Reads the fields that the opcodes use, each once. `None` if the SQE wants anything but to wait, or if
+    /// a field is not zero that is not used then: see [`Self::read`].
+    #[inline(always)]
+    pub(crate) fn read_plain(&self) -> Option<Sqe> {
+        let rw_flags = self.rw_flags.load(Relaxed);
+        let [_, flags, low, high] = self.head.load(Relaxed).to_ne_bytes();
+        let [first, second, ..] = self.buffer.load(Relaxed).to_ne_bytes();
+        let unused = u64::from(flags & bindings::IOIPC_SQE_BUFFER_SELECT)
+            | u64::from(u16::from_ne_bytes([low, high]) | u16::from_ne_bytes([first, second]))
+            | self.off.load(Relaxed)
+            | self.addr3.load(Relaxed)
+            | self.pad2.load(Relaxed);
+        // The mask tells the compiler what it may leave out.
+        (u64::from(rw_flags & !IOIPC_RECV_WAIT) | unused == 0)
+            .then(|| self.rest(rw_flags & IOIPC_RECV_WAIT, 0, false))
+    }
+
     /// Reads the fields that the opcodes use, each once. Checks `rw_flags`, and that the fields that are
     /// not used are zero: of these `addr3`, unless it is `with_exchange`, and those that
     /// [`Self::read_fds`] reads, unless it is `with_fds`.
@@ -292,7 +309,6 @@ impl SharedSqe {
     /// # Errors
     ///
     /// `EINVAL`.
-    #[inline(always)]
     pub(crate) fn read(
         &self,
         known_flags: u32,
@@ -312,14 +328,16 @@ impl SharedSqe {
         if !with_fds {
             unused |= self.off.load(Relaxed) | u64::from(u16::from_ne_bytes([low, high]));
         }
-        // Most requests are plain, so that nothing else can be wrong with these fields.
-        let is_plain = (rw_flags & !IOIPC_RECV_WAIT) | u32::from(buf_index) == 0 && !selects_buffer;
-        if unused != 0
-            || (!is_plain && !are_known(rw_flags, known_flags, selects_buffer, buf_index))
-        {
+        if unused != 0 || !are_known(rw_flags, known_flags, selects_buffer, buf_index) {
             return Err(EINVAL);
         }
-        Ok(Sqe {
+        Ok(self.rest(rw_flags, exchange, selects_buffer))
+    }
+
+    /// Reads the other fields.
+    #[inline(always)]
+    fn rest(&self, rw_flags: u32, exchange: u64, selects_buffer: bool) -> Sqe {
+        Sqe {
             fd: self.fd.load(Relaxed),
             addr: self.addr.load(Relaxed),
             len: self.len.load(Relaxed),
@@ -328,8 +346,7 @@ impl SharedSqe {
             file_index: self.file_index.load(Relaxed),
             exchange,
             selects_buffer,
-            is_plain,
-        })
+        }
     }
 
     /// Where the array of descriptors is, and how many it has.
@@ -370,6 +387,4 @@ pub(crate) struct Sqe {
     pub(crate) exchange: u64,
     /// Whether io_uring selects the buffer.
     pub(crate) selects_buffer: bool,
-    /// It may wait, and wants nothing else that is not usual.
-    pub(crate) is_plain: bool,
 }

@@ -277,26 +277,36 @@ fn fill(command: &mut bindings::io_uring_ipc_cmd, sqe: &Sqe, prepared: Request, 
     *request(command) = prepared;
 }
 
-/// Prepares a request with descriptors, or one for which something comes back, but not both.
-#[cold]
+/// Prepares a request that wants more than to wait.
 #[inline(never)]
-fn prepare_rare<O: Opcode>(command: &mut bindings::io_uring_ipc_cmd, sqe: &SharedSqe) -> Result {
+fn prepare_unusual<O: Opcode>(
+    command: &mut bindings::io_uring_ipc_cmd,
+    sqe: &SharedSqe,
+) -> Result {
+    // These two exclude each other.
     let with_fds = sqe.has(O::FDS);
-    let excluded = if with_fds { O::EXCHANGES } else { O::FDS };
-    let read = sqe.read(O::FLAGS & !excluded, !with_fds, with_fds)?;
+    let exchanges = !with_fds && sqe.has(O::EXCHANGES);
+    let excluded = match (with_fds, exchanges) {
+        (true, _) => O::EXCHANGES,
+        (_, true) => O::FDS,
+        _ => O::FDS | O::EXCHANGES,
+    };
+    let read = sqe.read(O::FLAGS & !excluded, exchanges, with_fds)?;
     let (mut prepared, mut wait) = O::prepare(&read)?;
-    // User space may have taken the flag away meanwhile.
-    if with_fds && prepared.has(O::FDS) {
+    if (with_fds && !prepared.has(O::FDS)) || (exchanges && !prepared.has(O::EXCHANGES)) {
+        // User space has taken the flag away meanwhile.
+        return Err(EINVAL);
+    }
+    if with_fds {
         let fds = Some(Fds::new(sqe)?);
         let own = Own {
             fds,
             ..Own::default()
         };
         own::keep(command, own)?;
-    } else if prepared.has(O::EXCHANGES) {
+    }
+    if exchanges {
         wait = exchange::prepare(command, &read, &mut prepared)?;
-    } else {
-        return Err(EINVAL);
     }
     fill(command, &read, prepared, wait);
     Ok(())
@@ -453,13 +463,12 @@ callbacks! {
     /// As `io_uring_ipc_ops.send_prep` or `recv_prep`.
     fn prepare<O: Opcode>(command: &mut bindings::io_uring_ipc_cmd, sqe: &SharedSqe) -> c_int {
         from_result(|| {
-            let rare = O::FDS | O::EXCHANGES;
-            if sqe.has(rare) {
-                prepare_rare::<O>(command, sqe)?;
-            } else {
-                let sqe = sqe.read(O::FLAGS & !rare, false, false)?;
-                let (prepared, wait) = O::prepare(&sqe)?;
-                fill(command, &sqe, prepared, wait);
+            match sqe.read_plain() {
+                Some(sqe) => {
+                    let (prepared, wait) = O::prepare(&sqe)?;
+                    fill(command, &sqe, prepared, wait);
+                }
+                None => prepare_unusual::<O>(command, sqe)?,
             }
             Ok(0)
         })

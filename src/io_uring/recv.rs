@@ -52,12 +52,7 @@ pub(crate) const FLAGS: u32 = uapi::IOIPC_RECV_WAIT
 #[inline(always)]
 pub(crate) fn prepare(sqe: &Sqe) -> Result<(Request, Wait)> {
     let request = Request::receive(sqe.fd, sqe.file_index, sqe.rw_flags);
-    let is_valid = if sqe.is_plain {
-        sqe.file_index == 0
-    } else {
-        is_consistent(sqe, &request)
-    };
-    if !is_valid {
+    if !is_consistent(sqe, &request) {
         return Err(EINVAL);
     }
     let wait = if request.has(uapi::IOIPC_RECV_MULTISHOT) {
@@ -70,7 +65,8 @@ pub(crate) fn prepare(sqe: &Sqe) -> Result<(Request, Wait)> {
     Ok((request, wait))
 }
 
-/// Whether a receive that is not plain has only such flags and fields as go together.
+/// Whether a receive has only such flags and fields as go together.
+#[inline(always)]
 fn is_consistent(sqe: &Sqe, request: &Request) -> bool {
     if (sqe.selects_buffer && sqe.addr != 0)
         || (request.has(uapi::IOIPC_RECV_MULTISHOT) && !sqe.selects_buffer)
@@ -344,7 +340,9 @@ fn attempt_plain(
     let channel = subscriber.channel();
     let len = channel.receive_one(subscriber, buffer, &guard)?;
     subscriber.count_received(1);
-    *is_more = request.has(uapi::IOIPC_RECV_MULTISHOT) && channel.is_ready(subscriber).is_ok();
+    if request.has(uapi::IOIPC_RECV_MULTISHOT) {
+        *is_more = channel.is_ready(subscriber).is_ok();
+    }
     Ok(len)
 }
 

@@ -151,6 +151,15 @@ impl Pair {
         }
     }
 
+    /// A word with `more` added to its second field.
+    const fn add_to_second(word: u64, more: u32) -> u64 {
+        if cfg!(target_endian = "little") {
+            return word.wrapping_add((more as u64) << 32);
+        }
+        let pair = Self::unpack(word);
+        Self::new(pair.first, pair.second.wrapping_add(more)).pack()
+    }
+
     const fn unpack(word: u64) -> Self {
         let (low, high) = (word as u32, (word >> 32) as u32);
         if cfg!(target_endian = "little") {
@@ -181,16 +190,21 @@ const fn slot_word(position: u32, state: State) -> u64 {
 /// A free slot has the number of free slots that follow in the bits above its [`State`].
 pub const STATE_BITS: u32 = 8;
 
+/// Whether a slot is free, as its word says.
+#[inline(always)]
+const fn is_free(word: u64, position: u32) -> bool {
+    const SEQUENCE_AND_STATE: u64 = Pair::new(u32::MAX, (1 << STATE_BITS) - 1).pack();
+    (word ^ slot_word(position, State::Free)) & SEQUENCE_AND_STATE == 0
+}
+
 /// How many free slots there are from a position on, as the word of its slot says: none if this slot
 /// is not free.
 #[inline(always)]
 const fn free_slots(word: u64, position: u32) -> u32 {
-    const SEQUENCE_AND_STATE: u64 = Pair::new(u32::MAX, (1 << STATE_BITS) - 1).pack();
-    let free = slot_word(position, State::Free);
-    if word == free {
+    if word == slot_word(position, State::Free) {
         return 1;
     }
-    if (word ^ free) & SEQUENCE_AND_STATE != 0 {
+    if !is_free(word, position) {
         return 0;
     }
     (Pair::unpack(word).second >> STATE_BITS) + 1
@@ -431,7 +445,7 @@ impl<M: Memory> Ring<M> {
         if first == Self::CLOSED || used > self.memory.roomy() {
             return None;
         }
-        let new = Pair::new(first, second.wrapping_add(1)).pack();
+        let new = Pair::add_to_second(old, 1);
         self.memory.producer().swap_if_acquire(old, new).ok()?;
         Some(Reservation {
             ring: self,
@@ -569,7 +583,7 @@ impl<M: Memory> Ring<M> {
                 }
                 count = most.min(room);
             }
-            let new = Pair::new(first, second.wrapping_add(count)).pack();
+            let new = Pair::add_to_second(old, count);
             // Acquire: this sender writes the slots only after the swap.
             if producer.swap_if_acquire(old, new).is_ok() {
                 return Ok((second, count, used.wrapping_add(count)));

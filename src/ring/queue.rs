@@ -2,7 +2,7 @@
 
 //! Receiving in a queue: each message goes to exactly one receiver.
 
-use super::{distance, free_slots, slot_word, Atomic, Claim, Memory, NoMessage, Pair, Ring, State};
+use super::{distance, free_slots, is_free, slot_word, Atomic, Claim, Memory, NoMessage, Pair, Ring, State};
 
 /// [`Ring::queue_reclaim`] stops when it has moved `head` over so many slots, and
 /// [`Ring::queue_may_have_any`] when it has looked so many times.
@@ -253,7 +253,7 @@ impl<M: Memory> Ring<M> {
         // Pairs as in `queue_move_head` (B).
         let word = self.slot(next).load_acquire();
         if head.first != position
-            || free_slots(word, next) != 0
+            || is_free(word, next)
             || !self.move_head(old, with_epoch(head, next))
         {
             self.queue_reclaim_from_head();
