@@ -145,7 +145,7 @@ impl Channel {
     }
 
     /// Ends a claim of `member`: the message is received.
-    #[inline]
+    #[inline(always)]
     fn consume(&self, claim: Claim<'_, Region>, member: &Member) {
         if self.mode == Mode::Broadcast {
             claim.consume();
