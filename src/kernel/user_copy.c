@@ -69,11 +69,10 @@ unsigned long ioipc_probe_writable(void __user *to, unsigned long size)
 
 	if (!size)
 		return 0;
-	if (!access_ok(to, size))
-		return size;
 
+	/* The operation checks the address, and the next page is one. */
 	pagefault_disable();
-	while (address < end) {
+	do {
 		u32 __user *word = (u32 __user *)ALIGN_DOWN(address, sizeof(u32));
 
 		if (arch_futex_atomic_op_inuser(FUTEX_OP_ADD, 0, &old, word)) {
@@ -81,7 +80,7 @@ unsigned long ioipc_probe_writable(void __user *to, unsigned long size)
 			break;
 		}
 		address = ALIGN_DOWN(address, PAGE_SIZE) + PAGE_SIZE;
-	}
+	} while (address < end);
 	pagefault_enable();
 	return missing;
 }
@@ -96,6 +95,8 @@ copy_in_small(void *to, const void __user *from, unsigned long size)
 		const u64 __user *words = from;
 		u64 *copy = to;
 
+		/* or the compiler computes each address anew */
+		OPTIMIZER_HIDE_VAR(words);
 		unsafe_get_user(copy[0], &words[0], fault);
 		unsafe_get_user(copy[1], &words[1], fault);
 		unsafe_get_user(copy[2], &words[2], fault);
@@ -137,6 +138,7 @@ copy_out_small(void __user *to, const struct io_uring_ipc_msg_info *info,
 		u64 __user *copy = to;
 		const u64 *words = from;
 
+		OPTIMIZER_HIDE_VAR(copy);
 		unsafe_put_user(words[0], &copy[0], fault);
 		unsafe_put_user(words[1], &copy[1], fault);
 		unsafe_put_user(words[2], &copy[2], fault);

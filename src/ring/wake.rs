@@ -40,6 +40,9 @@ pub const WATCHERS: u32 = 2;
 /// wait for messages that only their receiver can get.
 pub const OTHERS: u32 = 4;
 
+/// How often a look for room begins again because others have moved `head`.
+pub const MOST_LOOKS: u32 = 8;
+
 /// A ring with requests that can wait.
 ///
 /// A request that waits is parked under the lock, which sets a mark. Then it looks at the ring. A waker
@@ -140,11 +143,12 @@ pub trait Waiting {
         self.has_room_beside(slots, 0, guard)
     }
 
-    /// The same if so many more slots have to stay free.
-    #[inline]
+    /// The same if so many more slots have to stay free. If others move `head` each time that it looks, it
+    /// says yes after [`MOST_LOOKS`]: the request then looks again by itself.
+    #[inline(never)]
     fn has_room_beside(&self, slots: u32, to_leave: u32, guard: &Self::Guard) -> bool {
         let ring = self.ring();
-        loop {
+        for _ in 0..MOST_LOOKS {
             // Before the look: another one may move `head` after it, and leave nothing to reclaim.
             let head = ring.head_position();
             let missing = ring.missing_beside(slots, to_leave);
@@ -156,6 +160,7 @@ pub trait Waiting {
                 return self.may_overwrite(missing, guard);
             }
         }
+        true
     }
 
     /// Whether there is room for any message: what a watcher for room wants to know.
@@ -382,6 +387,7 @@ fn wake_for_room<W: Waiting + ?Sized>(waiting: &W, wants_much: bool, count: u32,
 
 /// Reclaims until half of the ring of a broadcast is free, or `head` stands where the slowest receiver
 /// does: [`Waiting::made_room`] looks for that receiver there.
+#[inline(never)]
 fn reclaim_half<W: Waiting + ?Sized>(waiting: &W, guard: &W::Guard) {
     let ring = waiting.ring();
     let mut head = ring.head_position();
