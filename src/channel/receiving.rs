@@ -408,7 +408,14 @@ impl Channel {
         guard: &rcu::Guard,
     ) -> Result<u32, Failure> {
         let mut received = Received::default();
-        self.receive(member, buffer, Wanted::MESSAGE, &mut received, guard, |_, _| ())?;
+        self.receive(
+            member,
+            buffer,
+            Wanted::MESSAGE,
+            &mut received,
+            guard,
+            |_, _| (),
+        )?;
         Ok(received.len)
     }
 

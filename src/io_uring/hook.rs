@@ -279,10 +279,7 @@ fn fill(command: &mut bindings::io_uring_ipc_cmd, sqe: &Sqe, prepared: Request, 
 
 /// Prepares a request that wants more than to wait.
 #[inline(never)]
-fn prepare_unusual<O: Opcode>(
-    command: &mut bindings::io_uring_ipc_cmd,
-    sqe: &SharedSqe,
-) -> Result {
+fn prepare_unusual<O: Opcode>(command: &mut bindings::io_uring_ipc_cmd, sqe: &SharedSqe) -> Result {
     // These two exclude each other.
     let with_fds = sqe.has(O::FDS);
     let exchanges = !with_fds && sqe.has(O::EXCHANGES);

@@ -2,7 +2,9 @@
 
 //! Receiving in a queue: each message goes to exactly one receiver.
 
-use super::{distance, free_slots, is_free, slot_word, Atomic, Claim, Memory, NoMessage, Pair, Ring, State};
+use super::{
+    distance, free_slots, is_free, slot_word, Atomic, Claim, Memory, NoMessage, Pair, Ring, State,
+};
 
 /// [`Ring::queue_reclaim`] stops when it has moved `head` over so many slots, and
 /// [`Ring::queue_may_have_any`] when it has looked so many times.

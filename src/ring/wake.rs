@@ -41,7 +41,7 @@ pub const WATCHERS: u32 = 2;
 pub const OTHERS: u32 = 4;
 
 /// How often a look for room begins again because others have moved `head`.
-pub const MOST_LOOKS: u32 = 8;
+const MOST_LOOKS: u32 = 8;
 
 /// A ring with requests that can wait.
 ///

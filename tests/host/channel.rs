@@ -345,7 +345,10 @@ impl Channel {
 
     /// Reserves a slot.
     pub fn reserve(&self) -> Result<Reservation<'_, TestMemory>, NoRoom> {
-        self.ring.reserve(|_, missing| self.reclaim_for(missing))
+        match self.ring.reserve_at_once() {
+            Some(slot) => Ok(slot),
+            None => self.ring.reserve(|_, missing| self.reclaim_for(missing)),
+        }
     }
 
     /// Reserves up to `count` slots.
@@ -519,9 +522,10 @@ impl Channel {
     /// Consumes a message.
     pub fn consume(&self, claim: Claim<'_, TestMemory>) {
         self.uncount(&claim);
+        let position = claim.position();
         claim.consume();
         if self.mode != Mode::Broadcast {
-            self.ring.queue_reclaim();
+            self.ring.queue_reclaim_after(position);
         }
     }
 

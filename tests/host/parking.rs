@@ -42,6 +42,8 @@ pub trait Tasks {
     fn is_room_watched(&self) -> bool;
     /// Tells all watchers of a subscriber of an end, or with id 0 all watchers for room.
     fn tell_the_end(&self, id: u32);
+    /// What others do after a sender has reclaimed slots, before it looks again.
+    fn others_run(&self, _channel: &Channel) {}
 }
 
 /// Which seat of a subscriber.
@@ -251,6 +253,7 @@ impl<T: Tasks> Waiting for ParkingChannel<T> {
 
     fn reclaim(&self, missing: u32, (): &()) {
         self.channel.reclaim_for(missing);
+        self.tasks.others_run(&self.channel);
     }
 
     fn next_send_needs(&self) -> u32 {

@@ -10,7 +10,7 @@ use std::cell::Cell;
 use host::{
     channel::Channel,
     parking::{receives, sends, ParkingChannel, Tasks},
-    ring::Mode,
+    ring::{Mode, Waiting},
 };
 
 /// Counts what is woken.
@@ -18,6 +18,9 @@ use host::{
 struct Count {
     requests: Cell<u32>,
     watchers: Cell<u32>,
+    /// Others make room and take it, as often as a sender looks.
+    is_busy: Cell<bool>,
+    looks: Cell<u32>,
 }
 
 impl Tasks for Count {
@@ -39,6 +42,14 @@ impl Tasks for Count {
     }
 
     fn tell_the_end(&self, _id: u32) {}
+
+    fn others_run(&self, channel: &Channel) {
+        self.looks.set(self.looks.get() + 1);
+        if self.is_busy.get() {
+            channel.receive(1).unwrap();
+            channel.send(0).unwrap();
+        }
+    }
 }
 
 type TestChannel = ParkingChannel<Count>;
@@ -54,6 +65,21 @@ fn open(mode: Mode, entries: u32, receivers: u32) -> TestChannel {
 
 fn park(channel: &TestChannel, id: u32) {
     assert!(channel.park(id as usize, receives(id), false));
+}
+
+/// A sender looks for room a few times, however often others make room and take it. Then it says yes,
+/// and its request looks again by itself.
+#[test]
+fn others_do_not_keep_a_sender_looking() {
+    for mode in MODES {
+        let channel = open(mode, 4, 1);
+        while channel.channel.send(0).is_ok() {}
+        assert!(!channel.has_room(1, &()));
+        channel.tasks.looks.set(0);
+        channel.tasks.is_busy.set(true);
+        assert!(channel.has_room(1, &()));
+        assert!(channel.tasks.looks.get() <= 8);
+    }
 }
 
 /// One send visits the receivers that wait, and no others: it takes the lock once for each that it

@@ -233,20 +233,27 @@ impl Channel {
         slot.publish();
     }
 
-    /// As `Channel::send`, by the member and process with this number, of a message that takes `slots`.
+    /// As `Channel::send_one`.
+    fn reserve(&self, slots: u32) -> Result<Reservation<'_, Memory>, NoRoom> {
+        let reclaim = |_: &_, missing| self.reclaim(missing, &());
+        if slots == 1 {
+            return match self.ring.reserve_at_once() {
+                Some(slot) => Ok(slot),
+                None => self.ring.reserve(reclaim),
+            };
+        }
+        let mut reserved = self.ring.reserve_span(slots, false, reclaim)?;
+        Ok(reserved.next().unwrap())
+    }
+
+    /// As `Channel::send_one`, by the member and process with this number, of a message that takes `slots`.
     pub fn send(&self, number: usize, slots: u32) -> Result<(), NoRoom> {
         let member = &self.members[number];
         member.constant.read();
         self.constant.read();
-        let reclaim = |_: &_, missing| self.reclaim(missing, &());
-        let slots = match slots {
-            1 => self.ring.reserve_up_to(1, false, reclaim)?,
-            _ => self.ring.reserve_span(slots, false, reclaim)?,
-        };
-        let end = slots.end();
-        for slot in slots {
-            self.fill(slot, number);
-        }
+        let slot = self.reserve(slots)?;
+        let end = slot.end();
+        self.fill(slot, number);
         if self.is_any_waiting() {
             self.wake_receivers(None);
             self.wake_receivers_after(end, &());
@@ -314,7 +321,7 @@ impl Channel {
         self.copy_out(&claim, member, info);
         claim.consume();
         if self.mode != Mode::Broadcast {
-            self.ring.queue_reclaim();
+            self.ring.queue_reclaim_after(position);
         }
         if self.is_any_waiting() {
             self.has_received(member, position, &());
