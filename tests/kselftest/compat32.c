@@ -83,6 +83,61 @@ TEST_F_TIMEOUT(compat32, who_sent_it, IPC_TIMEOUT)
 	EXPECT_EQ(0, message.info.lost);
 }
 
+/* The struct beside the SQE, and an address in it that no 32-bit program has. */
+TEST_F_TIMEOUT(compat32, calls, IPC_TIMEOUT)
+{
+	struct io_uring_ipc_channel_attach attach = {
+		.channel_id = self->attach.channel_id, .flags = IOIPC_SUB_SEND,
+	};
+	struct {
+		struct io_uring_ipc_msg_info info;
+		__u64 num;
+	} message;
+	__u64 num = 5, reply = 6, got = 0;
+	struct io_uring_ipc_exchange answer = {
+		.addr = (uintptr_t)&got, .len = sizeof(got),
+	};
+	struct io_uring_ipc_exchange call = {};
+	struct io_uring client;
+	struct io_uring_cqe *cqe;
+
+	ASSERT_EQ(0, ipc_open(&client));
+	ASSERT_EQ(0, io_uring_ipc_channel_attach(&client, &attach));
+	io_uring_prep_ipc_call(io_uring_get_sqe(&client), attach.local_id_out, &num,
+			       sizeof(num), self->id, &answer, 0);
+	ASSERT_EQ(1, io_uring_submit_and_wait(&client, 0));
+
+	io_uring_prep_ipc_recv(io_uring_get_sqe(&self->ring), self->id, &message,
+			       sizeof(message), IOIPC_RECV_INFO);
+	ASSERT_EQ(sizeof(message), ipc_run(&self->ring));
+	EXPECT_EQ(5, message.num);
+	EXPECT_TRUE(message.info.flags & IOIPC_INFO_CALL);
+	call.call = message.info.msg_id;
+	io_uring_prep_ipc_reply(io_uring_get_sqe(&self->ring), self->id, &reply,
+				sizeof(reply), &call);
+	ASSERT_EQ(sizeof(reply), ipc_run(&self->ring));
+
+	ASSERT_EQ(0, io_uring_submit_and_wait(&client, 1));
+	ASSERT_EQ(0, io_uring_peek_cqe(&client, &cqe));
+	EXPECT_EQ(sizeof(got), cqe->res);
+	EXPECT_EQ(6, got);
+	io_uring_cqe_seen(&client, cqe);
+
+	answer.addr = 1ULL << 32 | (uintptr_t)&got;
+	io_uring_prep_ipc_call(io_uring_get_sqe(&client), attach.local_id_out, &num,
+			       sizeof(num), self->id, &answer, 0);
+	ASSERT_EQ(1, io_uring_submit_and_wait(&client, 0));
+	ASSERT_EQ(sizeof(num), ipc_recv(&self->ring, self->id, &num, sizeof(num)));
+	call.call++;
+	io_uring_prep_ipc_reply(io_uring_get_sqe(&self->ring), self->id, &reply,
+				sizeof(reply), &call);
+	EXPECT_EQ(sizeof(reply), ipc_run(&self->ring));
+	ASSERT_EQ(0, io_uring_submit_and_wait(&client, 1));
+	ASSERT_EQ(0, io_uring_peek_cqe(&client, &cqe));
+	EXPECT_EQ(-EFAULT, cqe->res);
+	io_uring_queue_exit(&client);
+}
+
 TEST_F_TIMEOUT(compat32, bundles, IPC_TIMEOUT)
 {
 	static char buf[4096] __aligned(8);
