@@ -37,6 +37,7 @@ use crate::{
         rcu::RcuObject,
     },
     memory::user_buffer::NotPresent,
+    observe::trace,
     ring::Waiting,
     uapi::{self, MessageInfo},
 };
@@ -575,6 +576,10 @@ impl Channel {
             None
         };
         drop(parking);
+        if unused.is_none() {
+            let caller = call.caller.member().id();
+            trace::answer(|| (self.id, callee.id(), caller, msg_id, len));
+        }
         drop(woken);
         drop((unused, call));
         Ok(())

@@ -23,6 +23,7 @@ use super::{in_flight::Charge, Channel};
 use crate::{
     kernel::{alloc::GFP_MAYFAIL, bindings, fds::PassedFile, rcu::RcuObject},
     memory::{region::Region, user_buffer::UserBuffer},
+    observe::trace,
     ring::{Memory, Mode},
     uapi,
 };
@@ -301,7 +302,9 @@ impl Channel {
         parcel: &Parcel,
         guard: &rcu::Guard,
     ) -> Option<Parcel> {
-        self.files.get(guard)?.put(position, parcel.clone())
+        let displaced = self.files.get(guard)?.put(position, parcel.clone());
+        trace::files(|| (self.id, Region::message_id(position), parcel.count));
+        displaced
     }
 
     /// Whether the message at a position, which the caller has claimed, has files.

@@ -101,6 +101,20 @@ TRACE_EVENT(ioipc_send,
 		      __entry->msg_id, __entry->len)
 );
 
+/* The next message with this msg_id carries files. */
+TRACE_EVENT(ioipc_files,
+	    TP_PROTO(u32 channel, u32 msg_id, u32 count),
+	    TP_ARGS(channel, msg_id, count),
+	    TP_STRUCT__entry(__field(u32, channel)
+			     __field(u32, msg_id)
+			     __field(u32, count)),
+	    TP_fast_assign(__entry->channel = channel;
+			   __entry->msg_id = msg_id;
+			   __entry->count = count;),
+	    TP_printk("channel=%u msg_id=%u count=%u",
+		      __entry->channel, __entry->msg_id, __entry->count)
+);
+
 /* A message was copied to a receiver. */
 TRACE_EVENT(ioipc_receive,
 	    TP_PROTO(u32 channel, u32 subscriber, u32 msg_id, u32 len),
@@ -116,6 +130,25 @@ TRACE_EVENT(ioipc_receive,
 	    TP_printk("channel=%u subscriber=%u msg_id=%u len=%u",
 		      __entry->channel, __entry->subscriber, __entry->msg_id,
 		      __entry->len)
+);
+
+/* A subscriber has answered a call, which still waited. */
+TRACE_EVENT(ioipc_answer,
+	    TP_PROTO(u32 channel, u32 subscriber, u32 caller, u32 msg_id, u32 len),
+	    TP_ARGS(channel, subscriber, caller, msg_id, len),
+	    TP_STRUCT__entry(__field(u32, channel)
+			     __field(u32, subscriber)
+			     __field(u32, caller)
+			     __field(u32, msg_id)
+			     __field(u32, len)),
+	    TP_fast_assign(__entry->channel = channel;
+			   __entry->subscriber = subscriber;
+			   __entry->caller = caller;
+			   __entry->msg_id = msg_id;
+			   __entry->len = len;),
+	    TP_printk("channel=%u subscriber=%u caller=%u msg_id=%u len=%u",
+		      __entry->channel, __entry->subscriber, __entry->caller,
+		      __entry->msg_id, __entry->len)
 );
 
 /*

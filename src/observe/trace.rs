@@ -33,8 +33,14 @@ tracepoints! {
     /// A message was published. `sender` is 0 if it is not attached, `target` if it is for all.
     fn send(channel: u32, sender: u32, target: u32, msg_id: u32, len: u32);
 
+    /// The message `msg_id` is going to be published with so many files.
+    fn files(channel: u32, msg_id: u32, count: u32);
+
     /// A message was copied to a receiver.
     fn receive(channel: u32, subscriber: u32, msg_id: u32, len: u32);
+
+    /// `subscriber` has answered the call `msg_id` of `caller`, with so many bytes.
+    fn answer(channel: u32, subscriber: u32, caller: u32, msg_id: u32, len: u32);
 
     /// A send has found no room, and fails or waits. `sender` is 0 if it is not attached. `holder`
     /// is the receiver that holds most slots, 0 if none does.

@@ -1119,6 +1119,57 @@ TEST_F_TIMEOUT(trace, the_life_of_a_channel, IPC_TIMEOUT)
 	EXPECT_TRACE();
 }
 
+TEST_F_TIMEOUT(trace, a_file_and_an_answer, IPC_TIMEOUT)
+{
+	__u64 num = 7, got, data = wait_new_data();
+	struct io_uring_ipc_exchange answer = {
+		.addr = (uintptr_t)&got, .len = sizeof(got),
+	};
+	struct io_uring_ipc_exchange call = { .call = 2 };
+	struct io_uring_sqe *sqe;
+	__u32 sender, receiver;
+
+	ASSERT_EQ(0, ipc_create(&self->ring, 0, 4, SIZE, &self->channel));
+	ASSERT_EQ(0, ipc_attach(&self->other, self->channel, IOIPC_SUB_RECV,
+				&self->receiver));
+	receiver = self->receiver.id;
+	WANT("create", " flags= mode=0600 entries=4 max_msg_size=%u name=", SIZE);
+	WANT("attach", " subscriber=%u flags=RECV", receiver);
+	ASSERT_EQ(0, ipc_attach(&self->ring, self->channel, IOIPC_SUB_SEND,
+				&self->sender));
+	sender = self->sender.id;
+	WANT("attach", " subscriber=%u flags=SEND", sender);
+
+	sqe = wait_get_sqe(&self->ring);
+	io_uring_prep_ipc_send(sqe, sender, &num, sizeof(num), 0, 0);
+	ipc_sqe_set_send_fds(sqe, (int []){ 0, 1 }, 2);
+	io_uring_sqe_set_data64(sqe, data);
+	ASSERT_EQ(IPC_NUM, wait_for(&self->ring, data));
+	WANT("files", " msg_id=1 count=2");
+	WANT("send", " sender=%u target=0 msg_id=1 len=8", sender);
+	ASSERT_EQ(IPC_NUM, ipc_recv(&self->other, receiver, &got, sizeof(got)));
+	WANT("receive", " subscriber=%u msg_id=1 len=8", receiver);
+
+	data = wait_new_data();
+	sqe = wait_get_sqe(&self->ring);
+	io_uring_prep_ipc_call(sqe, sender, &num, sizeof(num), 0, &answer, 0);
+	io_uring_sqe_set_data64(sqe, data);
+	ASSERT_EQ(1, io_uring_submit(&self->ring));
+	WANT("send", " sender=%u target=0 msg_id=2 len=8", sender);
+	ASSERT_EQ(IPC_NUM, ipc_recv(&self->other, receiver, &got, sizeof(got)));
+	WANT("receive", " subscriber=%u msg_id=2 len=8", receiver);
+	io_uring_prep_ipc_reply(io_uring_get_sqe(&self->other), receiver, "abc", 3,
+				&call);
+	ASSERT_EQ(3, ipc_run(&self->other));
+	WANT("answer", " subscriber=%u caller=%u msg_id=2 len=3", receiver, sender);
+	ASSERT_EQ(3, wait_for(&self->ring, data));
+	/* Nobody waits for this one. */
+	io_uring_prep_ipc_reply(io_uring_get_sqe(&self->other), receiver, "abc", 3,
+				&call);
+	ASSERT_EQ(-ENOENT, ipc_run(&self->other));
+	EXPECT_TRACE();
+}
+
 /*
  * However many requests of a subscriber wait when it ends, few of them are woken in one
  * step, for which the channel is locked. Those of others are not touched.

@@ -152,6 +152,18 @@ impl<'a> Event<'a> {
                     field("len")
                 )
             }
+            "files" => format!(
+                "message {} to {title} carries {} files",
+                field("msg_id"),
+                field("count")
+            ),
+            "answer" => format!(
+                "subscriber {} answers call {} of subscriber {} in {title} with {} bytes",
+                field("subscriber"),
+                field("msg_id"),
+                field("caller"),
+                field("len")
+            ),
             "receive" => format!(
                 "subscriber {} receives message {} of {} bytes from {title}",
                 field("subscriber"),
@@ -350,6 +362,11 @@ mod tests {
             (
                 "ioipc_full: channel=2 sender=6 waits=0 holder=6",
                 "bus is full, subscriber 6 fails, most of it is held by subscriber 6",
+            ),
+            ("ioipc_files: channel=1 msg_id=102 count=2", "message 102 to bus carries 2 files"),
+            (
+                "ioipc_answer: channel=1 subscriber=4 caller=3 msg_id=103 len=8",
+                "subscriber 4 answers call 103 of subscriber 3 in bus with 8 bytes",
             ),
             ("ioipc_full: channel=2 sender=6 waits=1 holder=0", "bus is full, subscriber 6 waits"),
             (
