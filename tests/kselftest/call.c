@@ -462,9 +462,8 @@ TEST_F_TIMEOUT(call, send_and_receive, IPC_TIMEOUT)
 	if (variant->for_any)
 		SKIP(return, "the subscriber could get its own message");
 	sqe = wait_get_sqe(&self->others);
-	io_uring_prep_ipc_send(sqe, self->other.id, &num, 8, self->server.id,
-			       IOIPC_SEND_RECV);
-	sqe->addr3 = (uintptr_t)exchange(&got, sizeof(got), 0, 0);
+	io_uring_prep_ipc_send_recv(sqe, self->other.id, &num, 8, self->server.id,
+				    exchange(&got, sizeof(got), 0, 0), 0);
 	io_uring_sqe_set_data64(sqe, 1);
 	ASSERT_TRUE(wait_nothing(&self->others));
 	EXPECT_EQ(5, wait_recv(&self->servers, self->server.id));
@@ -477,9 +476,9 @@ TEST_F_TIMEOUT(call, send_and_receive, IPC_TIMEOUT)
 		struct io_uring *ring = i ? &self->servers : &self->ring;
 
 		sqe = wait_get_sqe(ring);
-		io_uring_prep_ipc_send(sqe, i ? self->server.id : self->own.id,
-				       &num, 8, self->server.id, IOIPC_SEND_RECV);
-		sqe->addr3 = (uintptr_t)exchange(&got, sizeof(got), 0, 0);
+		io_uring_prep_ipc_send_recv(sqe, i ? self->server.id : self->own.id,
+					    &num, 8, self->server.id,
+					    exchange(&got, sizeof(got), 0, 0), 0);
 		io_uring_sqe_set_data64(sqe, 1);
 		EXPECT_EQ(-EACCES, wait_for(ring, 1));
 	}

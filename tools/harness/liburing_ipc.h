@@ -259,6 +259,31 @@ io_uring_prep_ipc_reply_recv(struct io_uring_sqe *sqe, unsigned int id, const vo
 }
 
 /**
+ * io_uring_prep_ipc_send_recv() - prepare sending a message and then receiving one
+ * @sqe: submission queue entry to fill in
+ * @id: a subscriber of this ring
+ * @buf: the message; do not change it before the completion
+ * @len: length of the message in bytes, may be 0
+ * @target: the only subscriber that shall receive the message, or 0
+ * @exchange: where the message that comes back is stored; its call is 0.  Do not change
+ *	it before the request is submitted
+ * @flags: 0, or IOIPC_SEND_WAIT to wait for room
+ *
+ * The result of the completion is that of a receive that waits, or that of the send if
+ * that fails.  Nothing says whether the next message is an answer: see
+ * io_uring_prep_ipc_call() for that.
+ */
+static inline void
+io_uring_prep_ipc_send_recv(struct io_uring_sqe *sqe, unsigned int id, const void *buf,
+			    unsigned int len, unsigned int target,
+			    const struct io_uring_ipc_exchange *exchange,
+			    unsigned int flags)
+{
+	io_uring_prep_ipc_send(sqe, id, buf, len, target, flags | IOIPC_SEND_RECV);
+	sqe->addr3 = (uintptr_t)exchange;
+}
+
+/**
  * ipc_sqe_set_send_fds() - let a message carry files
  * @sqe: prepared for sending a message, but not with io_uring_prep_ipc_send_vec()
  * @fds: descriptors of the files; do not change the array before the completion
