@@ -129,7 +129,18 @@ static int open_file(void *arg)
 	return open(arg, O_RDONLY) < 0 ? -errno : 0;
 }
 
-TEST(unattached_sends_take_no_file)
+FIXTURE(unattached) {
+};
+
+FIXTURE_SETUP(unattached)
+{
+}
+
+FIXTURE_TEARDOWN(unattached)
+{
+}
+
+TEST_F_TIMEOUT(unattached, sends_take_no_file, IPC_TIMEOUT)
 {
 	enum { PER_RING = 16384 };
 	struct io_uring_params params = {
