@@ -182,7 +182,7 @@ impl Channel {
                 Err(NoMessage::Empty | NoMessage::Busy | NoMessage::Detached) => (),
             }
         }
-        if wants_room && self.look_for_room(&rcu::read_lock()) {
+        if wants_room && self.look_for_room(member, &rcu::read_lock()) {
             events |= WRITABLE;
         }
         // Pairs with `close` and `detach`: the queue comes first.
@@ -193,15 +193,30 @@ impl Channel {
         events
     }
 
-    /// Whether there is room. If not, watchers for room are told once there is.
-    fn look_for_room(&self, guard: &rcu::Guard) -> bool {
-        if self.has_room_for_any(guard) {
+    /// Whether there is room for any message of `member`, with what its uid has to leave in a fair
+    /// channel. If not, watchers for room are told once there is some, and look again.
+    fn look_for_room(&self, member: &Member, guard: &rcu::Guard) -> bool {
+        let look = || {
+            let slots = self.region().largest();
+            let account = self.account(Some(member));
+            let to_leave = account.map_or(0, |account| account.to_leave(slots));
+            self.has_room_beside(slots, to_leave, guard)
+        };
+        if look() {
             return true;
         }
         self.watch_room();
         // After the mark, before the look at the ring. Pairs with the wakers (D).
         Region::full_barrier();
-        self.has_room_for_any(guard)
+        look()
+    }
+
+    /// A send has found too little room and does not wait. In a fair channel the ring need not be full for
+    /// that. A watcher that has found room before wants to know of the next.
+    pub(crate) fn has_refused(&self, guard: &rcu::Guard) {
+        if self.is_fair() {
+            self.has_filled(guard);
+        }
     }
 
     /// A sender has filled the ring: a watcher that has found room before wants to know of the next,

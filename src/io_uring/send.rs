@@ -255,7 +255,11 @@ fn failed(
     guard: &rcu::Guard,
 ) -> SendFailure {
     let waits = match failure {
-        SendFailure::Error(ENOBUFS) => request.has(uapi::IOIPC_SEND_WAIT),
+        SendFailure::Error(ENOBUFS) if request.has(uapi::IOIPC_SEND_WAIT) => true,
+        SendFailure::Error(ENOBUFS) => {
+            channel.has_refused(guard);
+            false
+        }
         // Nobody waits for a single target of a fair channel.
         SendFailure::Error(EDQUOT) => false,
         _ => return failure,

@@ -4,6 +4,8 @@
  * target; that slots come back, whatever frees them; and that a send that waits for
  * its share holds up nobody else.
  */
+#include <poll.h>
+#include <sys/epoll.h>
 #include <sys/fsuid.h>
 
 #include "ipc_test.h"
@@ -412,6 +414,48 @@ TEST_F_TIMEOUT(fair, no_uid_waits_behind_another, IPC_TIMEOUT)
 }
 
 /* Sends that wait end when they are canceled or detached, and others go on. */
+/* Room for a watcher is room that its uid may use, also if the ring was never full. */
+TEST_F_TIMEOUT(fair, watchers, IPC_TIMEOUT)
+{
+	struct epoll_event event = { .events = EPOLLOUT | EPOLLET };
+	int epoll, round;
+
+	SET_UP(8, 2);
+	epoll = epoll_create1(0);
+	ASSERT_LE(0, epoll);
+	ASSERT_EQ(0, epoll_ctl(epoll, EPOLL_CTL_ADD, self->subs[0].fd, &event));
+	ASSERT_EQ(1, epoll_wait(epoll, &event, 1, 0));
+	for (round = 0; round < 3; round++) {
+		struct pollfd fd = { .fd = self->subs[0].fd, .events = POLLOUT };
+		struct pollfd other = { .fd = self->subs[1].fd, .events = POLLOUT };
+		__u64 data = wait_new_data();
+		struct io_uring_sqe *sqe;
+
+		/* The last send of a flood is refused. */
+		EXPECT_EQ(4, flood(&self->ring, self->subs[0].id));
+		EXPECT_EQ(0, epoll_wait(epoll, &event, 1, 0));
+		/* Others that look would remind the channel of the watcher. */
+		while (round == 0 && wait_recv(&self->ring, self->receiver.id) >= 0)
+			;
+		if (round == 0) {
+			ASSERT_EQ(1, epoll_wait(epoll, &event, 1, 0));
+			continue;
+		}
+		EXPECT_EQ(0, poll(&fd, 1, 0));
+		EXPECT_EQ(1, poll(&other, 1, 0));
+		sqe = wait_get_sqe(&self->ring);
+		io_uring_prep_poll_add(sqe, self->subs[0].fd, POLLOUT);
+		io_uring_sqe_set_data64(sqe, data);
+		EXPECT_TRUE(wait_nothing(&self->ring));
+		while (wait_recv(&self->ring, self->receiver.id) >= 0)
+			;
+		EXPECT_EQ(POLLOUT, wait_for(&self->ring, data) & POLLOUT);
+		EXPECT_EQ(1, epoll_wait(epoll, &event, 1, 0));
+		EXPECT_EQ(1, poll(&fd, 1, 0));
+	}
+	close(epoll);
+}
+
 TEST_F_TIMEOUT(fair, cancel_and_detach, IPC_TIMEOUT)
 {
 	__u64 first, second, last, other;

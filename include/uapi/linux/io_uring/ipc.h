@@ -449,7 +449,8 @@ struct io_uring_ipc_exchange {
  * receivers have taken messages of its uid or of others.  Senders of other uids that
  * wait do not wait for this one.  A send beyond what its target may have fails with
  * -ENOBUFS, also with IOIPC_SEND_WAIT: nobody waits for a single target.  A vector
- * ends before the first message that is beyond.
+ * ends before the first message that is beyond.  EPOLLOUT of a subscriber says that
+ * there is room within the share of its uid; the part of a target does not matter.
  *
  * A message for a target that does not receive still holds up the ring once all other
  * slots have been used, as in any channel: a receiver takes such a message, detaches,
