@@ -35,16 +35,43 @@ impl Buffer {
 
     /// Receives into the buffer, and returns how many bytes of it are used.
     pub(crate) fn fill(&mut self, endpoint: &mut Endpoint, flags: u32) -> Result<usize> {
+        let sqe = self.request(flags);
+        // SAFETY: The buffer is ours alone until `run` returns.
+        unsafe { endpoint.run(sqe) }
+    }
+
+    /// Receives one message and its files, and returns how many bytes of the buffer are used.
+    #[cfg(feature = "zbus")]
+    pub(crate) fn fill_with_files(
+        &mut self,
+        endpoint: &mut Endpoint,
+    ) -> Result<(usize, Vec<std::os::fd::OwnedFd>)> {
+        use std::os::fd::{FromRawFd, OwnedFd};
+
+        let mut files = [-1; sys::MAX_FDS as usize];
         let sqe = sys::Sqe {
+            off: files.as_mut_ptr().addr() as u64,
+            ioprio: sys::MAX_FDS,
+            ..self.request(sys::RECV_FDS)
+        };
+        // SAFETY: The buffer and the array are ours alone until `run` returns.
+        let len = unsafe { endpoint.run(sqe) }?;
+        let count = self.bundle(len).next_header().map_or(0, |info| info.fds);
+        let files = files.into_iter().take(count as usize);
+        // SAFETY: The kernel has opened as many descriptors for us.
+        let files = files.map(|file| unsafe { OwnedFd::from_raw_fd(file) });
+        Ok((len, files.collect()))
+    }
+
+    fn request(&mut self, flags: u32) -> sys::Sqe {
+        sys::Sqe {
             opcode: sys::OP_RECV,
             addr: self.words.as_mut_ptr().addr() as u64,
             // No buffer needs more: the kernel would not use it.
             len: u32::try_from(size_of_val(&*self.words)).unwrap_or(1 << 31),
             rw_flags: flags | sys::RECV_INFO,
             ..sys::Sqe::default()
-        };
-        // SAFETY: The buffer is ours alone until `run` returns.
-        unsafe { endpoint.run(sqe) }
+        }
     }
 
     /// The messages in the first bytes of the buffer.

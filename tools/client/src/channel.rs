@@ -97,6 +97,16 @@ impl<'a> Options<'a> {
         self.flag(sys::F_OVERWRITE)
     }
 
+    /// No user takes all entries of a queue: a send needs as many free entries as its user has filled.
+    /// A broadcast cannot be fair.
+    ///
+    /// ```
+    /// let options = io_uring_ipc::Options::unicast(64, 4096).fair();
+    /// ```
+    pub fn fair(self) -> Self {
+        self.flag(sys::F_FAIR)
+    }
+
     /// No process can read the channel in place, and no other user finds it by number or name.
     ///
     /// ```

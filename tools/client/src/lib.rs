@@ -69,8 +69,9 @@
 //!
 //! - `tokio`: senders and receivers for programs that use tokio.
 //! - `typed`: messages that are values, by serde and postcard.
+//! - `zbus`: D-Bus connections of the crate zbus over channels.
 //!
-//! The crate needs Rust 1.88.
+//! The crate needs Rust 1.88, and 1.89 with the feature `zbus`.
 
 mod buffer;
 mod channel;
@@ -90,6 +91,8 @@ mod sys;
 pub mod tokio;
 #[cfg(feature = "typed")]
 mod typed;
+#[cfg(feature = "zbus")]
+pub mod zbus;
 
 pub use channel::{destroy, evict, Address, Channel, Options, SubscriberId};
 pub use error::{Error, Result};

@@ -111,6 +111,14 @@ impl<'a> Bundle<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
+
+    /// What the kernel has stored before the next message.
+    #[cfg(feature = "zbus")]
+    pub(crate) fn next_header(&self) -> Option<sys::MsgInfo> {
+        let (info, _) = self.bytes.split_at_checked(size_of::<sys::MsgInfo>())?;
+        // SAFETY: There are as many bytes, and any bytes are a valid `MsgInfo`.
+        Some(unsafe { info.as_ptr().cast::<sys::MsgInfo>().read_unaligned() })
+    }
 }
 
 impl<'a> Iterator for Bundle<'a> {

@@ -219,6 +219,12 @@ impl Receiver {
         self.buffer.fill(&mut self.endpoint, flags)
     }
 
+    /// Receives one message and its files into the buffer.
+    #[cfg(feature = "zbus")]
+    pub(crate) fn fill_with_files(&mut self) -> Result<(usize, Vec<std::os::fd::OwnedFd>)> {
+        self.buffer.fill_with_files(&mut self.endpoint)
+    }
+
     /// The messages in the first bytes of the buffer.
     pub(crate) fn bundle(&self, len: usize) -> Bundle<'_> {
         self.buffer.bundle(len)

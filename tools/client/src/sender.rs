@@ -205,6 +205,25 @@ impl Sender {
         unsafe { self.endpoint.run(sqe) }.map(drop)
     }
 
+    /// Sends a message with files, and does not wait.
+    #[cfg(feature = "zbus")]
+    pub(crate) fn try_send_with_files(
+        &mut self,
+        message: &[u8],
+        files: &[std::os::fd::RawFd],
+    ) -> Result<()> {
+        if files.is_empty() {
+            return self.try_send(message);
+        }
+        let sqe = sys::Sqe {
+            off: files.as_ptr().addr() as u64,
+            ioprio: files.len().try_into().map_err(|_| Error::Invalid)?,
+            ..one_message(message, self.data, None, sys::SEND_FDS)?
+        };
+        // SAFETY: The kernel reads the message and the array while they are borrowed.
+        unsafe { self.endpoint.run(sqe) }.map(drop)
+    }
+
     fn several(
         &mut self,
         messages: &[IoSlice<'_>],

@@ -8,11 +8,15 @@ pub(crate) const OP_RECV: u8 = 66;
 
 pub(crate) const SEND_WAIT: u32 = 1 << 0;
 pub(crate) const SEND_VEC: u32 = 1 << 1;
+#[cfg(feature = "zbus")]
+pub(crate) const SEND_FDS: u32 = 1 << 3;
 
 pub(crate) const RECV_WAIT: u32 = 1 << 0;
 pub(crate) const RECV_INFO: u32 = 1 << 3;
 pub(crate) const RECV_BUNDLE: u32 = 1 << 4;
 pub(crate) const RECV_MAPPED: u32 = 1 << 6;
+#[cfg(feature = "zbus")]
+pub(crate) const RECV_FDS: u32 = 1 << 7;
 pub(crate) const RECV_GONE: u32 = 1 << 8;
 
 pub(crate) const REGISTER_CREATE: u32 = 38;
@@ -27,11 +31,14 @@ pub(crate) const QUERY: u32 = 4;
 pub(crate) const MAX_RING_ENTRIES: u32 = 32768;
 pub(crate) const MAX_LARGE_MSG_SIZE: u32 = 1 << 26;
 pub(crate) const MAX_VEC: u32 = 1024;
+#[cfg(feature = "zbus")]
+pub(crate) const MAX_FDS: u16 = 64;
 
 pub(crate) const F_BROADCAST: u32 = 1 << 0;
 pub(crate) const F_MULTICAST: u32 = 1 << 1;
 pub(crate) const F_PRIVATE: u32 = 1 << 2;
 pub(crate) const F_OVERWRITE: u32 = 1 << 3;
+pub(crate) const F_FAIR: u32 = 1 << 4;
 
 pub(crate) const SUB_SEND: u32 = 1 << 0;
 pub(crate) const SUB_RECV: u32 = 1 << 1;
@@ -290,8 +297,11 @@ mod tests {
             OP_SEND OP_RECV SEND_WAIT SEND_VEC RECV_WAIT RECV_INFO RECV_BUNDLE RECV_MAPPED
             RECV_GONE QUERY             REGISTER_CREATE REGISTER_ATTACH REGISTER_DETACH REGISTER_DESTROY
             MAX_RING_ENTRIES MAX_LARGE_MSG_SIZE MAX_VEC F_BROADCAST F_MULTICAST F_PRIVATE F_OVERWRITE
+            F_FAIR
             SUB_SEND SUB_RECV SUB_HISTORY SUB_LOSSY INFO_TARGETED MSG_READY MSG_STATE_BITS
             RING_VERSION RING_VERSION_LARGE);
+        #[cfg(feature = "zbus")]
+        numbers.append(&mut constants!(SEND_FDS RECV_FDS MAX_FDS));
         layout!(numbers:
         ChannelCreate = io_uring_ipc_channel_create {
             flags ring_entries max_msg_size mode key channel_id_out ext_size ext

@@ -46,7 +46,7 @@ use crate::{
 };
 
 /// Waits for the file of a subscriber.
-fn watch(file: BorrowedFd<'_>, interest: Interest) -> Result<AsyncFd<OwnedFd>> {
+pub(crate) fn watch(file: BorrowedFd<'_>, interest: Interest) -> Result<AsyncFd<OwnedFd>> {
     // Another descriptor, because the program can replace the subscriber that has the first one.
     let file = file.try_clone_to_owned()?;
     // SAFETY: The descriptor stays open and the same: nothing replaces an `OwnedFd` in here.
@@ -55,7 +55,7 @@ fn watch(file: BorrowedFd<'_>, interest: Interest) -> Result<AsyncFd<OwnedFd>> {
 }
 
 /// Tries until the channel is no longer empty or full.
-async fn retry<R>(
+pub(crate) async fn retry<R>(
     file: &AsyncFd<OwnedFd>,
     interest: Interest,
     mut attempt: impl FnMut() -> Result<R>,
