@@ -60,6 +60,14 @@ test-kcsan:
 test-kernels:
 	tests/kernels
 
+.PHONY: test-packages
+test-packages:
+	tests/packages
+
+.PHONY: deb
+deb:
+	tools/packaging/build
+
 .PHONY: soak
 soak:
 	tests/soak/run $(or $(HOURS),1)
@@ -134,6 +142,8 @@ help:
 	@echo 'make test-long        what takes hours: larger searches, and longer runs of a few tests'
 	@echo 'make test-kcsan       the stress tests on a kernel that finds data races'
 	@echo 'make test-kernels     what runs on the production kernel, on each version of Linux with patches'
+	@echo 'make deb              packages for Debian, in build/deb (CONFIG=FILE, SIGN_KEY=FILE)'
+	@echo 'make test-packages    install these packages in Debian 13 and boot their kernel'
 	@echo 'make soak HOURS=N     ten channels and forty processes for hours (default: 1)'
 	@echo 'make fuzz [SECONDS=N] random tests against a model, on the debug kernel, for N seconds'
 	@echo 'make bench            compare with pipes, sockets, queues and shared memory (BENCH=OPTIONS)'
