@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-//! D-Bus connections of the crate [zbus](::zbus), without a broker and without sockets.
+//! D-Bus connections of the crate [zbus], without a broker and without sockets.
 //!
 //! A service owns a name, which is the name of a channel, and accepts a connection from each of its
 //! clients. To the program it is a peer-to-peer connection of zbus: interfaces, proxies, signals and

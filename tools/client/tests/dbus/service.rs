@@ -38,6 +38,8 @@ struct Service {
 /// All connections of a service.
 type Clients = Arc<Mutex<Vec<Connection>>>;
 
+// Methods have `self`, whether they use it or not.
+#[allow(clippy::unused_self)]
 #[interface(name = "org.example.Test")]
 impl Service {
     #[zbus(property)]
@@ -65,7 +67,7 @@ impl Service {
 
     /// Never answers.
     async fn hang(&self) {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// Who calls, as the kernel says: process and user.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use futures_util::{future::join_all, StreamExt};
+use io_uring_ipc::Sender;
 
 use crate::{
     process::{become_nobody, Child},
@@ -28,15 +29,23 @@ const TESTS: &[Test] = &[
     ("a client closes its connection", client_closes),
 ];
 
+/// Over a channel.
+const CHANNEL: &[Test] = &[("a stranger sends to both ends", stranger)];
+
 pub fn run() {
     let mut all: Vec<(&str, &Test, Address)> = Vec::new();
     let addresses = [
         ("channel", Address::Channel("org.example.Test".into())),
         ("AF_UNIX", Address::Unix("/tmp/bus-test".into())),
     ];
-    for (name, address) in addresses {
-        all.extend(TESTS.iter().map(|test| (name, test, address.clone())));
+    for (name, address) in &addresses {
+        all.extend(TESTS.iter().map(|test| (*name, test, address.clone())));
     }
+    all.extend(
+        CHANNEL
+            .iter()
+            .map(|test| ("channel", test, addresses[0].1.clone())),
+    );
     println!("1..{}", all.len());
     let mut failed = 0;
     for (transport, (name, test), address) in all {
@@ -111,7 +120,7 @@ fn long_messages(address: &Address) {
     with_client(address, async |test| {
         let calls = (0..8usize).map(|number| {
             let bytes: Vec<u8> = (0..300_000 + number)
-                .map(|i| (i * 7 + number) as u8)
+                .map(|i| ((i * 7 + number) % 251).to_le_bytes()[0])
                 .collect();
             let test = test.clone();
             async move { assert!(test.echo(&bytes).await.unwrap() == bytes) }
@@ -200,11 +209,11 @@ fn flood(address: &Address) {
 }
 
 fn credentials(address: &Address) {
-    let _service = serve(address);
+    let server = serve(address);
     with_client(address, async |test| {
         assert_eq!(test.caller().await.unwrap(), (std::process::id(), 0));
         let service = test.inner().connection().peer_creds().await.unwrap();
-        assert_eq!(service.process_id(), Some(_service.0.pid()));
+        assert_eq!(service.process_id(), Some(server.0.pid()));
         assert_eq!(service.unix_user_id(), Some(0));
     });
     let other = Child::start(|| {
@@ -214,4 +223,42 @@ fn credentials(address: &Address) {
         });
     });
     other.join();
+}
+
+/// The names of the inboxes that this process receives from or sends to.
+fn inboxes() -> Vec<String> {
+    let mut names = Vec::new();
+    for file in std::fs::read_dir("/proc/self/fdinfo").unwrap() {
+        let text = std::fs::read_to_string(file.unwrap().path()).unwrap_or_default();
+        let name = text
+            .lines()
+            .find_map(|line| line.strip_prefix("ioipc-name:"));
+        names.extend(
+            name.map(str::trim)
+                .filter(|name| name.starts_with("zbus/"))
+                .map(str::to_owned),
+        );
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// It knows the names of both inboxes, and is root. The connection takes nothing of what it sends.
+fn stranger(address: &Address) {
+    let _service = serve(address);
+    with_client(address, async |test| {
+        let names = inboxes();
+        assert_eq!(names.len(), 2);
+        Child::start(move || {
+            for name in names {
+                let mut sender = Sender::open(name.as_str()).unwrap();
+                for bytes in [&b"l\x01\0\x01 this is no message"[..], &[], &[0; 4096]] {
+                    sender.try_send(bytes).unwrap();
+                }
+            }
+        })
+        .join();
+        assert_eq!(test.echo(b"hello").await.unwrap(), b"hello");
+    });
 }
