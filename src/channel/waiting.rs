@@ -182,7 +182,7 @@ impl Channel {
                 Err(NoMessage::Empty | NoMessage::Busy | NoMessage::Detached) => (),
             }
         }
-        if wants_room && self.look_for_room(member, &rcu::read_lock()) {
+        if wants_room && self.look_for_room(Some(member), &rcu::read_lock()) {
             events |= WRITABLE;
         }
         // Pairs with `close` and `detach`: the queue comes first.
@@ -193,28 +193,31 @@ impl Channel {
         events
     }
 
-    /// Whether there is room for any message of `member`, with what its uid has to leave in a fair
-    /// channel. If not, watchers for room are told once there is some, and look again.
-    fn look_for_room(&self, member: &Member, guard: &rcu::Guard) -> bool {
-        let look = || {
-            let slots = self.region().largest();
-            let account = self.account(Some(member));
-            let to_leave = account.map_or(0, |account| account.to_leave(slots));
-            self.has_room_beside(slots, to_leave, guard)
-        };
-        if look() {
+    /// Whether there is room for any message of `member`, or of a sender that is not attached: with what
+    /// its uid has to leave in a fair channel.
+    fn has_room_for(&self, member: Option<&Member>, guard: &rcu::Guard) -> bool {
+        let slots = self.region().largest();
+        let account = self.account(member);
+        let to_leave = account.map_or(0, |account| account.to_leave(slots));
+        self.has_room_beside(slots, to_leave, guard)
+    }
+
+    /// The same. If there is none, watchers for room are told once there is some, and look again.
+    fn look_for_room(&self, member: Option<&Member>, guard: &rcu::Guard) -> bool {
+        if self.has_room_for(member, guard) {
             return true;
         }
         self.watch_room();
         // After the mark, before the look at the ring. Pairs with the wakers (D).
         Region::full_barrier();
-        look()
+        self.has_room_for(member, guard)
     }
 
     /// A send has found too little room and does not wait. In a fair channel the ring need not be full for
-    /// that. A watcher that has found room before wants to know of the next.
-    pub(crate) fn has_refused(&self, guard: &rcu::Guard) {
-        if self.is_fair() {
+    /// that, and a watcher of the same uid that has found room before wants to know of the next. Watchers
+    /// of other uids are not told, unless there is news: they could be told as often as one likes.
+    pub(crate) fn has_refused(&self, member: Option<&Member>, guard: &rcu::Guard) {
+        if self.is_fair() && self.room.is_active() && self.look_for_room(member, guard) {
             self.has_filled(guard);
         }
     }

@@ -257,7 +257,7 @@ fn failed(
     let waits = match failure {
         SendFailure::Error(ENOBUFS) if request.has(uapi::IOIPC_SEND_WAIT) => true,
         SendFailure::Error(ENOBUFS) => {
-            channel.has_refused(guard);
+            channel.has_refused(subscriber.map(Subscriber::member), guard);
             false
         }
         // Nobody waits for a single target of a fair channel.

@@ -418,9 +418,14 @@ TEST_F_TIMEOUT(fair, no_uid_waits_behind_another, IPC_TIMEOUT)
 TEST_F_TIMEOUT(fair, watchers, IPC_TIMEOUT)
 {
 	struct epoll_event event = { .events = EPOLLOUT | EPOLLET };
-	int epoll, round;
+	int epoll, others, round;
 
 	SET_UP(8, 2);
+	others = epoll_create1(0);
+	ASSERT_LE(0, others);
+	ASSERT_EQ(0, epoll_ctl(others, EPOLL_CTL_ADD, self->subs[1].fd, &event));
+	ASSERT_EQ(1, epoll_wait(others, &event, 1, 0));
+	event.events = EPOLLOUT | EPOLLET;
 	epoll = epoll_create1(0);
 	ASSERT_LE(0, epoll);
 	ASSERT_EQ(0, epoll_ctl(epoll, EPOLL_CTL_ADD, self->subs[0].fd, &event));
@@ -434,6 +439,9 @@ TEST_F_TIMEOUT(fair, watchers, IPC_TIMEOUT)
 		/* The last send of a flood is refused. */
 		EXPECT_EQ(4, flood(&self->ring, self->subs[0].id));
 		EXPECT_EQ(0, epoll_wait(epoll, &event, 1, 0));
+		/* It is no news for another uid, however often it is refused. */
+		if (round == 0)
+			EXPECT_EQ(0, epoll_wait(others, &event, 1, 0));
 		/* Others that look would remind the channel of the watcher. */
 		while (round == 0 && wait_recv(&self->ring, self->receiver.id) >= 0)
 			;
@@ -453,6 +461,7 @@ TEST_F_TIMEOUT(fair, watchers, IPC_TIMEOUT)
 		EXPECT_EQ(1, epoll_wait(epoll, &event, 1, 0));
 		EXPECT_EQ(1, poll(&fd, 1, 0));
 	}
+	close(others);
 	close(epoll);
 }
 
