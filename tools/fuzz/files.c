@@ -30,7 +30,7 @@ void step_poll(const struct step *step)
 	if (subscriber->flags & IOIPC_SUB_RECV &&
 	    model_next(&model, subscriber, &position) != -EAGAIN)
 		expected |= POLLIN;
-	if (subscriber->flags & IOIPC_SUB_SEND && model_has_room(&model, subscriber->channel))
+	if (subscriber->flags & IOIPC_SUB_SEND && model_has_room(&model, subscriber))
 		expected |= POLLOUT;
 	if (!subscriber->attached || subscriber->channel->destroyed)
 		expected |= POLLHUP;

@@ -516,11 +516,6 @@ static bool has_room(struct model *model, struct channel *channel, uint32_t slot
 	       channel->entries;
 }
 
-bool model_has_room(struct model *model, struct channel *channel)
-{
-	return has_room(model, channel, model_slots(channel, channel->max_msg_size), 0);
-}
-
 /*
  * Takes the oldest messages away from the receivers that senders do not wait for, as many
  * as a message needs that takes so many slots.
@@ -547,6 +542,15 @@ static void overwrite(struct model *model, struct channel *channel, uint32_t slo
 static uint32_t share_of(const struct subscriber *subscriber)
 {
 	return subscriber ? 1 + who[subscriber->place.actor].id : UINT32_MAX;
+}
+
+bool model_has_room(struct model *model, const struct subscriber *subscriber)
+{
+	struct channel *channel = subscriber->channel;
+	uint32_t slots = model_slots(channel, channel->max_msg_size);
+
+	return has_room(model, channel, slots,
+			to_leave(channel, share_of(subscriber), slots));
 }
 
 bool model_waits_for_nothing(struct model *model, struct place place,

@@ -187,8 +187,8 @@ int model_send(struct model *model, struct place place, const struct outgoing *o
  */
 bool model_waits_for_nothing(struct model *model, struct place place,
 			     const struct outgoing *outgoing);
-/* Whether there is room for a message of any length. */
-bool model_has_room(struct model *model, struct channel *channel);
+/* Whether there is room for a message of any length of a subscriber. */
+bool model_has_room(struct model *model, const struct subscriber *subscriber);
 /* How many slots a message takes. */
 uint32_t model_slots(const struct channel *channel, uint32_t len);
 
