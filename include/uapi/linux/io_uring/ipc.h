@@ -453,9 +453,9 @@ struct io_uring_ipc_exchange {
  * there is room within the share of its uid; the part of a target does not matter.
  *
  * A message for a target that does not receive still holds up the ring once all other
- * slots have been used, as in any channel: a receiver takes such a message, detaches,
- * or is evicted.  So give the right to receive only to those that are trusted to
- * receive.
+ * slots have been used, as in any channel: after messages that take at most
+ * entries - 1 slots.  It does so until its target takes it, detaches, or is evicted.
+ * So give the right to receive only to those that are trusted to receive.
  */
 #define IOIPC_F_FAIR			(1U << 4)
 
